@@ -1,0 +1,1 @@
+"""How the parts of a cloud tell each other that something changed."""
