@@ -1,0 +1,1 @@
+"""Where everything lives that must outlast the process: SQLite by default, PostgreSQL for many processes."""
