@@ -1,0 +1,1 @@
+"""Users and the customers of products: accounts and their passwords."""

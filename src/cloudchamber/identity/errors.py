@@ -1,0 +1,50 @@
+"""What can go wrong with accounts.
+
+CloudError
+├── Invalid
+│   ├── CredentialsMissing     user name or password not given
+│   └── PasswordUnusable       too short or too long
+├── Conflict
+│   ├── UsernameTaken
+│   └── CustomerExists
+├── Forbidden
+│   └── RegistrationClosed
+├── NotFound
+│   └── CustomerNotFound
+└── Unavailable
+    └── PasswordsBusy          the queue of password hashing is full
+"""
+
+from typing import ClassVar
+
+from cloudchamber.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+
+
+class CredentialsMissing(Invalid):
+    code: ClassVar[str] = "credentials_missing"
+
+
+class PasswordUnusable(Invalid):
+    code: ClassVar[str] = "password_unusable"
+
+
+class UsernameTaken(Conflict):
+    code: ClassVar[str] = "username_taken"
+    status: ClassVar[int] = 400
+
+
+class CustomerExists(Conflict):
+    code: ClassVar[str] = "customer_exists"
+    status: ClassVar[int] = 400
+
+
+class RegistrationClosed(Forbidden):
+    code: ClassVar[str] = "registration_closed"
+
+
+class CustomerNotFound(NotFound):
+    code: ClassVar[str] = "customer_not_found"
+
+
+class PasswordsBusy(Unavailable):
+    code: ClassVar[str] = "passwords_busy"

@@ -1,0 +1,28 @@
+"""Accounts."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cloudchamber.clock import Millis
+from cloudchamber.ids import CustomerId, ProductId, UserId
+
+
+@dataclass(frozen=True, slots=True)
+class UserAccount:
+    id: UserId
+    username: str
+    password_hash: str | None
+    account_info: dict[str, Any]
+    is_admin: bool
+    created_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerAccount:
+    """`username` is an e-mail address or any other string that the product's creator knows the customer by."""
+
+    id: CustomerId
+    product: ProductId
+    username: str
+    password_hash: str | None
+    created_at: Millis

@@ -1,0 +1,1 @@
+"""The OAuth server: clients, tokens, and one file for each grant (RFC 6749 with the vendor's extensions)."""

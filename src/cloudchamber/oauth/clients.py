@@ -1,0 +1,200 @@
+"""OAuth clients: made, listed, changed and removed by those they belong to; authenticated at the token endpoint."""
+
+import hmac
+import secrets
+from dataclasses import replace
+from typing import Final
+
+from cloudchamber.access.model import Account, Action, ProductResource
+from cloudchamber.access.requester import Customer, ProductClient, Requester, User
+from cloudchamber.access.service import require
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import Clock
+from cloudchamber.ids import ClientId, ProductId, SecretHash, UserId, hash_secret, new_token
+from cloudchamber.oauth.errors import ClientInvalid, ClientNotFound, client_unknown
+from cloudchamber.oauth.model import Client, ClientType
+from cloudchamber.oauth.rules import client_id_for
+from cloudchamber.oauth.store import ClientStore
+from cloudchamber.oauth.tokens import CLIENT_CHANGED, Tokens
+from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.errors import Duplicate
+
+# Public by design: these ids and secrets are compiled into the CLI and the SDKs. They identify nobody.
+WELL_KNOWN: Final = {
+    "particle": "particle",
+    "particle-api": "particle-api",
+    "particle-cli": "particle-cli",
+    "CLI2": "client_secret_here",
+    "spark": "spark",
+}
+
+MAX_NAME_LENGTH: Final = 100
+_ATTEMPTS: Final = 20
+
+
+class Clients:
+    def __init__(self, db: Database, store: ClientStore, tokens: Tokens, bus: InProcessBus, clock: Clock) -> None:
+        self._db = db
+        self._store = store
+        self._tokens = tokens
+        self._bus = bus
+        self._clock = clock
+
+    async def install_well_known(self, *, is_enabled: bool) -> None:
+        """Makes the public clients at the first start, and switches them on or off as the settings have it."""
+        for name, secret in WELL_KNOWN.items():
+            known = await self._store.by_id(self._db, ClientId(name))
+            if known is not None and known.is_enabled == is_enabled:
+                continue
+            client = known or Client(
+                id=ClientId(name),
+                secret_hash=hash_secret(secret),
+                name=name,
+                type=ClientType.INSTALLED,
+                redirect_uri=None,
+                scope=None,
+                user=None,
+                product=None,
+                is_builtin=True,
+                is_enabled=is_enabled,
+                created_at=self._clock.now(),
+            )
+
+            async def write(tx: Transaction, client: Client = client, *, is_new: bool = known is None) -> None:
+                if is_new:
+                    await self._store.insert(tx, client)
+                else:
+                    await self._store.update(tx, replace(client, is_enabled=is_enabled))
+
+            await self._db.transaction(write)
+
+    async def authenticate(self, client: str, secret: str) -> Client:
+        """Raises OAuthError (invalid_client), the same for an unknown id and a wrong secret."""
+        found = await self._store.by_id(self._db, ClientId(client))
+        stored = found.secret_hash if found and found.secret_hash is not None else b"\0" * 32
+        right = hmac.compare_digest(stored, hash_secret(secret))
+        if found is None or not right or not found.is_enabled:
+            raise client_unknown()
+        return found
+
+    async def find(self, client: str) -> Client | None:
+        """A client by its id alone, for flows in which a public client has no secret to show."""
+        found = await self._store.by_id(self._db, ClientId(client))
+        return found if found is not None and found.is_enabled else None
+
+    async def of_user(self, requester: Requester) -> list[Client]:
+        """Raises AccessRefused."""
+        require(requester, Action.CLIENTS_LIST, Account())
+        assert isinstance(requester, User)
+        return await self._store.of_user(self._db, requester.id)
+
+    async def of_product(self, requester: Requester, product: ProductResource) -> list[Client]:
+        """Raises AccessRefused."""
+        require(requester, Action.CLIENTS_LIST, product)
+        return await self._store.of_product(self._db, product.id)
+
+    async def create(
+        self,
+        requester: Requester,
+        product: ProductResource | None,
+        *,
+        name: str,
+        type_: str,
+        redirect_uri: str | None,
+        scope: str | None,
+    ) -> tuple[Client, str]:
+        """A client of `product`, or of the user who asks. Returns it with its secret, which nothing shows again.
+
+        Raises AccessRefused, ClientInvalid.
+        """
+        require(requester, Action.CLIENTS_CREATE, product or Account())
+        _check(name, type_, redirect_uri)
+        # A limited token must not make itself an unlimited client.
+        if scope is None and _is_limited(requester):
+            raise ClientInvalid("A limited token can only make clients with a scope: send one")
+        secret = new_token()
+        user: UserId | None = None
+        if product is None:
+            assert isinstance(requester, User)
+            user = requester.id
+        for _ in range(_ATTEMPTS):
+            client = Client(
+                id=ClientId(client_id_for(name, secrets.randbelow(10_000))),
+                secret_hash=hash_secret(secret),
+                name=name,
+                type=ClientType(type_),
+                redirect_uri=redirect_uri or None,
+                scope=scope or None,
+                user=user,
+                product=product.id if product else None,
+                is_builtin=False,
+                is_enabled=True,
+                created_at=self._clock.now(),
+            )
+
+            async def insert(tx: Transaction, client: Client = client) -> None:
+                await self._store.insert(tx, client)
+
+            try:
+                await self._db.transaction(insert)
+            except Duplicate:
+                continue
+            return client, secret
+        raise ClientInvalid("Too many clients have this name: choose another")
+
+    async def update(
+        self, requester: Requester, product: ProductResource | None, client: str, *, name: str | None, scope: str | None
+    ) -> Client:
+        """`scope` "none" clears it; None leaves it. Raises AccessRefused, ClientNotFound, ClientInvalid."""
+        require(requester, Action.CLIENTS_UPDATE, product or Account())
+        found = await self._own(requester, product, client)
+        changed = replace(
+            found,
+            name=name or found.name,
+            scope=None if scope == "none" else scope or found.scope,
+        )
+        _check(changed.name, changed.type.value, changed.redirect_uri)
+
+        async def write(tx: Transaction) -> None:
+            await self._store.update(tx, changed)
+
+        await self._db.transaction(write)
+        self._bus.publish(CLIENT_CHANGED, found.id)
+        return changed
+
+    async def delete(self, requester: Requester, product: ProductResource | None, client: str) -> None:
+        """Ends the client and every token made with it. Raises AccessRefused, ClientNotFound."""
+        require(requester, Action.CLIENTS_REMOVE, product or Account())
+        found = await self._own(requester, product, client)
+
+        async def write(tx: Transaction) -> list[SecretHash]:
+            hashes = await self._tokens.revoke_client(tx, found.id)
+            await self._store.delete(tx, found.id)
+            return hashes
+
+        self._tokens.announce(await self._db.transaction(write))
+
+    async def _own(self, requester: Requester, product: ProductResource | None, client: str) -> Client:
+        found = await self._store.by_id(self._db, ClientId(client))
+        if found is None or not _belongs(found, requester, product.id if product else None):
+            raise ClientNotFound("Client not found")
+        return found
+
+
+def _is_limited(requester: Requester) -> bool:
+    return isinstance(requester, User | Customer | ProductClient) and requester.scopes.names is not None
+
+
+def _belongs(client: Client, requester: Requester, product: ProductId | None) -> bool:
+    if product is not None:
+        return client.product == product
+    return isinstance(requester, User) and client.user == requester.id
+
+
+def _check(name: str, type_: str, redirect_uri: str | None) -> None:
+    if not name or len(name) > MAX_NAME_LENGTH:
+        raise ClientInvalid("name is required" if not name else f"name is longer than {MAX_NAME_LENGTH} characters")
+    if type_ not in {known.value for known in ClientType}:
+        raise ClientInvalid("type must be installed or web")
+    if type_ == ClientType.WEB and not redirect_uri:
+        raise ClientInvalid("redirect_uri is required for clients of type web")

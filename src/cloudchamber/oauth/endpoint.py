@@ -1,0 +1,71 @@
+"""The token endpoint's order of checks, which clients can tell from its messages; the first failure wins:
+grant type, client id, client secret, client known, grant allowed, the grant itself, lifetime.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from cloudchamber.clock import Clock
+from cloudchamber.oauth.clients import Clients
+from cloudchamber.oauth.errors import OAuthError
+from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
+from cloudchamber.oauth.grants.model import Grant
+from cloudchamber.oauth.grants.password import PasswordGrant
+from cloudchamber.oauth.model import Client, Issued
+from cloudchamber.oauth.rules import client_id_is_well_formed, lifetime_s
+from cloudchamber.oauth.tokens import Tokens
+
+_REFRESH: Final = "refresh_token"
+_PASSWORD: Final = "password"  # noqa: S105 - the name of a grant
+_CLIENT_CREDENTIALS: Final = "client_credentials"
+
+
+class TokenEndpoint:
+    def __init__(
+        self,
+        clients: Clients,
+        tokens: Tokens,
+        password: PasswordGrant | None,
+        client_credentials: ClientCredentialsGrant,
+        clock: Clock,
+    ) -> None:
+        """`password` None where the switch `compat.password_grant` is off."""
+        self._clients = clients
+        self._tokens = tokens
+        self._grants: dict[str, Grant] = {_CLIENT_CREDENTIALS: client_credentials}
+        if password is not None:
+            self._grants[_PASSWORD] = password
+        self._clock = clock
+
+    async def answer(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Issued:
+        """`form` without duplicates, `basic` the client's id and secret from the Authorization header.
+
+        Raises OAuthError.
+        """
+        grant_type = form.get("grant_type")
+        if grant_type not in {_REFRESH, _PASSWORD, _CLIENT_CREDENTIALS}:
+            raise OAuthError("invalid_request", "Invalid or missing grant_type parameter")
+        client = await self.authenticate(form, basic)
+        if grant_type == _REFRESH:
+            token = form.get("refresh_token")
+            if not token:
+                raise OAuthError("invalid_request", 'No "refresh_token" parameter')
+            return await self._tokens.refresh(client, token)
+        grant = self._grants.get(grant_type)
+        if grant is None:
+            raise OAuthError("invalid_client", "The grant type is unauthorised for this client_id")
+        lifetime = lifetime_s(form.get("expires_in"), form.get("expires_at"), self._clock.now())
+        granted = await grant.grant(client, form)
+        return await self._tokens.issue(client, granted.principal, granted.scope, lifetime)
+
+    async def authenticate(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Client:
+        """The client, from the header, else from the body. Raises OAuthError."""
+        client_id = basic[0] if basic else form.get("client_id", "")
+        if not client_id_is_well_formed(client_id):
+            raise OAuthError("invalid_client", "Invalid or missing client_id parameter")
+        secret = basic[1] if basic else form.get("client_secret", "")
+        if not secret:
+            raise OAuthError("invalid_client", "Missing client_secret parameter")
+        if basic and form.get("client_id", client_id) != client_id:
+            raise OAuthError("invalid_request", "The client ids of header and body differ")
+        return await self._clients.authenticate(client_id, secret)

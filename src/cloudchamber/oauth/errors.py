@@ -1,0 +1,67 @@
+"""OAuth failures, with the codes of RFC 6749 section 5.2 and the texts that clients compare.
+
+CloudError
+├── OAuthError            `error` and `error_description` of an answer
+│   └── InvalidToken      a bearer token that is unknown, revoked or expired
+├── NotFound
+│   └── ClientNotFound
+└── Invalid
+    └── ClientInvalid     a client that cannot be made as asked
+"""
+
+from typing import ClassVar
+
+from cloudchamber.errors import CloudError, Invalid, NotFound
+
+_STATUS = {
+    "invalid_token": 401,
+    "mfa_required": 403,
+    "rate_limit_exceeded": 429,
+    "server_error": 503,
+}
+
+
+class OAuthError(CloudError):
+    """`error` is the code on the wire; the status follows from it (400 for most)."""
+
+    code: ClassVar[str] = "oauth"
+    status: ClassVar[int] = 400
+
+    def __init__(self, error: str, description: str, *, detail: str | None = None) -> None:
+        super().__init__(description, detail=detail)
+        self.error = error
+        self.http_status = _STATUS.get(error, 400)
+
+
+class InvalidToken(OAuthError):
+    code: ClassVar[str] = "invalid_token"
+    status: ClassVar[int] = 401
+
+
+class ClientNotFound(NotFound):
+    code: ClassVar[str] = "client_not_found"
+
+
+class ClientInvalid(Invalid):
+    code: ClassVar[str] = "client_invalid"
+
+
+def token_unknown() -> InvalidToken:
+    return InvalidToken("invalid_token", "The access token provided is invalid.")
+
+
+def token_expired() -> InvalidToken:
+    return InvalidToken("invalid_token", "The access token provided has expired.")
+
+
+def client_unknown() -> OAuthError:
+    """The same for an unknown client and a wrong secret, so that ids cannot be probed."""
+    return OAuthError("invalid_client", "Client credentials are invalid")
+
+
+def user_credentials_invalid() -> OAuthError:
+    return OAuthError("invalid_grant", "User credentials are invalid")
+
+
+def refresh_token_invalid(detail: str) -> OAuthError:
+    return OAuthError("invalid_grant", "Invalid refresh token", detail=detail)

@@ -1,0 +1,33 @@
+"""`grant_type=password` (RFC 6749 4.3): users, and customers when the client belongs to their product.
+
+RFC 9700 forbids this grant; every client of the vendor logs in with it. The switch `compat.password_grant` turns it
+off.
+"""
+
+from cloudchamber.identity.service import Customers, Users
+from cloudchamber.oauth.errors import OAuthError, user_credentials_invalid
+from cloudchamber.oauth.grants.model import Form, Granted
+from cloudchamber.oauth.model import Client, Principal, PrincipalKind
+from cloudchamber.oauth.rules import customer_scope
+
+
+class PasswordGrant:
+    def __init__(self, users: Users, customers: Customers) -> None:
+        self._users = users
+        self._customers = customers
+
+    async def grant(self, client: Client, form: Form) -> Granted:
+        """Raises OAuthError."""
+        username, password = form.get("username"), form.get("password")
+        if not username or not password:
+            raise OAuthError("invalid_client", 'Missing parameters. "username" and "password" are required')
+        if client.product is not None:
+            customer = await self._customers.with_password(client.product, username, password)
+            if customer is None:
+                raise user_credentials_invalid()
+            principal = Principal(PrincipalKind.CUSTOMER, customer.id, customer.product)
+            return Granted(principal, customer_scope(customer.username))
+        user = await self._users.with_password(username, password)
+        if user is None:
+            raise user_credentials_invalid()
+        return Granted(Principal(PrincipalKind.USER, user.id), None)

@@ -1,0 +1,118 @@
+"""Clients and tokens."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from cloudchamber.access.requester import Bearer, Customer, ProductClient, Scopes, User
+from cloudchamber.clock import Millis
+from cloudchamber.ids import ClientId, CustomerId, ProductId, SecretHash, UserId
+
+DEFAULT_LIFETIME_S: Final = 7_776_000
+"""90 days: what `expires_in` is when nobody asks for another."""
+
+REFRESH_MARGIN_S: Final = 14 * 24 * 3600
+"""A refresh token outlives its access token by 14 days."""
+
+
+class ClientType(StrEnum):
+    INSTALLED = "installed"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An application. It belongs to a user, to a product, or (the well-known public ones) to nobody."""
+
+    id: ClientId
+    secret_hash: SecretHash | None
+    name: str
+    type: ClientType
+    redirect_uri: str | None
+    scope: str | None
+    user: UserId | None
+    product: ProductId | None
+    is_builtin: bool
+    is_enabled: bool
+    created_at: Millis
+
+    @property
+    def scopes(self) -> Scopes:
+        return Scopes.parse(self.scope)
+
+
+class PrincipalKind(StrEnum):
+    USER = "user"
+    CUSTOMER = "customer"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whom a token acts for. `id` is a user's or customer's id; for a product, its client's id."""
+
+    kind: PrincipalKind
+    id: str
+    product: ProductId | None = None
+
+    def requester(self, client: ClientId, scopes: Scopes, token: SecretHash | None) -> Bearer:
+        match self.kind:
+            case PrincipalKind.USER:
+                return User(UserId(self.id), client, scopes, token)
+            case PrincipalKind.CUSTOMER:
+                assert self.product is not None
+                return Customer(CustomerId(self.id), self.product, client, scopes, token)
+            case PrincipalKind.PRODUCT:
+                assert self.product is not None
+                return ProductClient(client, self.product, scopes, token)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token on record. `family` joins all tokens that came from one log-in by refreshing."""
+
+    hash: SecretHash
+    client: ClientId
+    principal: Principal
+    scope: str | None
+    family: str
+    sealed: bytes | None
+    issued_at: Millis
+    expires_at: Millis | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """`access_lifetime_s` is what the next access token gets: a refresh keeps the length that was first asked for."""
+
+    hash: SecretHash
+    client: ClientId
+    principal: Principal
+    scope: str | None
+    family: str
+    access_lifetime_s: int
+    issued_at: Millis
+    expires_at: Millis
+    used_at: Millis | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """The answer to a grant: the only moment at which the secrets exist outside of the client.
+
+    `expires_in` is in seconds, 0 for a token that never expires; such a token has no refresh token.
+    """
+
+    access_token: str
+    expires_in: int
+    refresh_token: str | None
+    scope: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedToken:
+    """One row of a person's token list; `token` is whole or its end, as the `token_listing` switch has it."""
+
+    token: str
+    client: ClientId
+    expires_at: Millis | None

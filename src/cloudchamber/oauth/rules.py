@@ -1,0 +1,99 @@
+"""Pure rules of the OAuth server: lifetimes, scope parameters, redirects, client ids, rotation of refresh tokens."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from cloudchamber.clock import Millis, parse_iso
+from cloudchamber.ids import slugify
+from cloudchamber.oauth.errors import OAuthError
+from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, RefreshToken
+
+NEVER: Final = 0
+"""The `expires_in` of a token that never expires."""
+
+# Ten years: longer ones are asked for as never-expiring tokens, and a date must stay in range.
+MAX_LIFETIME_S: Final = 10 * 365 * 24 * 3600
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{3,40}")
+_CUSTOMER = "customer="
+
+
+def client_id_is_well_formed(text: str) -> bool:
+    return _CLIENT_ID.fullmatch(text) is not None
+
+
+def client_id_for(name: str, number: int) -> str:
+    """Slug of the name, a dash, and a random number from 0 to 9999: `test1-7141`. At most 40 characters."""
+    return f"{slugify(name)[:35].strip('-') or 'client'}-{number}"
+
+
+def lifetime_s(expires_in: str | None, expires_at: str | None, now: Millis) -> int:
+    """How long the access token lives, in whole seconds; NEVER for one without end.
+
+    `expires_at` is an ISO date or date-time. Raises OAuthError (invalid_request).
+    """
+    if expires_in not in (None, ""):
+        assert expires_in is not None
+        if not expires_in.isascii() or not expires_in.isdecimal() or len(expires_in) > 12:
+            raise OAuthError("invalid_request", "expires_in must be a number of seconds, 0 for a token without end")
+        return min(int(expires_in), MAX_LIFETIME_S)
+    if expires_at not in (None, ""):
+        assert expires_at is not None
+        at = parse_iso(expires_at)
+        if at is None:
+            raise OAuthError("invalid_request", "expires_at must be a date like 2030-01-31 or 2030-01-31T12:00:00Z")
+        seconds = (at - now) // 1000
+        if seconds <= 0:
+            raise OAuthError("invalid_request", "expires_at lies in the past")
+        return min(seconds, MAX_LIFETIME_S)
+    return DEFAULT_LIFETIME_S
+
+
+def customer_in(scope: str | None) -> str | None:
+    """The user name in `scope=customer=<name>`; None when no scope is asked for.
+
+    Raises OAuthError (invalid_scope) for every other scope.
+    """
+    if not scope:
+        return None
+    name = scope.removeprefix(_CUSTOMER)
+    if name == scope or not name:
+        raise OAuthError("invalid_scope", "The scope can only be customer=<name of a customer>")
+    return name
+
+
+def customer_scope(username: str) -> str:
+    return _CUSTOMER + username
+
+
+def redirect_matches(registered: str | None, given: str | None) -> bool:
+    """Exactly equal (RFC 9700 2.1), or not given. Anything looser has been used to steal tokens."""
+    return registered is not None and (given is None or given == registered)
+
+
+class Rotation(Enum):
+    """What to do with a refresh token that was found."""
+
+    ROTATE = auto()
+    REPEAT = auto()
+    """Used moments ago and its answer perhaps lost on the way: the same pair once more."""
+    EXPIRED = auto()
+    REPLAYED = auto()
+    """Used before, and its successor too: one of the two holders is a thief. The family ends (RFC 9700 4.14.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """The pair that the first use gave, and whether any of it has been used since."""
+
+    issued_at: Millis
+    is_used: bool
+
+
+def rotation(token: RefreshToken, successor: Successor | None, now: Millis, grace_s: int) -> Rotation:
+    """`successor` is None when the pair is not known any more (restart, other process): then it counts as used."""
+    if token.used_at is not None:
+        fresh = successor is not None and not successor.is_used and now - successor.issued_at <= grace_s * 1000
+        return Rotation.REPEAT if fresh else Rotation.REPLAYED
+    return Rotation.EXPIRED if token.expires_at <= now else Rotation.ROTATE

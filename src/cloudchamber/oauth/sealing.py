@@ -1,0 +1,30 @@
+"""Encryption at rest for the few secrets that must be read back (the vendor's token list shows whole tokens).
+
+AES-256-GCM under a key that lies beside the database, never in it: a stolen database alone gives nothing away.
+"""
+
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES = 32
+_NONCE_BYTES = 12
+
+
+class Sealer:
+    def __init__(self, key: bytes) -> None:
+        assert len(key) == KEY_BYTES
+        self._cipher = AESGCM(key)
+
+    def seal(self, secret: str, context: bytes) -> bytes:
+        """`context` binds the secret to its row: a sealed value moved to another row does not open."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, secret.encode(), context)
+
+    def open(self, sealed: bytes, context: bytes) -> str | None:
+        """None when the key has changed since, or the value was tampered with."""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context).decode()
+        except (InvalidTag, ValueError):
+            return None
