@@ -1,0 +1,354 @@
+"""What a connection tells its owner. Values only; a question is an event that names the method that answers it.
+
+`CloudConnection` emits what stands under "cloud side", `DeviceConnection` what stands under "device side"; both end
+with exactly one `Closed`, after which nothing follows.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from cloudchamber.wire.describe import Describe
+from cloudchamber.wire.messages import Goodbye, Hello, Subscription
+
+# --- both ends -------------------------------------------------------------------------------------------------------
+
+
+class CloseReason(Enum):
+    """Why a connection ended. The value is the word for logs and metrics."""
+
+    LOCAL = "local"
+    """Our own side called `close`."""
+    PEER = "peer"
+    """The peer ended the stream in an orderly way."""
+    TRUNCATED = "truncated"
+    """The peer ended the stream inside a handshake or a frame."""
+    HANDSHAKE = "handshake"
+    """Ciphertext, nonce, key or signature did not fit. Deliberately one word: finer ones would tell an attacker which."""
+    REFUSED = "refused"
+    """The owner called `refuse`."""
+    FRAMING = "framing"
+    """A length of 0, not a multiple of 16, or larger than any message."""
+    DECRYPTION = "decryption"
+    """Wrong padding: corrupt, replayed, or out of step."""
+    MALFORMED = "malformed"
+    """Decrypted, but not a message of this protocol, or a message out of its place."""
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    SILENCE = "silence"
+    """Nothing arrived for longer than a living peer can be silent (device side: its ping was not answered)."""
+    GOODBYE = "goodbye"
+    """The device said Goodbye and did not close by itself."""
+    KEY_CHANGE = "key_change"
+    """Device side: the cloud told the device to start again with a full handshake."""
+    MISSING_TOKEN = "missing_token"  # noqa: S105
+    """Device side: a function or variable request without its one-byte token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The last event. Send what `data_to_send` still holds, then close the stream. `detail` is for the log only."""
+
+    reason: CloseReason
+    detail: str = ""
+
+
+# --- cloud side: the handshake's questions ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DecryptHandshake:
+    """256 bytes to decrypt with the server key (`handshake.open_handshake`, about 1 ms: off the loop).
+
+    Answer with `handshake_decrypted(plaintext or None, now)`.
+    """
+
+    ciphertext: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyDevice:
+    """Is this device known, and is this its key? The device has proven only that it knows the server's key so far.
+
+    Answer with `admit(seal_credentials(...), credentials, now)` or `refuse(now)`. `public_key_der` is the 162-byte
+    SubjectPublicKeyInfo, or None when (very old) firmware sent its id only: then use the stored key.
+    """
+
+    device_id: bytes
+    public_key_der: bytes | None
+
+
+# --- cloud side: the session -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """The device said Hello and the server's Hello is queued. Again on a repeated Hello: subscriptions start anew."""
+
+    hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """System and application part are both known. Comes again when a part arrives anew and differs."""
+
+    describe: Describe
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    subscription: Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class EventPublished:
+    """`data` is None without a payload and b"" for an empty one (devices tell them apart). `ttl_s` defaults to 60.
+
+    `content_format` is the CoAP number (None: text; 42 octets, 60 CBOR, 65001 JSON carried as CBOR).
+    """
+
+    name: str
+    data: bytes | None
+    ttl_s: int
+    is_private: bool
+    content_format: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCodePresented:
+    """The device holds this claim code. When the claim succeeded, call `confirm_claim`: until then the device repeats it."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SafeMode:
+    """The device runs without its application."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesEnabled:
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatesForced:
+    forced: bool
+
+
+class Fact(Enum):
+    """What a device may ask the cloud about itself by publishing an empty event."""
+
+    NAME = "name"
+    IP = "ip"
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class FactAsked:
+    """The device published `spark/device/<fact>` or `particle/device/<fact>`. Answer with
+    `send_event(event_name, data, ...)`: the same name that it used."""
+
+    fact: Fact
+    event_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeAsked:
+    """Answer at once with `tell_time(question, unix_time_s, now)`. Holds all that the answer needs."""
+
+    message_id: int
+    token: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """Binary diagnostics as posted by the device; `describe.parse_metrics_untrusted` reads them."""
+
+    metrics: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SaidGoodbye:
+    """The device is about to disconnect, and says why. `Closed` follows within seconds."""
+
+    goodbye: Goodbye
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionReturned:
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariableRead:
+    """Raw bytes; `values.decode_untrusted` reads them with the type that the describe data tell."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRead:
+    """One part of the description as asked for with `ask_describe`: JSON, protobuf or binary metrics."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A ping or a signal was answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """The device has no such variable (4.04)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The device answered with this CoAP code (0: it sent a reset)."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """All one-byte tokens of this device are in use: the request was not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """No answer in time. The device may have acted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection ended first, or was not open. The device may have acted."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """Larger than this device can take: the request was not sent."""
+
+
+Outcome = (
+    FunctionReturned
+    | VariableRead
+    | DescribeRead
+    | Acknowledged
+    | NotFound
+    | Refused
+    | Busy
+    | TimedOut
+    | Disconnected
+    | TooLarge
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The end of a request: exactly one for each handle that a command returned."""
+
+    request: int
+    outcome: Outcome
+
+
+CloudEvent = (
+    DecryptHandshake
+    | IdentifyDevice
+    | Online
+    | Described
+    | Subscribed
+    | EventPublished
+    | ClaimCodePresented
+    | SafeMode
+    | UpdatesEnabled
+    | UpdatesForced
+    | FactAsked
+    | TimeAsked
+    | Vitals
+    | SaidGoodbye
+    | Answered
+    | Closed
+)
+
+# --- device side -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The server said Hello; what the device says at a connect is queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionCalled:
+    """Answer with `return_value(request, value, now)`. Only functions of the application are asked for."""
+
+    request: int
+    name: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class VariableAsked:
+    """Answer with `answer_variable(request, value, now)`. Only variables of the application are asked for."""
+
+    request: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventReceived:
+    """One for each subscription whose prefix fits, as a device calls every such handler."""
+
+    name: str
+    data: bytes | None
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChanged:
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimConfirmed:
+    """The cloud claimed the device: forget the claim code."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetAsked:
+    """`mode` is `safe mode`, `dfu`, `reboot` or `network`."""
+
+    mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeysRestored:
+    """`spark/device/key/restore...` arrived: a real device would now hold its vendor's server key again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeTold:
+    unix_time_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAnswered:
+    """The end of a publish or subscribe that asked for an acknowledgement; `accepted` is False on refusal or time-out."""
+
+    request: int
+    accepted: bool
+
+
+DeviceEvent = (
+    Connected
+    | FunctionCalled
+    | VariableAsked
+    | EventReceived
+    | SignalChanged
+    | ClaimConfirmed
+    | ResetAsked
+    | KeysRestored
+    | TimeTold
+    | PublishAnswered
+    | Closed
+)
