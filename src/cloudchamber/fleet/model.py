@@ -1,0 +1,102 @@
+"""Products and devices on record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from cloudchamber.access.model import Owner, ProductResource, Role
+from cloudchamber.access.requester import Requester, User
+from cloudchamber.clock import Millis
+from cloudchamber.ids import DeviceId, ProductId, UserId
+
+KeyAlgorithm = Literal["rsa", "ecc"]
+
+# Platform ids with a cellular modem: Electron, Boron, and the modules built on them.
+CELLULAR_PLATFORMS = frozenset({10, 13, 23, 25, 26, 28, 35})
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """`team` maps its members, the owner among them, to their roles."""
+
+    id: ProductId
+    name: str
+    slug: str
+    description: str
+    platform_id: int
+    type: str | None
+    hardware_version: str | None
+    owner: UserId
+    owner_name: str
+    settings: dict[str, Any]
+    team: Mapping[UserId, Role]
+    created_at: Millis
+    updated_at: Millis
+
+    def resource(self, requester: Requester) -> ProductResource:
+        return ProductResource(self.id, self.team.get(requester.id) if isinstance(requester, User) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A device that the cloud knows. `functions` and `variables` are None until it described itself; they outlive the
+    connection, because a device that resumes its session does not describe itself again."""
+
+    id: DeviceId
+    product: ProductId | None
+    owner: Owner | None
+    name: str | None
+    notes: str | None
+    platform_id: int | None
+    firmware_product_id: int | None
+    firmware_version: int | None
+    system_version: str | None
+    is_development: bool
+    is_quarantined: bool
+    is_denied: bool
+    serial_number: str | None
+    mobile_secret: str | None
+    iccid: str | None
+    imei: str | None
+    last_ip: str | None
+    last_heard: Millis | None
+    last_handshake_at: Millis | None
+    functions: tuple[str, ...] | None
+    variables: Mapping[str, str] | None
+    firmware_updates_enabled: bool
+    firmware_updates_forced: bool
+    desired_firmware_version: int | None
+    groups: tuple[str, ...]
+    created_at: Millis
+    updated_at: Millis
+
+    @property
+    def is_cellular(self) -> bool:
+        return self.platform_id in CELLULAR_PLATFORMS
+
+    @property
+    def shown_product_id(self) -> int | None:
+        """Devices outside of any product show their platform's number."""
+        return self.product if self.product is not None else self.platform_id
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a device says of itself when it connects."""
+
+    ip: str
+    platform_id: int | None
+    product_id: int | None
+    product_version: int | None
+    system_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of each id of an import. `updated` were added (or let out of quarantine), `existing` were there,
+    `nonmember` belong to somebody outside the product's team, `invalid` cannot be a device of this product."""
+
+    updated: tuple[DeviceId, ...]
+    existing: tuple[DeviceId, ...]
+    nonmember: tuple[DeviceId, ...]
+    invalid: tuple[str, ...]

@@ -1,0 +1,1 @@
+"""Events, streams of events, function calls and variable reads."""

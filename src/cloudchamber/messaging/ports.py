@@ -1,0 +1,88 @@
+"""What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from cloudchamber.ids import DeviceId
+from cloudchamber.wire.describe import Describe
+from cloudchamber.wire.events import Fact, Outcome
+from cloudchamber.wire.messages import Hello
+
+
+class DeviceLink(Protocol):
+    """One awaitable for each request, wherever the device is connected. Never raises for what a device does: the
+    outcome says it (`Disconnected` when it is not connected, `TimedOut` when it does not answer)."""
+
+    async def call_function(self, device: DeviceId, name: str, argument: str, timeout_s: float) -> Outcome: ...
+
+    async def read_variable(self, device: DeviceId, name: str, timeout_s: float) -> Outcome: ...
+
+    async def ping(self, device: DeviceId, timeout_s: float) -> Outcome: ...
+
+    async def signal(self, device: DeviceId, *, on: bool, timeout_s: float) -> Outcome: ...
+
+    def send_event(
+        self,
+        device: DeviceId,
+        name: str,
+        data: bytes | None,
+        *,
+        ttl_s: int,
+        is_private: bool,
+        is_own: bool,
+        source: DeviceId | None,
+    ) -> bool:
+        """One copy, where a subscription of the device wants it. `is_own`: publisher and device have the same owner.
+        `source` is the publishing device, if it was one."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """`public_key_der` is the device's key: the one it brought, or the one on record when it brought none."""
+
+    public_key_der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """`reason` is for the log; the device is told nothing."""
+
+    reason: str
+
+
+Admission = Admitted | NotAdmitted
+
+
+class DeviceInbox(Protocol):
+    """What the gateway tells. For one device the calls come one after the other, in the order of the wire."""
+
+    async def admit(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
+        """Is this device known, and is this its key? Asked before anything of the device counts."""
+        ...
+
+    async def online(self, device: DeviceId, hello: Hello, ip: str) -> None: ...
+
+    async def described(self, device: DeviceId, describe: Describe) -> None: ...
+
+    async def claim_code(self, device: DeviceId, code: str) -> bool:
+        """True when the device belongs to the code's owner now; the device then forgets its code."""
+        ...
+
+    async def updates_enabled(self, device: DeviceId, *, enabled: bool) -> None: ...
+
+    async def updates_forced(self, device: DeviceId, *, forced: bool) -> None: ...
+
+    async def fact(self, device: DeviceId, fact: Fact, ip: str) -> bytes:
+        """The answer to a device that asks for its name, its address or random bytes."""
+        ...
+
+    async def published(
+        self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool
+    ) -> None: ...
+
+    async def safe_mode(self, device: DeviceId) -> None: ...
+
+    async def offline(self, device: DeviceId, last_heard_ms: int) -> None:
+        """Exactly once for each `online` whose connection was not replaced by a newer one of the same device."""
+        ...
