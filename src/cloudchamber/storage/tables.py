@@ -1,0 +1,239 @@
+"""The tables as they are at head, for migrations to be compared with; the SQL of the stores is written against them.
+
+A change here needs a new revision in migrations/versions; a test holds the two together.
+"""
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, UniqueConstraint
+
+from cloudchamber.storage.columns import NAMES, blob, flag, sequence, table, text, whole
+
+metadata = MetaData(naming_convention=NAMES)
+
+users = table(
+    metadata,
+    "users",
+    text("id", key=True),
+    text("username"),  # lower case, whatever was typed
+    text("password_hash", null=True),
+    text("account_info", default="{}"),
+    flag("is_admin"),
+    whole("created_at"),
+    whole("updated_at"),
+    UniqueConstraint("username"),
+)
+
+products = table(
+    metadata,
+    "products",
+    # Firmware carries it in 16 bits, and 0 means none.
+    whole("id", CheckConstraint("id BETWEEN 1 AND 65535", name="id"), key=True),
+    text("name"),
+    text("slug"),
+    text("description"),
+    whole("platform_id"),
+    text("type", null=True),
+    text("hardware_version", null=True),
+    text("owner_user_id", ForeignKey("users.id")),
+    text("settings", default="{}"),
+    whole("created_at"),
+    whole("updated_at"),
+    UniqueConstraint("slug"),
+    Index(None, "owner_user_id"),
+)
+
+clients = table(
+    metadata,
+    "clients",
+    text("id", key=True),
+    blob("secret_hash", null=True),
+    text("name"),
+    text("type"),
+    text("redirect_uri", null=True),
+    text("scope", null=True),
+    text("owner_kind"),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE"), null=True),
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), null=True),
+    flag("is_builtin"),
+    flag("is_enabled", 1),
+    whole("created_at"),
+    CheckConstraint(
+        "owner_kind = 'none' OR (owner_kind = 'user' AND user_id IS NOT NULL)"
+        " OR (owner_kind = 'product' AND product_id IS NOT NULL)",
+        name="owner",
+    ),
+    Index(None, "user_id"),
+    Index(None, "product_id"),
+)
+
+access_tokens = table(
+    metadata,
+    "access_tokens",
+    blob("hash", key=True),
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE")),
+    text("principal_kind"),
+    text("principal_id"),
+    whole("product_id", null=True),
+    text("scope", null=True),
+    text("family"),
+    blob("sealed", null=True),
+    whole("issued_at"),
+    whole("expires_at", null=True),
+    whole("last_used_at", null=True),
+    text("last_used_ip", null=True),
+    Index(None, "principal_kind", "principal_id"),
+    Index(None, "family"),
+    Index(None, "client_id"),
+    Index(None, "expires_at"),
+)
+
+refresh_tokens = table(
+    metadata,
+    "refresh_tokens",
+    blob("hash", key=True),
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE")),
+    text("principal_kind"),
+    text("principal_id"),
+    whole("product_id", null=True),
+    text("scope", null=True),
+    text("family"),
+    blob("parent", null=True),
+    whole("access_lifetime_s", null=True),
+    whole("issued_at"),
+    whole("expires_at"),
+    whole("used_at", null=True),
+    Index(None, "principal_kind", "principal_id"),
+    Index(None, "family"),
+    Index(None, "client_id"),
+    Index(None, "expires_at"),
+)
+
+memberships = table(
+    metadata,
+    "memberships",
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), key=True),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE"), key=True),
+    text("role"),
+    whole("created_at"),
+    Index(None, "user_id"),
+)
+
+customers = table(
+    metadata,
+    "customers",
+    text("id", key=True),
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE")),
+    text("username"),
+    text("password_hash", null=True),
+    text("account_info", default="{}"),
+    whole("created_at"),
+    whole("updated_at"),
+    UniqueConstraint("product_id", "username"),
+)
+
+devices = table(
+    metadata,
+    "devices",
+    text("id", key=True),
+    # Without ON DELETE: what becomes of a product's devices is a change of custody, and the code has to write it down.
+    whole("product_id", ForeignKey("products.id"), null=True),
+    text("owner_kind", null=True),
+    text("owner_id", null=True),
+    text("name", null=True),
+    text("notes", null=True),
+    whole("platform_id", null=True),
+    whole("firmware_product_id", null=True),
+    whole("firmware_version", null=True),
+    text("system_version", null=True),
+    flag("is_development"),
+    flag("is_quarantined"),
+    flag("is_denied"),
+    text("serial_number", null=True),
+    text("mobile_secret", null=True),
+    text("iccid", null=True),
+    text("imei", null=True),
+    text("last_ip", null=True),
+    whole("last_heard", null=True),
+    whole("last_handshake_at", null=True),
+    text("functions", null=True),
+    text("variables", null=True),
+    text("system_describe", null=True),
+    flag("firmware_updates_enabled", 1),
+    flag("firmware_updates_forced"),
+    whole("desired_firmware_version", null=True),
+    text("groups", default="[]"),
+    whole("created_at"),
+    whole("updated_at"),
+    CheckConstraint(
+        "(owner_kind IS NULL AND owner_id IS NULL) OR (owner_kind IN ('user', 'customer') AND owner_id IS NOT NULL)",
+        name="owner",
+    ),
+    Index(None, "product_id"),
+    Index(None, "owner_kind", "owner_id", "name"),  # serves a look-up by owner alone as well
+)
+
+device_keys = table(
+    metadata,
+    "device_keys",
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE"), key=True),
+    text("algorithm"),
+    blob("public_key"),  # DER
+    text("origin"),
+    whole("created_at"),
+)
+
+claim_codes = table(
+    metadata,
+    "claim_codes",
+    blob("hash", key=True),
+    text("principal_kind"),
+    text("principal_id"),
+    whole("product_id", null=True),
+    whole("created_at"),
+    whole("expires_at"),
+    whole("used_at", null=True),
+    text("device_id", null=True),
+    Index(None, "principal_kind", "principal_id"),
+    Index(None, "expires_at"),
+)
+
+# Append-only: triggers, which the migration makes, refuse UPDATE and DELETE. No foreign key, since the log outlives
+# what it speaks of.
+custody = table(
+    metadata,
+    "custody",
+    sequence("seq"),
+    whole("at"),
+    text("device_id"),
+    text("change"),
+    text("actor"),
+    text("before"),
+    text("after"),
+    Index(None, "device_id", "seq"),
+    counts=True,
+)
+
+webhooks = table(
+    metadata,
+    "webhooks",
+    text("id", key=True),
+    text("owner_kind"),
+    text("owner_id"),
+    text("event"),
+    text("url"),
+    text("settings", default="{}"),
+    whole("created_at"),
+    whole("updated_at"),
+    Index(None, "owner_kind", "owner_id"),
+)
+
+password_resets = table(
+    metadata,
+    "password_resets",
+    blob("hash", key=True),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    whole("created_at"),
+    whole("expires_at"),
+    whole("used_at", null=True),
+    Index(None, "user_id"),
+    Index(None, "expires_at"),
+)
