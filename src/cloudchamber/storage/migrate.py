@@ -49,10 +49,8 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> None:
             " it. Install that version again, or go back to a backup from before."
         ) from error
     except DBAPIError as error:
-        driver = error.orig if isinstance(error.orig, Exception) else error
-        failure = (
-            sqlite.to_error(driver) if url.startswith("sqlite:") else postgres.to_error(driver.__cause__ or driver)
-        )
+        driver: Any = error.orig
+        failure = sqlite.to_error(driver) if url.startswith("sqlite:") else postgres.to_error(driver.__cause__)
         if isinstance(failure, Unavailable):
             raise failure from error
         raise
