@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Literal
 
-from cloudchamber.access.model import Owner, ProductResource, Role
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, ProductResource, Role
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.clock import Millis
 from cloudchamber.ids import DeviceId, ProductId, UserId
@@ -100,3 +101,48 @@ class ImportReport:
     existing: tuple[DeviceId, ...]
     nonmember: tuple[DeviceId, ...]
     invalid: tuple[str, ...]
+
+
+def owner_columns(owner: Owner | None) -> tuple[str | None, str | None]:
+    """An owner as it is stored: kind and id."""
+    match owner:
+        case OwnedByUser(id=user):
+            return "user", user
+        case OwnedByCustomer(id=customer):
+            return "customer", customer
+        case None:
+            return None, None
+
+
+class Change(StrEnum):
+    IMPORTED = "imported"
+    CLAIMED = "claimed"
+    UNCLAIMED = "unclaimed"
+    RELEASED = "released"
+    """Taken from its owner by the product's team."""
+    REMOVED = "removed"
+    """Taken out of its product."""
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """Who had a device: the product it was in, and its owner."""
+
+    product: ProductId | None
+    owner_kind: str | None
+    owner_id: str | None
+
+    @classmethod
+    def of(cls, product: ProductId | None, owner: Owner | None) -> "Custody":
+        return cls(product, *owner_columns(owner))
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyEntry:
+    seq: int
+    at: Millis
+    device: DeviceId
+    change: Change
+    actor: str
+    before: Custody
+    after: Custody

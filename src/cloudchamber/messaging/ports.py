@@ -54,6 +54,10 @@ class NotAdmitted:
 Admission = Admitted | NotAdmitted
 
 
+class DeviceRefused(Exception):
+    """The device is known by another key."""
+
+
 class DeviceInbox(Protocol):
     """What the gateway tells. For one device the calls come one after the other, in the order of the wire."""
 
@@ -61,7 +65,12 @@ class DeviceInbox(Protocol):
         """Is this device known, and is this its key? Asked before anything of the device counts."""
         ...
 
-    async def online(self, device: DeviceId, hello: Hello, ip: str) -> None: ...
+    async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
+        """The device proved `public_key_der`, the key with which it was admitted, by an encrypted Hello.
+
+        Raises DeviceRefused when another key went on record in the meantime: close the connection.
+        """
+        ...
 
     async def described(self, device: DeviceId, describe: Describe) -> None: ...
 

@@ -1,0 +1,48 @@
+"""Devices that are connected but on no record yet: what they said of themselves, until they are imported or claimed.
+
+Bounded by the number of connections: an entry goes when its device disconnects.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloudchamber.clock import Millis
+from cloudchamber.fleet.model import Handshake
+from cloudchamber.ids import DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """`system` is the system part as JSON text."""
+
+    functions: tuple[str, ...]
+    variables: Mapping[str, str]
+    system: str
+
+
+@dataclass(slots=True)
+class Provisional:
+    handshake: Handshake
+    at: Millis
+    description: Description | None = None
+
+
+class ProvisionalDevices:
+    def __init__(self) -> None:
+        self._devices: dict[DeviceId, Provisional] = {}
+
+    def add(self, device: DeviceId, handshake: Handshake, at: Millis) -> None:
+        self._devices[device] = Provisional(handshake, at)
+
+    def describe(self, device: DeviceId, description: Description) -> bool:
+        """False when the device is not provisional."""
+        found = self._devices.get(device)
+        if found is not None:
+            found.description = description
+        return found is not None
+
+    def get(self, device: DeviceId) -> Provisional | None:
+        return self._devices.get(device)
+
+    def remove(self, device: DeviceId) -> None:
+        self._devices.pop(device, None)

@@ -1,0 +1,349 @@
+"""The device registry: finding devices for whoever asks, importing, renaming, removing them.
+
+**The cache.** A device on record is asked for by every function call and variable read, so records are kept in
+memory and dropped when a change is published on the bus. A record read while a change was published is handed out but
+not kept, so that a stale one never stays.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cloudchamber.access.model import (
+    Action,
+    DeviceResource,
+    OwnedByCustomer,
+    OwnedByUser,
+    Owner,
+    OwnThings,
+    ProductDeviceResource,
+)
+from cloudchamber.access.requester import Requester, describe
+from cloudchamber.access.rules import owner_of
+from cloudchamber.access.service import require
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import Clock, Millis
+from cloudchamber.errors import TooLarge
+from cloudchamber.fleet.errors import UpdateEmpty, UpdateInvalid, device_not_in_product, device_unknown
+from cloudchamber.fleet.model import Change, Custody, DeviceRecord, ImportReport, KeyAlgorithm, Product
+from cloudchamber.fleet.ports import LiveDevices
+from cloudchamber.fleet.provisional import ProvisionalDevices
+from cloudchamber.fleet.rules import SORT_KEYS, DeviceFilter, Verdict, import_verdict, unique
+from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
+from cloudchamber.identity.service import Customers, Users
+from cloudchamber.ids import DeviceId, parse_device_id
+from cloudchamber.storage.database import Database, Transaction
+
+DEVICE_CHANGED: Final = "device.changed"
+"""Bus subject; the message is the DeviceRecord as it is now."""
+
+MAX_CACHED: Final = 100_000
+# An import is one transaction for each batch: all of its ids or none. Batches keep other writers' waits short.
+_BATCH: Final = 500
+MAX_IMPORT: Final = 100_000
+_MAX_NAME_LENGTH: Final = 64
+_MAX_NOTES_LENGTH: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChanges:
+    """What a request wants changed; None leaves a field as it is."""
+
+    name: str | None = None
+    notes: str | None = None
+    is_development: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """A record with what only the open connection knows."""
+
+    record: DeviceRecord
+    is_online: bool
+    last_heard: Millis | None
+    owner_name: str | None
+
+
+class Devices:
+    def __init__(
+        self,
+        db: Database,
+        store: DeviceStore,
+        keys: KeyStore,
+        custody: CustodyLog,
+        users: Users,
+        customers: Customers,
+        provisional: ProvisionalDevices,
+        live: LiveDevices,
+        bus: InProcessBus,
+        clock: Clock,
+        *,
+        accepts_unknown: bool,
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._keys = keys
+        self._custody = custody
+        self._users = users
+        self._customers = customers
+        self._provisional = provisional
+        self._live = live
+        self._bus = bus
+        self._clock = clock
+        self._accepts_unknown = accepts_unknown
+        self._cache: OrderedDict[DeviceId, DeviceRecord] = OrderedDict()
+        self._changes = 0
+        bus.subscribe(DEVICE_CHANGED, self._changed)
+
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    async def get(self, device: DeviceId) -> DeviceRecord | None:
+        """A device on record, whoever asks; rights are the caller's question."""
+        cached = self._cache.get(device)
+        if cached is not None:
+            return cached
+        changes = self._changes
+        found = await self._store.by_id(self._db, device)
+        if found is not None and changes == self._changes:
+            self._cache[device] = found
+            if len(self._cache) > MAX_CACHED:
+                self._cache.popitem(last=False)
+        return found
+
+    async def own(self, requester: Requester, reference: str, action: Action) -> DeviceRecord:
+        """A device by id or by the name that its owner gave it; an id always wins.
+
+        Raises DeviceUnknown, AccessRefused.
+        """
+        require(requester, action, OwnThings())
+        device = parse_device_id(reference)
+        found = await self.get(device) if device is not None else None
+        owner = owner_of(requester)
+        if found is None and owner is not None:
+            found = await self._store.by_name(self._db, owner, reference)
+        if found is None:
+            raise device_unknown()
+        require(
+            requester,
+            action,
+            DeviceResource(found.id, found.owner, found.product, found.is_quarantined, found.is_denied),
+        )
+        return found
+
+    async def in_product(self, requester: Requester, product: Product, reference: str, action: Action) -> DeviceRecord:
+        """A device of a product, by id. Raises AccessRefused, DeviceNotInProduct."""
+        resource = product.resource(requester)
+        require(requester, action, resource)
+        device = parse_device_id(reference)
+        found = await self.get(device) if device is not None else None
+        if found is None or found.product != product.id:
+            raise device_not_in_product()
+        require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
+        return found
+
+    async def mine(self, requester: Requester) -> list[DeviceRecord]:
+        """The devices of whoever asks, newest handshake first; none for a product's token. Raises AccessRefused."""
+        require(requester, Action.DEVICES_LIST, OwnThings())
+        owner = owner_of(requester)
+        return await self._store.of_owner(self._db, owner) if owner is not None else []
+
+    async def of_product(
+        self,
+        requester: Requester,
+        product: Product,
+        wanted: DeviceFilter,
+        *,
+        sort: str = "lastConnection",
+        descending: bool = True,
+        page: int = 1,
+        per_page: int = 25,
+    ) -> tuple[list[DeviceRecord], int]:
+        """One page (from 1), and the number of all that match. Raises AccessRefused."""
+        require(requester, Action.DEVICES_LIST, product.resource(requester))
+        found = [device for device in await self._store.of_product(self._db, product.id) if wanted.matches(device)]
+        found.sort(key=SORT_KEYS.get(sort, SORT_KEYS["deviceId"]), reverse=descending)
+        return found[(page - 1) * per_page : page * per_page], len(found)
+
+    async def of_customers(self, customers: Sequence[str]) -> list[DeviceRecord]:
+        """The devices of these customers, for a list of customers that the requester was allowed to see."""
+        return await self._store.of_owners(self._db, "customer", customers)
+
+    async def view(self, record: DeviceRecord) -> DeviceView:
+        """The record with connection and owner's name."""
+        heard = self._live.last_heard(record.id)
+        return DeviceView(
+            record,
+            self._live.is_online(record.id),
+            heard if heard is not None else record.last_heard,
+            await self.owner_name(record.owner),
+        )
+
+    async def owner_name(self, owner: Owner | None) -> str | None:
+        match owner:
+            case OwnedByUser(id=user):
+                account = await self._users.get(user)
+                return account.username if account else None
+            case OwnedByCustomer(id=customer):
+                found = await self._customers.get(customer)
+                return found.username if found else None
+            case None:
+                return None
+
+    # -- changing -----------------------------------------------------------------------------------------------------
+
+    async def update(self, record: DeviceRecord, changes: DeviceChanges) -> DeviceRecord:
+        """For a record that `own` or `in_product` gave for DEVICES_UPDATE. Raises UpdateEmpty, UpdateInvalid."""
+        fields = {
+            "name": changes.name,
+            "notes": changes.notes,
+            "is_development": None if changes.is_development is None else int(changes.is_development),
+        }
+        wanted = {column: value for column, value in fields.items() if value is not None}
+        if not wanted:
+            raise UpdateEmpty("Nothing to do?")
+        if changes.name is not None and not 0 < len(changes.name.strip()) <= _MAX_NAME_LENGTH:
+            raise UpdateInvalid(f"A device's name has 1 to {_MAX_NAME_LENGTH} characters")
+        if changes.notes is not None and len(changes.notes) > _MAX_NOTES_LENGTH:
+            raise UpdateInvalid(f"A device's notes have at most {_MAX_NOTES_LENGTH} characters")
+        now = self._clock.now()
+
+        async def write(tx: Transaction) -> DeviceRecord | None:
+            for column, value in wanted.items():
+                await self._store.set_field(tx, record.id, column, value, now)
+            return await self._store.by_id(tx, record.id)
+
+        changed = await self._db.transaction(write)
+        if changed is None:
+            raise device_unknown()
+        self.publish(changed)
+        return changed
+
+    async def import_(self, requester: Requester, product: Product, ids: Iterable[str]) -> ImportReport:
+        """Adds devices to a product. A second run of the same import changes nothing.
+
+        Raises AccessRefused, TooLarge.
+        """
+        require(requester, Action.DEVICES_IMPORT, product.resource(requester))
+        given = list(ids)
+        if len(given) > MAX_IMPORT:
+            raise TooLarge(f"One import takes at most {MAX_IMPORT} ids: split it")
+        parsed = [(text, parse_device_id(text.strip())) for text in given]
+        wanted = unique(device for _, device in parsed if device is not None)
+        verdicts: dict[Verdict, list[DeviceId]] = {verdict: [] for verdict in Verdict}
+        for start in range(0, len(wanted), _BATCH):
+            for device, verdict in await self._import_batch(requester, product, wanted[start : start + _BATCH]):
+                verdicts[verdict].append(device)
+        return ImportReport(
+            updated=(*verdicts[Verdict.CREATE], *verdicts[Verdict.ADD], *verdicts[Verdict.APPROVE]),
+            existing=tuple(verdicts[Verdict.PRESENT]),
+            nonmember=tuple(verdicts[Verdict.NONMEMBER]),
+            invalid=(
+                *dict.fromkeys(text.strip().lower() for text, device in parsed if device is None),
+                *verdicts[Verdict.INVALID],
+            ),
+        )
+
+    async def _import_batch(
+        self, requester: Requester, product: Product, ids: Sequence[DeviceId]
+    ) -> list[tuple[DeviceId, Verdict]]:
+        now = self._clock.now()
+        actor = describe(requester)
+        after = Custody(product.id, None, None)
+
+        async def write(tx: Transaction) -> list[tuple[DeviceId, Verdict, DeviceRecord | None]]:
+            results: list[tuple[DeviceId, Verdict, DeviceRecord | None]] = []
+            for device in ids:
+                known = await self._store.by_id(tx, device)
+                verdict = import_verdict(known, product, accepts_unknown=self._accepts_unknown)
+                changed: DeviceRecord | None = None
+                if verdict in {Verdict.CREATE, Verdict.ADD, Verdict.APPROVE}:
+                    if known is None:
+                        known = await self.register(tx, device, now)
+                    await self._store.set_product(tx, device, product.id, now)
+                    if verdict is not Verdict.APPROVE:
+                        owner = Custody.of(known.product, known.owner)
+                        await self._custody.append(
+                            tx,
+                            known,
+                            Custody(after.product, owner.owner_kind, owner.owner_id),
+                            Change.IMPORTED,
+                            actor,
+                            now,
+                        )
+                    changed = await self._store.by_id(tx, device)
+                results.append((device, verdict, changed))
+            return results
+
+        done = await self._db.transaction(write)
+        for _, _, changed in done:
+            if changed is not None:
+                self.publish(changed)
+        return [(device, verdict) for device, verdict, _ in done]
+
+    async def register(self, tx: Transaction, device: DeviceId, now: Millis) -> DeviceRecord:
+        """Puts an unknown device on record, with all that its connection told if it is connected provisionally: from
+        here on its key is the only one that will do. Runs inside the transaction that imports or claims it."""
+        await self._store.insert(tx, device, None, now)
+        waiting = self._provisional.get(device)
+        key = self._live.presented_key(device)
+        if waiting is not None and key is not None:
+            await self._keys.insert(tx, device, key_algorithm(key), key, "first-use", now)
+            await self._store.set_handshake(tx, device, waiting.handshake, waiting.at)
+            if waiting.description is not None:
+                described = waiting.description
+                await self._store.set_described(
+                    tx, device, described.functions, dict(described.variables), described.system
+                )
+        record = await self._store.by_id(tx, device)
+        assert record is not None
+        return record
+
+    async def remove(self, requester: Requester, product: Product, reference: str) -> DeviceRecord:
+        """Takes a device out of its product; it keeps an owner who is a user, and loses one who is the product's
+        customer. Raises AccessRefused, DeviceNotInProduct."""
+        found = await self.in_product(requester, product, reference, Action.DEVICES_REMOVE)
+        now = self._clock.now()
+        owner = found.owner if isinstance(found.owner, OwnedByUser) else None
+
+        async def write(tx: Transaction) -> DeviceRecord | None:
+            known = await self._store.by_id(tx, found.id)
+            if known is None or known.product != product.id:
+                return None
+            await self._store.set_product(tx, found.id, None, now)
+            await self._store.set_owner(tx, found.id, owner, now)
+            await self._custody.append(tx, known, Custody.of(None, owner), Change.REMOVED, describe(requester), now)
+            return await self._store.by_id(tx, found.id)
+
+        changed = await self._db.transaction(write)
+        if changed is None:
+            raise device_not_in_product()
+        self.publish(changed)
+        return changed
+
+    async def put_key_on_record(self, device: DeviceId, public_key: bytes, origin: str) -> None:
+        """Replaces the device's key; whoever is connected with another one is disconnected."""
+        now = self._clock.now()
+
+        async def write(tx: Transaction) -> DeviceRecord:
+            record = await self._store.by_id(tx, device) or await self.register(tx, device, now)
+            await self._keys.replace(tx, device, key_algorithm(public_key), public_key, origin, now)
+            return record
+
+        record = await self._db.transaction(write)
+        if self._live.presented_key(device) != public_key:
+            self._live.disconnect(device)
+        self.publish(record)
+
+    def publish(self, record: DeviceRecord) -> None:
+        """Tells every cache and index of a change that is committed."""
+        self._bus.publish(DEVICE_CHANGED, record)
+
+    def _changed(self, record: DeviceRecord) -> None:
+        self._changes += 1
+        self._cache.pop(record.id, None)
+
+
+def key_algorithm(public_key: bytes) -> KeyAlgorithm:
+    """P-256 SubjectPublicKeyInfos are always 91 bytes long, RSA-1024 ones 162."""
+    return "ecc" if len(public_key) == 91 else "rsa"

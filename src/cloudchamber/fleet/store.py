@@ -1,0 +1,304 @@
+"""SQL of products, devices, device keys and the custody log."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
+from cloudchamber.clock import Millis
+from cloudchamber.fleet.model import (
+    Change,
+    Custody,
+    CustodyEntry,
+    DeviceRecord,
+    Handshake,
+    KeyAlgorithm,
+    Product,
+    owner_columns,
+)
+from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId
+from cloudchamber.storage.database import Reader, Row, Transaction, Value
+
+_PRODUCT = (
+    "SELECT p.id, p.name, p.slug, p.description, p.platform_id, p.type, p.hardware_version, p.owner_user_id,"
+    " u.username, p.settings, p.created_at, p.updated_at FROM products p JOIN users u ON u.id = p.owner_user_id"
+)
+
+_DEVICE = (
+    "SELECT id, product_id, owner_kind, owner_id, name, notes, platform_id, firmware_product_id, firmware_version,"
+    " system_version, is_development, is_quarantined, is_denied, serial_number, mobile_secret, iccid, imei, last_ip,"
+    " last_heard, last_handshake_at, functions, variables, firmware_updates_enabled, firmware_updates_forced,"
+    " desired_firmware_version, groups, created_at, updated_at FROM devices"
+)
+
+
+class ProductStore:
+    async def insert(self, tx: Transaction, product: Product) -> None:
+        await tx.execute(
+            "INSERT INTO products (id, name, slug, description, platform_id, type, hardware_version, owner_user_id,"
+            " settings, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+            product.id,
+            product.name,
+            product.slug,
+            product.description,
+            product.platform_id,
+            product.type,
+            product.hardware_version,
+            product.owner,
+            json.dumps(product.settings),
+            product.created_at,
+        )
+
+    async def by_id(self, db: Reader, product: ProductId) -> Product | None:
+        row = await db.fetch_one(f"{_PRODUCT} WHERE p.id = $1", product)
+        return await self._product(db, row) if row else None
+
+    async def by_slug(self, db: Reader, slug: str) -> Product | None:
+        row = await db.fetch_one(f"{_PRODUCT} WHERE p.slug = $1", slug)
+        return await self._product(db, row) if row else None
+
+    async def of_user(self, db: Reader, user: UserId) -> list[Product]:
+        rows = await db.fetch_all(
+            f"{_PRODUCT} WHERE p.owner_user_id = $1 OR EXISTS"
+            " (SELECT 1 FROM memberships m WHERE m.product_id = p.id AND m.user_id = $1) ORDER BY p.created_at, p.id",
+            user,
+        )
+        return [await self._product(db, row) for row in rows]
+
+    async def _product(self, db: Reader, row: Row) -> Product:
+        members = await db.fetch_all("SELECT user_id, role FROM memberships WHERE product_id = $1", row[0])
+        owner = UserId(row[7])
+        return Product(
+            id=ProductId(row[0]),
+            name=row[1],
+            slug=row[2],
+            description=row[3],
+            platform_id=row[4],
+            type=row[5],
+            hardware_version=row[6],
+            owner=owner,
+            owner_name=row[8],
+            settings=json.loads(row[9]),
+            team={**{UserId(member[0]): Role[member[1]] for member in members}, owner: Role.OWNER},
+            created_at=Millis(row[10]),
+            updated_at=Millis(row[11]),
+        )
+
+
+class DeviceStore:
+    async def insert(self, tx: Transaction, device: DeviceId, product: ProductId | None, now: Millis) -> None:
+        await tx.execute(
+            "INSERT INTO devices (id, product_id, created_at, updated_at) VALUES ($1, $2, $3, $3)", device, product, now
+        )
+
+    async def by_id(self, db: Reader, device: DeviceId) -> DeviceRecord | None:
+        row = await db.fetch_one(f"{_DEVICE} WHERE id = $1", device)
+        return _device(row) if row else None
+
+    async def by_name(self, db: Reader, owner: Owner, name: str) -> DeviceRecord | None:
+        """Names are compared without regard to case; of several the oldest device wins."""
+        kind, id_ = owner_columns(owner)
+        row = await db.fetch_one(
+            f"{_DEVICE} WHERE owner_kind = $1 AND owner_id = $2 AND lower(name) = lower($3) ORDER BY created_at, id",
+            kind,
+            id_,
+            name,
+        )
+        return _device(row) if row else None
+
+    async def of_owner(self, db: Reader, owner: Owner) -> list[DeviceRecord]:
+        """Newest handshake first."""
+        kind, id_ = owner_columns(owner)
+        rows = await db.fetch_all(
+            f"{_DEVICE} WHERE owner_kind = $1 AND owner_id = $2 ORDER BY last_handshake_at DESC NULLS LAST, id",
+            kind,
+            id_,
+        )
+        return [_device(row) for row in rows]
+
+    async def of_owners(self, db: Reader, kind: str, ids: Sequence[str]) -> list[DeviceRecord]:
+        found: list[DeviceRecord] = []
+        for id_ in ids:
+            rows = await db.fetch_all(f"{_DEVICE} WHERE owner_kind = $1 AND owner_id = $2 ORDER BY id", kind, id_)
+            found.extend(_device(row) for row in rows)
+        return found
+
+    async def of_product(self, db: Reader, product: ProductId) -> list[DeviceRecord]:
+        rows = await db.fetch_all(f"{_DEVICE} WHERE product_id = $1 ORDER BY id", product)
+        return [_device(row) for row in rows]
+
+    async def set_owner(self, tx: Transaction, device: DeviceId, owner: Owner | None, now: Millis) -> None:
+        kind, id_ = owner_columns(owner)
+        await tx.execute(
+            "UPDATE devices SET owner_kind = $2, owner_id = $3, updated_at = $4 WHERE id = $1", device, kind, id_, now
+        )
+
+    async def set_product(
+        self, tx: Transaction, device: DeviceId, product: ProductId | None, now: Millis, *, is_denied: bool = False
+    ) -> None:
+        await tx.execute(
+            "UPDATE devices SET product_id = $2, is_quarantined = 0, is_denied = $3, updated_at = $4 WHERE id = $1",
+            device,
+            product,
+            int(is_denied),
+            now,
+        )
+
+    async def set_field(self, tx: Transaction, device: DeviceId, column: str, value: Value, now: Millis) -> None:
+        assert column in _SETTABLE
+        await tx.execute(f"UPDATE devices SET {column} = $2, updated_at = $3 WHERE id = $1", device, value, now)
+
+    async def set_handshake(self, tx: Transaction, device: DeviceId, handshake: Handshake, now: Millis) -> None:
+        await tx.execute(
+            "UPDATE devices SET last_ip = $2, platform_id = COALESCE($3, platform_id), firmware_product_id = $4,"
+            " firmware_version = $5, system_version = COALESCE($6, system_version), last_heard = $7,"
+            " last_handshake_at = $7 WHERE id = $1",
+            device,
+            handshake.ip,
+            handshake.platform_id,
+            handshake.product_id,
+            handshake.product_version,
+            handshake.system_version,
+            now,
+        )
+
+    async def set_described(
+        self,
+        tx: Transaction,
+        device: DeviceId,
+        functions: Sequence[str],
+        variables: dict[str, str],
+        system: str,
+    ) -> None:
+        await tx.execute(
+            "UPDATE devices SET functions = $2, variables = $3, system_describe = $4 WHERE id = $1",
+            device,
+            json.dumps(list(functions)),
+            json.dumps(variables),
+            system,
+        )
+
+    async def set_last_heard(self, tx: Transaction, device: DeviceId, at: Millis) -> None:
+        await tx.execute(
+            "UPDATE devices SET last_heard = $2 WHERE id = $1 AND (last_heard IS NULL OR last_heard < $2)", device, at
+        )
+
+
+class KeyStore:
+    async def of_device(self, db: Reader, device: DeviceId) -> bytes | None:
+        row = await db.fetch_one("SELECT public_key FROM device_keys WHERE device_id = $1", device)
+        return bytes(row[0]) if row else None
+
+    async def insert(
+        self, tx: Transaction, device: DeviceId, algorithm: KeyAlgorithm, public_key: bytes, origin: str, now: Millis
+    ) -> None:
+        """Raises Duplicate where a key is on record already."""
+        await tx.execute(
+            "INSERT INTO device_keys (device_id, algorithm, public_key, origin, created_at)"
+            " VALUES ($1, $2, $3, $4, $5)",
+            device,
+            algorithm,
+            public_key,
+            origin,
+            now,
+        )
+
+    async def replace(
+        self, tx: Transaction, device: DeviceId, algorithm: KeyAlgorithm, public_key: bytes, origin: str, now: Millis
+    ) -> None:
+        await tx.execute("DELETE FROM device_keys WHERE device_id = $1", device)
+        await self.insert(tx, device, algorithm, public_key, origin, now)
+
+
+class CustodyLog:
+    """Every change of a device's owner or product, written in the transaction that makes it; the database refuses to
+    change or remove a line."""
+
+    async def append(
+        self, tx: Transaction, before: DeviceRecord, after: Custody, change: Change, actor: str, at: Millis
+    ) -> None:
+        """`actor` as `requester.describe` names it."""
+        await tx.execute(
+            "INSERT INTO custody (at, device_id, change, actor, before, after) VALUES ($1, $2, $3, $4, $5, $6)",
+            at,
+            before.id,
+            change.value,
+            actor,
+            json.dumps(asdict(Custody.of(before.product, before.owner))),
+            json.dumps(asdict(after)),
+        )
+
+    async def of_device(self, db: Reader, device: DeviceId) -> list[CustodyEntry]:
+        rows = await db.fetch_all(
+            "SELECT seq, at, device_id, change, actor, before, after FROM custody WHERE device_id = $1 ORDER BY seq",
+            device,
+        )
+        return [
+            CustodyEntry(
+                row[0],
+                Millis(row[1]),
+                DeviceId(row[2]),
+                Change(row[3]),
+                row[4],
+                Custody(**json.loads(row[5])),
+                Custody(**json.loads(row[6])),
+            )
+            for row in rows
+        ]
+
+
+_SETTABLE = frozenset(
+    {
+        "name",
+        "notes",
+        "is_development",
+        "is_denied",
+        "is_quarantined",
+        "firmware_updates_enabled",
+        "firmware_updates_forced",
+        "desired_firmware_version",
+        "groups",
+    }
+)
+
+
+def _owner(kind: str | None, id_: str | None) -> Owner | None:
+    if kind is None or id_ is None:
+        return None
+    return OwnedByUser(UserId(id_)) if kind == "user" else OwnedByCustomer(CustomerId(id_))
+
+
+def _millis(value: int | None) -> Millis | None:
+    return None if value is None else Millis(value)
+
+
+def _device(row: Row) -> DeviceRecord:
+    return DeviceRecord(
+        id=DeviceId(row[0]),
+        product=ProductId(row[1]) if row[1] is not None else None,
+        owner=_owner(row[2], row[3]),
+        name=row[4],
+        notes=row[5],
+        platform_id=row[6],
+        firmware_product_id=row[7],
+        firmware_version=row[8],
+        system_version=row[9],
+        is_development=bool(row[10]),
+        is_quarantined=bool(row[11]),
+        is_denied=bool(row[12]),
+        serial_number=row[13],
+        mobile_secret=row[14],
+        iccid=row[15],
+        imei=row[16],
+        last_ip=row[17],
+        last_heard=_millis(row[18]),
+        last_handshake_at=_millis(row[19]),
+        functions=tuple(json.loads(row[20])) if row[20] is not None else None,
+        variables=json.loads(row[21]) if row[21] is not None else None,
+        firmware_updates_enabled=bool(row[22]),
+        firmware_updates_forced=bool(row[23]),
+        desired_firmware_version=row[24],
+        groups=tuple(json.loads(row[25])),
+        created_at=Millis(row[26]),
+        updated_at=Millis(row[27]),
+    )
