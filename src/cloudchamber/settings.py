@@ -58,6 +58,9 @@ class Compat:
     token_listing: bool = _setting(
         True, "GET /v1/access_tokens shows whole tokens, kept encrypted for it; off: only tokens' ends are shown."
     )
+    claim_by_id: bool = _setting(
+        True, "A user claims a connected device that is in no product by its id alone (CLI: device add)."
+    )
     builtin_clients: bool = _setting(True, "The well-known public clients that CLI and SDKs log in with.")
 
 

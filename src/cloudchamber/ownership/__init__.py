@@ -1,0 +1,1 @@
+"""Whose device it is: claim codes, claiming, unclaiming."""

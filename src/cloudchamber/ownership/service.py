@@ -1,0 +1,232 @@
+"""Claiming and unclaiming. Every change is one transaction that reads the device again, decides, writes and appends to
+the custody log: of a thousand who claim one device at once, one gets it."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser, Owner, OwnThings
+from cloudchamber.access.requester import Customer, Requester, User, describe
+from cloudchamber.access.requester import Device as DeviceRequester
+from cloudchamber.access.rules import may_own, owner_of
+from cloudchamber.access.service import require
+from cloudchamber.clock import Clock, Millis
+from cloudchamber.fleet.model import Change, Custody, DeviceRecord, Product
+from cloudchamber.fleet.ports import LiveDevices
+from cloudchamber.fleet.products import Products
+from cloudchamber.fleet.provisional import ProvisionalDevices
+from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.store import CustodyLog, DeviceStore
+from cloudchamber.ids import DeviceId, ProductId, hash_secret, new_claim_code, parse_device_id
+from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
+from cloudchamber.ownership.model import ClaimCode
+from cloudchamber.ownership.rules import Circumstances, Claim, CodeState, claim, code_reaches, code_state
+from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.storage.database import Database, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class NewClaimCode:
+    """`device_ids`: what the requester owns already, so that an app can see the new one appear."""
+
+    code: str
+    device_ids: tuple[DeviceId, ...]
+
+
+_DOES_NOT_EXIST: Final = "device does not exist"
+
+
+class Ownership:
+    def __init__(
+        self,
+        db: Database,
+        codes: ClaimCodeStore,
+        devices: Devices,
+        store: DeviceStore,
+        custody: CustodyLog,
+        products: Products,
+        provisional: ProvisionalDevices,
+        live: LiveDevices,
+        clock: Clock,
+        *,
+        code_lifetime_s: int,
+        claims_by_id_outside_products: bool,
+    ) -> None:
+        self._db = db
+        self._codes = codes
+        self._devices = devices
+        self._store = store
+        self._custody = custody
+        self._products = products
+        self._provisional = provisional
+        self._live = live
+        self._clock = clock
+        self._code_lifetime_s = code_lifetime_s
+        self._by_id_outside_products = claims_by_id_outside_products
+
+    # -- claim codes ------------------------------------------------------------------------------------------------
+
+    async def issue_code(self, requester: Requester, product: Product | None = None) -> NewClaimCode:
+        """A code for the device that the requester sets up next. Under a product's path only its customers get one.
+
+        Raises AccessRefused.
+        """
+        require(requester, Action.CLAIM_CODES_CREATE, product.resource(requester) if product else OwnThings())
+        owner = owner_of(requester)
+        assert owner is not None, "only users and customers pass the rule"
+        code = new_claim_code()
+        now = self._clock.now()
+        record = ClaimCode(
+            hash=hash_secret(code),
+            owner=owner,
+            product=requester.product if isinstance(requester, Customer) else None,
+            created_at=now,
+            expires_at=Millis(now + self._code_lifetime_s * 1000),
+            used_by=None,
+        )
+
+        async def insert(tx: Transaction) -> None:
+            await self._codes.insert(tx, record)
+
+        await self._db.transaction(insert)
+        owned = await self._store.of_owner(self._db, owner)
+        return NewClaimCode(code, tuple(device.id for device in owned))
+
+    async def present_code(self, device: DeviceId, code: str) -> DeviceRecord | None:
+        """The device presents a code. Returns its record when it belongs to the code's owner now, else None: a wrong,
+        spent or expired code leaves the device as it was."""
+        hash_ = hash_secret(code)
+        now = self._clock.now()
+        found = await self._codes.by_hash(self._db, hash_)
+        if found is None:
+            return None
+        record = await self._devices.get(device)
+        is_member = await self._is_member(found.owner, record.product if record else None)
+        actor = describe(DeviceRequester(device))
+
+        async def consume(tx: Transaction) -> tuple[DeviceRecord | None, bool]:
+            known = await self._codes.by_hash(tx, hash_)
+            if known is None:
+                return None, False
+            state = code_state(known, device, now)
+            if state in {CodeState.SPENT, CodeState.EXPIRED}:
+                return None, False
+            record = await self._store.by_id(tx, device)
+            if record is None and (isinstance(known.owner, OwnedByCustomer) or not self._provisional.get(device)):
+                return None, False
+            record = record or await self._devices.register(tx, device, now)
+            if not code_reaches(known, record):
+                return None, False
+            given = Circumstances(
+                may_own=isinstance(known.owner, OwnedByCustomer) or record.product is None or is_member,
+                is_online=True,
+                has_code=True,
+                by_id_outside_products=self._by_id_outside_products,
+            )
+            match claim(record, known.owner, given):
+                case Claim.YOURS_ALREADY:
+                    await self._codes.mark_used(tx, hash_, device, now)
+                    return record, False
+                case Claim.TAKE if state is CodeState.GOOD:
+                    await self._codes.mark_used(tx, hash_, device, now)
+                    return await self._set_owner(tx, record, known.owner, Change.CLAIMED, actor, now), True
+                case _:
+                    return None, False
+
+        claimed, is_changed = await self._db.transaction(consume)
+        if claimed is not None and is_changed:
+            self._adopted(claimed)
+        return claimed
+
+    # -- claiming by id -----------------------------------------------------------------------------------------------
+
+    async def claim(self, requester: Requester, reference: str | None) -> DeviceRecord:
+        """The device becomes the requester's. It stays in its product.
+
+        Raises AccessRefused, DeviceIdMissing, DeviceDoesNotExist, DeviceOffline, BelongsToAnother.
+        """
+        require(requester, Action.DEVICES_CLAIM, OwnThings())
+        claimant = owner_of(requester)
+        assert claimant is not None, "only users and customers pass the rule"
+        if not reference:
+            raise DeviceIdMissing("data.deviceID is empty")
+        device = parse_device_id(reference.strip())
+        if device is None:
+            raise DeviceDoesNotExist(_DOES_NOT_EXIST)
+        record = await self._devices.get(device)
+        is_member = await self._products.is_member(requester, record.product if record else None)
+        is_online = self._live.is_online(device)
+        now = self._clock.now()
+
+        async def take(tx: Transaction) -> tuple[Claim, DeviceRecord | None]:
+            known = await self._store.by_id(tx, device)
+            if known is None:
+                # An unknown id counts only while a device that goes by it is connected.
+                if not isinstance(requester, User) or self._provisional.get(device) is None:
+                    return Claim.OUT_OF_REACH, None
+                known = await self._devices.register(tx, device, now)
+            given = Circumstances(
+                may_own=may_own(requester, known.product, is_member=is_member),
+                is_online=is_online,
+                has_code=False,
+                by_id_outside_products=self._by_id_outside_products,
+            )
+            outcome = claim(known, claimant, given)
+            if outcome is Claim.TAKE:
+                return outcome, await self._set_owner(tx, known, claimant, Change.CLAIMED, describe(requester), now)
+            return outcome, known
+
+        outcome, taken = await self._db.transaction(take)
+        match outcome:
+            case Claim.OUT_OF_REACH:
+                raise DeviceDoesNotExist(_DOES_NOT_EXIST)
+            case Claim.OFFLINE:
+                raise DeviceOffline("Core isn't online")
+            case Claim.BELONGS_TO_ANOTHER:
+                raise BelongsToAnother("That belongs to someone else.")
+            case Claim.TAKE | Claim.YOURS_ALREADY:
+                assert taken is not None
+                if outcome is Claim.TAKE:
+                    self._adopted(taken)
+                return taken
+
+    # -- giving up ------------------------------------------------------------------------------------------------------
+
+    async def unclaim(self, requester: Requester, reference: str) -> None:
+        """The owner gives the device up; its product keeps it. Raises DeviceUnknown, AccessRefused."""
+        record = await self._devices.own(requester, reference, Action.DEVICES_RELEASE)
+        await self._give_up(record, Change.UNCLAIMED, describe(requester))
+
+    async def release(self, requester: Requester, product: Product, reference: str) -> None:
+        """The product's team takes the device from its owner. Raises AccessRefused, DeviceNotInProduct."""
+        record = await self._devices.in_product(requester, product, reference, Action.DEVICES_RELEASE)
+        await self._give_up(record, Change.RELEASED, describe(requester))
+
+    async def _give_up(self, record: DeviceRecord, change: Change, actor: str) -> None:
+        now = self._clock.now()
+
+        async def write(tx: Transaction) -> DeviceRecord | None:
+            known = await self._store.by_id(tx, record.id)
+            # Given up or taken over by somebody else while we asked: nothing of theirs may change.
+            if known is None or known.owner is None or known.owner != record.owner:
+                return None
+            return await self._set_owner(tx, known, None, change, actor, now)
+
+        changed = await self._db.transaction(write)
+        if changed is not None:
+            self._devices.publish(changed)
+
+    async def _set_owner(
+        self, tx: Transaction, record: DeviceRecord, owner: Owner | None, change: Change, actor: str, now: Millis
+    ) -> DeviceRecord:
+        await self._store.set_owner(tx, record.id, owner, now)
+        await self._custody.append(tx, record, Custody.of(record.product, owner), change, actor, now)
+        return replace(record, owner=owner, updated_at=now)
+
+    def _adopted(self, record: DeviceRecord) -> None:
+        self._provisional.remove(record.id)
+        self._devices.publish(record)
+
+    async def _is_member(self, owner: Owner, product: ProductId | None) -> bool:
+        if product is None or not isinstance(owner, OwnedByUser):
+            return False
+        return owner.id in (await self._products.by_id(product)).team
