@@ -303,7 +303,9 @@ def parse_metrics_untrusted(payload: bytes) -> tuple[Metric, ...]:
     records = payload[len(_METRICS_HEADER) :]
     if len(records) % _METRIC.size:
         raise WireError("metrics cut off")
-    return tuple(Metric(number & ~_FAILED, value, bool(number & _FAILED)) for number, value in _METRIC.iter_unpack(records))
+    return tuple(
+        Metric(number & ~_FAILED, value, bool(number & _FAILED)) for number, value in _METRIC.iter_unpack(records)
+    )
 
 
 def build_metrics(metrics: Mapping[int, int]) -> bytes:

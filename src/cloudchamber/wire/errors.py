@@ -2,7 +2,10 @@
 
 
 class WireError(Exception):
-    """What a peer sent cannot be read. Functions that touch a peer's bytes are named `*_untrusted` and raise only this."""
+    """What a peer sent cannot be read.
+
+    Functions that touch a peer's bytes are named `*_untrusted` and raise only this.
+    """
 
 
 class FramingError(WireError):

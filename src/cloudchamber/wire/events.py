@@ -23,7 +23,7 @@ class CloseReason(Enum):
     TRUNCATED = "truncated"
     """The peer ended the stream inside a handshake or a frame."""
     HANDSHAKE = "handshake"
-    """Ciphertext, nonce, key or signature did not fit. Deliberately one word: finer ones would tell an attacker which."""
+    """Ciphertext, nonce, key or signature did not fit; one word for all, as to the peer."""
     REFUSED = "refused"
     """The owner called `refuse`."""
     FRAMING = "framing"
@@ -114,7 +114,7 @@ class EventPublished:
 
 @dataclass(frozen=True, slots=True)
 class ClaimCodePresented:
-    """The device holds this claim code. When the claim succeeded, call `confirm_claim`: until then the device repeats it."""
+    """The device holds this claim code. After a claim call `confirm_claim`: until then the device repeats it."""
 
     code: str
 
@@ -333,7 +333,7 @@ class TimeTold:
 
 @dataclass(frozen=True, slots=True)
 class PublishAnswered:
-    """The end of a publish or subscribe that asked for an acknowledgement; `accepted` is False on refusal or time-out."""
+    """The end of a publish or subscribe with acknowledgement; `accepted` is False on refusal or time-out."""
 
     request: int
     accepted: bool

@@ -103,7 +103,9 @@ def device_hello(message_id: int, hello: Hello, confirmable: bool) -> Message:
             data += len(device_id).to_bytes(2, "big") + device_id
         if hello.system_version is not None:
             tail = (hello.system_version, hello.max_message_size, hello.max_binary_size, hello.ota_chunk_size)
-            data += b"".join((value or 0).to_bytes(size, "big") for value, size in zip(tail, _HELLO_TAIL_SIZES, strict=True))
+            data += b"".join(
+                (value or 0).to_bytes(size, "big") for value, size in zip(tail, _HELLO_TAIL_SIZES, strict=True)
+            )
     kind = Type.CON if confirmable else Type.NON
     return Message(kind, Code.POST, message_id, b"", ((Option.URI_PATH, b"h"),), data)
 
@@ -125,9 +127,7 @@ def function_call(message_id: int, token: int, name: bytes, argument: bytes) -> 
 
 def variable_request(message_id: int, token: int, name: bytes) -> Message:
     """`41 01 id T b1 76 0L name`."""
-    return Message(
-        Type.CON, Code.GET, message_id, bytes((token,)), ((Option.URI_PATH, b"v"), (Option.URI_PATH, name))
-    )
+    return Message(Type.CON, Code.GET, message_id, bytes((token,)), ((Option.URI_PATH, b"v"), (Option.URI_PATH, name)))
 
 
 def signal(message_id: int, token: int, on: bool) -> Message:
@@ -143,7 +143,7 @@ def key_change(message_id: int, token: int) -> Message:
 
 
 def describe_request(message_id: int, token: int, part: Part, block: int = 0, size_exponent: int = 0) -> Message:
-    """`41 01 id T b1 64 41 flag` [+ Block2]: the flag byte is optional before 3.3 and demanded after, so always sent."""
+    """`41 01 id T b1 64 41 flag` [+ Block2]: releases from 3.3 on demand the flag byte, older ones take it."""
     options: tuple[tuple[int, bytes], ...] = ((Option.URI_PATH, b"d"), (Option.URI_QUERY, bytes((part,))))
     if block:
         options += ((Option.BLOCK2, uint(block << 4 | size_exponent)),)
@@ -162,7 +162,9 @@ def ping(message_id: int) -> Message:
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-def cloud_event(message_id: int, name: str, data: bytes | None, ttl_s: int, is_private: bool, confirmable: bool) -> Message:
+def cloud_event(
+    message_id: int, name: str, data: bytes | None, ttl_s: int, is_private: bool, confirmable: bool
+) -> Message:
     """`50 02 id b1 e|E name [Max-Age] [ff data]` and no other option: up to 5.x one more loses the data.
 
     One option per segment, as every Device OS was seen to take it; a name with an empty segment goes as one option,
@@ -188,7 +190,10 @@ def device_event(
     content_format: int | None = None,
 ) -> Message:
     """The whole name in one option, slashes inside. Max-Age has three bytes, as devices up to 5.x write it."""
-    options: list[tuple[int, bytes]] = [(Option.URI_PATH, b"E" if is_private else b"e"), (Option.URI_PATH, name.encode())]
+    options: list[tuple[int, bytes]] = [
+        (Option.URI_PATH, b"E" if is_private else b"e"),
+        (Option.URI_PATH, name.encode()),
+    ]
     if content_format is not None:
         options.append((Option.CONTENT_FORMAT, uint(content_format)))
     if ttl_s != DEFAULT_TTL_S:

@@ -1,93 +1,259 @@
-"""Both ends of a TCP connection (signatures first; bodies follow)."""
+"""Both ends of a TCP connection: handshake, frames and session behind one surface.
+
+    receive(data, now)   receive_eof(now)   events()   data_to_send(now)   next_deadline()   handle_deadline(now)
+
+`now` is monotonic time in float seconds. `receive` raises nothing, whatever the peer sends: bad input ends in one
+`Closed`. The cloud's end goes through five states:
+
+    CIPHERTEXT --256 bytes--> DECRYPTING --handshake_decrypted--> IDENTIFYING --admit--> SESSION --> closed
+                              (DecryptHandshake)                  (IdentifyDevice)
+
+A failed decryption and a wrong nonce are one and the same to the peer: the stream ends without an answer.
+"""
+
+from enum import Enum, auto
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from cloudchamber.wire.describe import Part
-from cloudchamber.wire.events import CloudEvent, DeviceEvent, TimeAsked
-from cloudchamber.wire.messages import Goodbye, Subscription
+from cloudchamber.wire.errors import DecryptionError, FramingError, WireError
+from cloudchamber.wire.events import CloseReason, DecryptHandshake, IdentifyDevice
+from cloudchamber.wire.session.base import earliest
+from cloudchamber.wire.session.cloud import CloudSession
+from cloudchamber.wire.session.device import DeviceSession
 from cloudchamber.wire.session.profile import DeviceSetup
-from cloudchamber.wire.values import Value
+from cloudchamber.wire.tcp.channel import Opener, Sealer, ciphertext_limit
+from cloudchamber.wire.tcp.handshake import (
+    CIPHERTEXT_SIZE,
+    NONCE_SIZE,
+    REPLY_SIZE,
+    open_credentials_untrusted,
+    read_identity,
+    seal_identity,
+    split_credentials,
+)
+from cloudchamber.wire.transport import Transport
+
+CIPHERTEXT_TIMEOUT_S: Final = 10.0
+"""A device answers the nonce as fast as it can encrypt (under 1 s); this bounds what an idle stranger costs."""
+
+ANSWER_TIMEOUT_S: Final = 20.0
+"""A device waits 20 s for our 384 bytes; whoever still decrypts or looks up a key then does so for nobody."""
+
+MAX_EARLY_BYTES: Final = 1024
+"""A device has nothing to say between its ciphertext and our answer."""
+
+DEVICE_STEP_TIMEOUT_S: Final = 20.0
+"""Firmware's blocking read: for the nonce, and for the 384 bytes."""
 
 
-class CloudConnection:
-    """The server's end. `now` is always monotonic, in float seconds."""
+class _State(Enum):
+    CIPHERTEXT = auto()
+    DECRYPTING = auto()
+    IDENTIFYING = auto()
+    SESSION = auto()
+
+
+class CloudConnection(CloudSession):
+    """The server's end of one TCP connection. Commands and their outcomes: `CloudCommands`."""
+
+    __slots__ = ("_buffer", "_nonce", "_opener", "_ready", "_sealer", "_state", "_step_deadline")
 
     def __init__(self, *, nonce: bytes, now: float, first_message_id: int = 0) -> None:
-        """`nonce`: 40 random bytes, sent at once."""
-        raise NotImplementedError
+        """`nonce`: 40 random bytes, new for each connection; they are sent at once."""
+        assert len(nonce) == NONCE_SIZE
+        super().__init__(Transport.TCP, first_message_id, now)
+        self._state = _State.CIPHERTEXT
+        self._nonce = nonce
+        self._buffer = bytearray()
+        self._ready = bytearray(nonce)
+        self._step_deadline: float | None = now + CIPHERTEXT_TIMEOUT_S
+        self._opener: Opener | None = None
+        self._sealer: Sealer | None = None
 
-    @property
-    def is_online(self) -> bool:
-        """Between `Online` and `Closed`: commands reach the device."""
-        raise NotImplementedError
+    def receive(self, data: bytes, now: float) -> None:
+        if self._closed:
+            return
+        if self._opener is not None:
+            self._opener.feed(data)
+            _receive_frames(self, self._opener, now)
+            return
+        self._buffer += data
+        if self._state is _State.CIPHERTEXT and len(self._buffer) >= CIPHERTEXT_SIZE:
+            self._state = _State.DECRYPTING
+            self._step_deadline = now + ANSWER_TIMEOUT_S
+            ciphertext = bytes(self._buffer[:CIPHERTEXT_SIZE])
+            del self._buffer[:CIPHERTEXT_SIZE]
+            self._emit(DecryptHandshake(ciphertext))
+        if self._state is not _State.CIPHERTEXT and len(self._buffer) > MAX_EARLY_BYTES:
+            self._end(CloseReason.HANDSHAKE, "", now)
 
-    @property
-    def is_closed(self) -> bool: raise NotImplementedError
+    def receive_eof(self, now: float) -> None:
+        """The peer sends nothing any more. A device half-closes and waits for our end: it is over for both."""
+        clean = self._opener.is_between_frames if self._opener is not None else not self._buffer
+        in_session = self._state is _State.SESSION
+        self._end(CloseReason.PEER if clean and in_session else CloseReason.TRUNCATED, "", now)
 
-    def receive(self, data: bytes, now: float) -> None: raise NotImplementedError
-    def receive_eof(self, now: float) -> None: raise NotImplementedError
-    def events(self) -> list[CloudEvent]: raise NotImplementedError
-    def data_to_send(self, now: float) -> bytes: raise NotImplementedError
-    def next_deadline(self) -> float | None: raise NotImplementedError
-    def handle_deadline(self, now: float) -> None: raise NotImplementedError
+    def handshake_decrypted(self, plaintext: bytes | None, now: float) -> None:
+        """The answer to DecryptHandshake; None when it could not be decrypted."""
+        if self._closed or self._state is not _State.DECRYPTING:
+            return
+        identity = read_identity(plaintext, self._nonce)
+        if identity is None:
+            self._end(CloseReason.HANDSHAKE, "", now)
+            return
+        self._state = _State.IDENTIFYING
+        self._emit(IdentifyDevice(*identity))
 
-    def handshake_decrypted(self, plaintext: bytes | None, now: float) -> None: raise NotImplementedError
-    def admit(self, reply: bytes, credentials: bytes, now: float) -> None: raise NotImplementedError
-    def refuse(self, now: float) -> None: raise NotImplementedError
-    def tell_time(self, question: TimeAsked, unix_time_s: int, now: float) -> None: raise NotImplementedError
+    def admit(self, reply: bytes, credentials: bytes, now: float) -> None:
+        """The device is known and the key is its own. `reply` and `credentials`: see `seal_credentials`."""
+        if self._closed or self._state is not _State.IDENTIFYING:
+            return
+        assert len(reply) == REPLY_SIZE
+        secret = split_credentials(credentials)
+        self._ready += reply
+        self._sealer = Sealer(secret.key, secret.iv)
+        self._opener = Opener(secret.key, secret.iv)
+        self._state = _State.SESSION
+        self._step_deadline = None
+        self.open_session(now)
+        early, self._buffer = bytes(self._buffer), bytearray()
+        if early:
+            self.receive(early, now)
 
-    def call_function(self, name: str, argument: str, now: float, timeout_s: float) -> int: raise NotImplementedError
-    def read_variable(self, name: str, now: float, timeout_s: float) -> int: raise NotImplementedError
-    def ping(self, now: float, timeout_s: float) -> int: raise NotImplementedError
-    def signal(self, on: bool, now: float, timeout_s: float) -> int: raise NotImplementedError
-    def ask_describe(self, part: Part, now: float, timeout_s: float) -> int: raise NotImplementedError
+    def refuse(self, now: float) -> None:
+        """The device is not known, or the key is not its own: the stream ends without a word."""
+        self._end(CloseReason.REFUSED, "", now)
 
-    def send_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool, now: float) -> bool:
-        """True when queued: a subscription of the device matches by name, and the message fits. One copy."""
-        raise NotImplementedError
+    def data_to_send(self, now: float) -> bytes:
+        """What to write now; each byte is given once."""
+        return _drain(self, self._ready, self._sealer)
 
-    def send_system_event(self, name: str, data: bytes | None, now: float) -> bool:
-        """Private, and without looking at subscriptions: firmware handles `spark/` and `particle/` from the start."""
-        raise NotImplementedError
+    def next_deadline(self) -> float | None:
+        if self._closed:
+            return None
+        return earliest(self._step_deadline, self._session_deadline())
 
-    def confirm_claim(self, now: float) -> None:
-        """The device forgets its claim code."""
-        raise NotImplementedError
+    def handle_deadline(self, now: float) -> None:
+        """Calling early does nothing."""
+        if self._step_deadline is not None and now >= self._step_deadline:
+            self._end(CloseReason.HANDSHAKE_TIMEOUT, self._state.name.lower(), now)
+        self._handle_session_deadline(now)
 
-    def close(self, now: float) -> None: raise NotImplementedError
 
+class DeviceConnection(DeviceSession):
+    """A device's end of one TCP connection. Its RSA work (about 0.3 ms) is done in place."""
 
-class DeviceConnection:
-    """The device's end."""
+    __slots__ = (
+        "_buffer",
+        "_device_key",
+        "_has_nonce",
+        "_opener",
+        "_ready",
+        "_sealer",
+        "_server_key",
+        "_step_deadline",
+    )
 
     def __init__(
-        self, *, setup: DeviceSetup, device_key: RSAPrivateKey, server_key: RSAPublicKey, now: float, first_token: int = 0
+        self,
+        *,
+        setup: DeviceSetup,
+        device_key: RSAPrivateKey,
+        server_key: RSAPublicKey,
+        now: float,
+        first_token: int = 0,
     ) -> None:
-        raise NotImplementedError
+        """`device_key` RSA-1024, `server_key` RSA-2048. `first_token`: random in a device, counted up from there."""
+        super().__init__(Transport.TCP, setup, first_token, now)
+        self._device_key: RSAPrivateKey | None = device_key
+        self._server_key = server_key
+        self._buffer = bytearray()
+        self._has_nonce = False
+        self._ready = bytearray()
+        self._opener: Opener | None = None
+        self._sealer: Sealer | None = None
+        self._step_deadline: float | None = now + DEVICE_STEP_TIMEOUT_S
 
-    @property
-    def is_connected(self) -> bool: raise NotImplementedError
-    @property
-    def is_closed(self) -> bool: raise NotImplementedError
+    def receive(self, data: bytes, now: float) -> None:
+        if self._closed:
+            return
+        if self._opener is not None:
+            self._opener.feed(data)
+            _receive_frames(self, self._opener, now)
+            return
+        self._buffer += data
+        if not self._has_nonce and len(self._buffer) >= NONCE_SIZE:
+            self._answer_nonce(now)
+        if self._has_nonce and len(self._buffer) >= REPLY_SIZE:
+            self._accept_credentials(now)
 
-    def receive(self, data: bytes, now: float) -> None: raise NotImplementedError
-    def receive_eof(self, now: float) -> None: raise NotImplementedError
-    def events(self) -> list[DeviceEvent]: raise NotImplementedError
-    def data_to_send(self, now: float) -> bytes: raise NotImplementedError
-    def next_deadline(self) -> float | None: raise NotImplementedError
-    def handle_deadline(self, now: float) -> None: raise NotImplementedError
+    def _answer_nonce(self, now: float) -> None:
+        assert self._device_key is not None
+        nonce = bytes(self._buffer[:NONCE_SIZE])
+        del self._buffer[:NONCE_SIZE]
+        self._has_nonce = True
+        self._step_deadline = now + DEVICE_STEP_TIMEOUT_S
+        public_key = self._device_key.public_key()
+        self._ready += seal_identity(self._server_key, nonce, self.setup.device_id, public_key)
 
-    def return_value(self, request: int, value: int, now: float) -> None: raise NotImplementedError
-    def answer_variable(self, request: int, value: Value | None, now: float) -> None: raise NotImplementedError
+    def _accept_credentials(self, now: float) -> None:
+        assert self._device_key is not None
+        reply, early = bytes(self._buffer[:REPLY_SIZE]), bytes(self._buffer[REPLY_SIZE:])
+        self._buffer = bytearray()
+        try:
+            credentials = open_credentials_untrusted(self._device_key, self._server_key, reply)
+        except WireError as error:
+            self._end(CloseReason.HANDSHAKE, str(error), now)
+            return
+        secret = split_credentials(credentials)
+        self._device_key = None
+        self._step_deadline = None
+        self._sealer = Sealer(secret.key, secret.iv)
+        self._opener = Opener(secret.key, secret.iv, ciphertext_limit(self.setup.profile.buffer_size))
+        self.open_session(secret.salt, now)
+        if early:
+            self.receive(early, now)
 
-    def publish(
-        self, name: str, data: bytes | None, now: float, *, is_private: bool = True, ttl_s: int = 60, with_ack: bool = False
-    ) -> int:
-        """A handle; with `with_ack` it is answered by one PublishAnswered."""
-        raise NotImplementedError
+    def receive_eof(self, now: float) -> None:
+        clean = self._opener is not None and self._opener.is_between_frames
+        self._end(CloseReason.PEER if clean else CloseReason.TRUNCATED, "", now)
 
-    def subscribe(self, subscription: Subscription, now: float) -> int: raise NotImplementedError
-    def ask_time(self, now: float) -> None: raise NotImplementedError
-    def post_metrics(self, now: float) -> None: raise NotImplementedError
-    def goodbye(self, reason: Goodbye, now: float) -> None: raise NotImplementedError
-    def close(self, now: float) -> None: raise NotImplementedError
+    def data_to_send(self, now: float) -> bytes:
+        """What to write now; each byte is given once."""
+        return _drain(self, self._ready, self._sealer)
+
+    def next_deadline(self) -> float | None:
+        if self._closed:
+            return None
+        return earliest(self._step_deadline, self._session_deadline())
+
+    def handle_deadline(self, now: float) -> None:
+        """Calling early does nothing."""
+        if self._step_deadline is not None and now >= self._step_deadline:
+            self._end(CloseReason.HANDSHAKE_TIMEOUT, "", now)
+        self._handle_session_deadline(now)
+
+
+def _receive_frames(session: CloudSession | DeviceSession, opener: Opener, now: float) -> None:
+    try:
+        while not session.is_closed:
+            message = opener.next_message_untrusted()
+            if message is None:
+                return
+            session.message_received(message, now)
+    except FramingError as error:
+        session._end(CloseReason.FRAMING, str(error), now)
+    except DecryptionError as error:
+        session._end(CloseReason.DECRYPTION, str(error), now)
+
+
+def _drain(session: CloudSession | DeviceSession, ready: bytearray, sealer: Sealer | None) -> bytes:
+    if sealer is not None:
+        for message in session._take_messages():
+            ready += sealer.seal(message)
+    if not ready:
+        return b""
+    data = bytes(ready)
+    ready.clear()
+    return data

@@ -1,0 +1,151 @@
+"""What the cloud asks of a device: each command makes one request, and each request ends in exactly one `Answered`.
+
+Requests that cannot be sent (not online, too large, no token free) are answered at once, so that a caller waits in one
+place only. Sizes are held to what the device's Hello allows: one byte more and a Photon closes the connection.
+"""
+
+from collections.abc import Callable
+
+from cloudchamber.wire import coap, messages
+from cloudchamber.wire.coap import Message
+from cloudchamber.wire.describe import Part
+from cloudchamber.wire.events import Answered, Busy, CloudEvent, Disconnected, NotFound, Outcome, TimeAsked, TooLarge
+from cloudchamber.wire.messages import Hello, Subscription
+from cloudchamber.wire.session.base import Session
+from cloudchamber.wire.session.limits import DeviceLimits
+from cloudchamber.wire.session.requests import Kind, Pending, RequestTable
+from cloudchamber.wire.transport import Transport
+
+
+class CloudCommands(Session[CloudEvent]):
+    __slots__ = ("_hello", "_limits", "_next_request", "_requests", "_subscriptions")
+
+    def __init__(self, transport: Transport, first_message_id: int) -> None:
+        super().__init__(transport, first_message_id)
+        self._hello: Hello | None = None
+        self._limits: DeviceLimits | None = None
+        self._subscriptions: list[Subscription] = []
+        self._requests = RequestTable()
+        self._next_request = 1
+
+    @property
+    def is_online(self) -> bool:
+        """Between `Online` and `Closed`: commands reach the device."""
+        return self._hello is not None and not self._closed
+
+    def call_function(self, name: str, argument: str, now: float, timeout_s: float) -> int:
+        """Check the name against the description first: a device never answers for a function it does not know."""
+        raw_name, raw_argument = name.encode(), argument.encode()
+        pending = self._new_pending(Kind.FUNCTION, now, timeout_s)
+        if self._limits is not None and not (
+            0 < len(raw_name) <= self._limits.max_name and len(raw_argument) <= self._limits.max_argument
+        ):
+            return self._not_sent(pending, TooLarge())
+        return self._request(
+            pending, lambda: messages.function_call(pending.message_id, pending.token, raw_name, raw_argument), now
+        )
+
+    def read_variable(self, name: str, now: float, timeout_s: float) -> int:
+        raw_name = name.encode()
+        pending = self._new_pending(Kind.VARIABLE, now, timeout_s)
+        if self._limits is not None and not 0 < len(raw_name) <= self._limits.max_name:
+            return self._not_sent(pending, NotFound())
+        return self._request(
+            pending, lambda: messages.variable_request(pending.message_id, pending.token, raw_name), now
+        )
+
+    def ping(self, now: float, timeout_s: float) -> int:
+        pending = self._new_pending(Kind.PING, now, timeout_s)
+        return self._request(pending, lambda: messages.ping(pending.message_id), now)
+
+    def signal(self, on: bool, now: float, timeout_s: float) -> int:
+        """Starts or stops the rainbow of the device's light."""
+        pending = self._new_pending(Kind.SIGNAL, now, timeout_s)
+        return self._request(pending, lambda: messages.signal(pending.message_id, pending.token, on), now)
+
+    def ask_describe(self, part: Part, now: float, timeout_s: float) -> int:
+        """One part. Answered with DescribeRead; a changed description also comes as Described."""
+        pending = self._new_pending(Kind.DESCRIBE, now, timeout_s)
+        return self._ask_describe(pending, part, now)
+
+    def send_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool, now: float) -> bool:
+        """True when queued, as one copy: the device itself calls each handler that fits.
+
+        False when no subscription of the device matches by name (whose events it may see is the caller's matter), when
+        the message is too large for it, or when it is not online.
+        """
+        if not any(subscription.matches(name) for subscription in self._subscriptions):
+            return False
+        return self._queue_event(name, data, ttl_s, is_private)
+
+    def send_system_event(self, name: str, data: bytes | None, now: float) -> bool:
+        """Private, and without looking at subscriptions: firmware handles `spark/` and `particle/` from the start."""
+        return self._queue_event(name, data, messages.DEFAULT_TTL_S, True)
+
+    def confirm_claim(self, now: float) -> bool:
+        """Tells the device that it is claimed: it forgets its claim code, which it would repeat at each connect."""
+        return self.send_system_event(messages.CLAIM_CONFIRMED_EVENT, None, now)
+
+    def tell_time(self, question: TimeAsked, unix_time_s: int, now: float) -> None:
+        if self.is_online:
+            self._send(messages.time_answer(question.message_id, question.token, unix_time_s))
+
+    def _queue_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool) -> bool:
+        # Firmware answers key/restore by writing its vendor's server key over ours: never sent, whoever asks.
+        if not self.is_online or not name or name.startswith(messages.KEY_RESTORE_PREFIX):
+            return False
+        assert self._limits is not None
+        if len(name.encode()) > messages.MAX_EVENT_NAME or len(data or b"") > self._limits.max_event_data:
+            return False
+        confirmable = self._transport is Transport.UDP
+        raw = coap.encode(
+            messages.cloud_event(self._new_message_id(), name, data, ttl_s, is_private, confirmable=confirmable)
+        )
+        if len(raw) > self._limits.max_message:
+            return False
+        self._outbox.append(raw)
+        return True
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    def _new_pending(self, kind: Kind, now: float, timeout_s: float) -> Pending:
+        request = self._next_request
+        self._next_request += 1
+        return Pending(request, kind, now + timeout_s)
+
+    def _not_sent(self, pending: Pending, outcome: Outcome) -> int:
+        assert pending.request is not None
+        self._emit(Answered(pending.request, outcome))
+        return pending.request
+
+    def _request(self, pending: Pending, build: Callable[[], Message], now: float) -> int:
+        request = pending.request or 0
+        if not self.is_online:
+            self._answer(pending, Disconnected())
+            return request
+        if not self._requests.add(pending, now):
+            self._answer(pending, Busy())
+            return request
+        pending.message_id = self._new_message_id()
+        raw = coap.encode(build())
+        assert self._limits is not None
+        if len(raw) > self._limits.max_message:
+            self._requests.remove(pending)
+            self._answer(pending, TooLarge())
+        else:
+            self._outbox.append(raw)
+        return request
+
+    def _ask_describe(self, pending: Pending, part: Part, now: float) -> int:
+        pending.part = part
+        return self._request(
+            pending,
+            lambda: messages.describe_request(
+                pending.message_id, pending.token, part, pending.next_block, pending.size_exponent
+            ),
+            now,
+        )
+
+    def _answer(self, pending: Pending, outcome: Outcome) -> None:
+        if pending.request is not None:
+            self._emit(Answered(pending.request, outcome))

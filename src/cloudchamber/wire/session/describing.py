@@ -1,0 +1,87 @@
+"""Gathering a device's description: it comes in parts, posted or asked for, whole or in blocks.
+
+Device OS 2.0 and later post both parts by themselves (a flag in Hello says so); older ones must be asked. One part is
+asked for at a time, which is the one form that every release answers rightly. Posts that do not come are asked for.
+"""
+
+from cloudchamber.wire.describe import Application, Describe, Part, Parts
+from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.messages import Block, Hello
+
+POSTS_WAIT_S = 15.0
+"""A device posts its application part after the user's `setup()` ran."""
+RETRY_S = 15.0
+MAX_ASKS = 6
+MAX_SIZE = 32_768
+"""The largest description seen has 3 KiB; blocks beyond this come from nothing that means well."""
+
+
+class Describing:
+    __slots__ = (
+        "_asks",
+        "_blocks",
+        "_blocks_part",
+        "_last",
+        "_next_block",
+        "_platform_id",
+        "application",
+        "ask_at",
+        "system",
+    )
+
+    def __init__(self, hello: Hello, now: float) -> None:
+        self.application: Application | None = None
+        self.system: dict[str, object] | None = None
+        self.ask_at: float | None = now + POSTS_WAIT_S if hello.describes_itself else now
+        self._platform_id = hello.platform_id
+        self._asks = 0
+        self._last: Describe | None = None
+        self._blocks = bytearray()
+        self._blocks_part: Part | None = None
+        self._next_block = 0
+
+    def next_part(self, now: float) -> Part | None:
+        """The part to ask for now; the caller asks, and the next question waits."""
+        if self.ask_at is None or now < self.ask_at:
+            return None
+        missing = Part.SYSTEM if self.system is None else Part.APPLICATION if self.application is None else None
+        if missing is None or self._asks >= MAX_ASKS:
+            self.ask_at = None
+            return None
+        self._asks += 1
+        self.ask_at = now + RETRY_S
+        return missing
+
+    def add(self, parts: Parts, now: float) -> Describe | None:
+        """The description when it is complete and differs from the one given last."""
+        if parts.application is not None:
+            self.application = parts.application
+        if parts.system is not None:
+            # The protobuf form does not tell the platform: Hello does.
+            self.system = {"p": self._platform_id, **parts.system}
+        if self.application is None or self.system is None:
+            if self._asks:
+                self.ask_at = now
+            return None
+        self.ask_at = None
+        found = Describe(self.application.functions, self.application.variables, self.system)
+        if found == self._last:
+            return None
+        self._last = found
+        return found
+
+    def add_block_untrusted(self, part: Part, block: Block, data: bytes) -> bytes | None:
+        """The whole of a posted part, once its last block is there."""
+        if block.number == 0:
+            self._blocks, self._blocks_part, self._next_block = bytearray(), part, 0
+        if part is not self._blocks_part or block.number != self._next_block:
+            raise WireError("describe: block out of order")
+        self._blocks += data
+        self._next_block += 1
+        if len(self._blocks) > MAX_SIZE:
+            self._blocks_part, self._blocks = None, bytearray()
+            raise WireError("describe: too large")
+        if block.more:
+            return None
+        whole, self._blocks, self._blocks_part = bytes(self._blocks), bytearray(), None
+        return whole

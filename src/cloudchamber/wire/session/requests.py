@@ -1,0 +1,111 @@
+"""What the cloud asked and has no answer to: one-byte tokens, deadlines, and which answer belongs to which request.
+
+Tokens have one byte because devices read requests by offset. A token whose request ended without an answer rests for a
+while: an answer that comes late must not be taken for the answer of somebody else's request.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from cloudchamber.wire.coap import Message, Type
+from cloudchamber.wire.describe import Part
+
+TOKENS = 256
+
+TOKEN_REST_S = 60.0
+"""Functions run on the application's thread and their results were seen tens of seconds late; a minute later no caller
+waits any more."""
+
+
+class Kind(Enum):
+    FUNCTION = auto()
+    VARIABLE = auto()
+    SIGNAL = auto()
+    DESCRIBE = auto()
+    PING = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """`request` is the owner's handle, or None for what the session asks by itself. Pings have no token."""
+
+    request: int | None
+    kind: Kind
+    deadline: float
+    message_id: int = 0
+    token: int = -1
+    part: Part = Part.SYSTEM
+    blocks: bytearray | None = None
+    next_block: int = 0
+    size_exponent: int = 0
+
+
+class RequestTable:
+    __slots__ = ("_by_token", "_next_token", "_pings", "_resting")
+
+    def __init__(self) -> None:
+        self._by_token: dict[int, Pending] = {}
+        self._pings: list[Pending] = []
+        self._resting: deque[tuple[float, int]] = deque()
+        self._next_token = 0
+
+    def add(self, pending: Pending, now: float) -> bool:
+        """Gives it a token; False when all are in use."""
+        if pending.kind is Kind.PING:
+            if len(self._pings) >= TOKENS:
+                return False
+            self._pings.append(pending)
+            return True
+        while self._resting and self._resting[0][0] <= now:
+            self._resting.popleft()
+        used = len(self._by_token) + len(self._resting)
+        if used >= TOKENS:
+            return False
+        resting = {token for _, token in self._resting}
+        token = self._next_token
+        while token in self._by_token or token in resting:
+            token = (token + 1) % TOKENS
+        self._next_token = (token + 1) % TOKENS
+        pending.token = token
+        self._by_token[token] = pending
+        return True
+
+    def remove(self, pending: Pending, rest_until: float | None = None) -> None:
+        """`rest_until`: an answer may still come."""
+        if pending.kind is Kind.PING:
+            self._pings.remove(pending)
+            return
+        del self._by_token[pending.token]
+        if rest_until is not None:
+            self._resting.append((rest_until, pending.token))
+
+    def answered_by(self, message: Message) -> Pending | None:
+        """The request of a message that carries a code: by its token; an ACK without one by its message id."""
+        if len(message.token) == 1:
+            return self._by_token.get(message.token[0])
+        return self.with_message_id(message.id) if message.type == Type.ACK else None
+
+    def with_message_id(self, message_id: int) -> Pending | None:
+        for pending in self._by_token.values():
+            if pending.message_id == message_id:
+                return pending
+        return None
+
+    def ping_answered_by(self, message_id: int, any_id: bool) -> Pending | None:
+        """`any_id`: over TCP a device acknowledges a ping with a number of its own, so the oldest ping is meant."""
+        for ping in self._pings:
+            if ping.message_id == message_id:
+                return ping
+        return self._pings[0] if any_id and self._pings else None
+
+    def expired(self, now: float) -> list[Pending]:
+        return [pending for pending in self.all() if pending.deadline <= now]
+
+    def all(self) -> list[Pending]:
+        return [*self._by_token.values(), *self._pings]
+
+    def next_deadline(self) -> float | None:
+        if not self._by_token and not self._pings:
+            return None
+        return min(pending.deadline for pending in self.all())
