@@ -1,10 +1,8 @@
 """What the fleet learns from a device's connection: its key, its Hello, its description, when it was last heard."""
 
-from collections.abc import Mapping
-
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.fleet.model import DeviceRecord, Handshake
-from cloudchamber.fleet.provisional import Description, ProvisionalDevices
+from cloudchamber.fleet.model import Description, DeviceRecord, Handshake
+from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.rules import Trust, trust
 from cloudchamber.fleet.service import Devices, key_algorithm
 from cloudchamber.fleet.store import DeviceStore, KeyStore
@@ -74,18 +72,13 @@ class Connections:
             self._devices.publish(record)
         return record
 
-    async def described(
-        self, device: DeviceId, functions: tuple[str, ...], variables: Mapping[str, str], system: str
-    ) -> None:
+    async def described(self, device: DeviceId, description: Description) -> None:
         """Kept, because a device that resumes its session does not describe itself again."""
-        if self._provisional.describe(device, Description(functions, variables, system)):
-            return
-        known = await self._devices.get(device)
-        if known is not None and known.functions == functions and dict(known.variables or {}) == dict(variables):
+        if self._provisional.describe(device, description):
             return
 
         async def write(tx: Transaction) -> DeviceRecord | None:
-            await self._store.set_described(tx, device, functions, dict(variables), system)
+            await self._store.set_described(tx, device, description)
             return await self._store.by_id(tx, device)
 
         record = await self._db.transaction(write)

@@ -93,6 +93,15 @@ class Handshake:
 
 
 @dataclass(frozen=True, slots=True)
+class Description:
+    """What a device says that it can do: its functions, its variables with their types, and the system part as JSON."""
+
+    functions: tuple[str, ...]
+    variables: Mapping[str, str]
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportReport:
     """What became of each id of an import. `updated` were added (or let out of quarantine), `existing` were there,
     `nonmember` belong to somebody outside the product's team, `invalid` cannot be a device of this product."""

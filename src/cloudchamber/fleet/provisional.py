@@ -3,21 +3,11 @@
 Bounded by the number of connections: an entry goes when its device disconnects.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cloudchamber.clock import Millis
-from cloudchamber.fleet.model import Handshake
+from cloudchamber.fleet.model import Description, Handshake
 from cloudchamber.ids import DeviceId
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """`system` is the system part as JSON text."""
-
-    functions: tuple[str, ...]
-    variables: Mapping[str, str]
-    system: str
 
 
 @dataclass(slots=True)

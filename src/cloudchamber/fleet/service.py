@@ -28,7 +28,7 @@ from cloudchamber.errors import TooLarge
 from cloudchamber.fleet.errors import UpdateEmpty, UpdateInvalid, device_not_in_product, device_unknown
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, ImportReport, KeyAlgorithm, Product
 from cloudchamber.fleet.ports import LiveDevices
-from cloudchamber.fleet.provisional import ProvisionalDevices
+from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
 from cloudchamber.fleet.rules import SORT_KEYS, DeviceFilter, Verdict, import_verdict, unique
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
 from cloudchamber.identity.service import Customers, Users
@@ -63,6 +63,14 @@ class DeviceView:
     is_online: bool
     last_heard: Millis | None
     owner_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A device that is connected without being on record: the key that it proved, and what it said."""
+
+    key: bytes
+    waiting: Provisional
 
 
 class Devices:
@@ -249,7 +257,7 @@ class Devices:
     ) -> list[tuple[DeviceId, Verdict]]:
         now = self._clock.now()
         actor = describe(requester)
-        after = Custody(product.id, None, None)
+        arrivals = {device: arrival for device in ids if (arrival := self.arrival(device)) is not None}
 
         async def write(tx: Transaction) -> list[tuple[DeviceId, Verdict, DeviceRecord | None]]:
             results: list[tuple[DeviceId, Verdict, DeviceRecord | None]] = []
@@ -259,18 +267,11 @@ class Devices:
                 changed: DeviceRecord | None = None
                 if verdict in {Verdict.CREATE, Verdict.ADD, Verdict.APPROVE}:
                     if known is None:
-                        known = await self.register(tx, device, now)
+                        known = await self.register(tx, device, arrivals.get(device), now)
                     await self._store.set_product(tx, device, product.id, now)
                     if verdict is not Verdict.APPROVE:
-                        owner = Custody.of(known.product, known.owner)
-                        await self._custody.append(
-                            tx,
-                            known,
-                            Custody(after.product, owner.owner_kind, owner.owner_id),
-                            Change.IMPORTED,
-                            actor,
-                            now,
-                        )
+                        after = Custody.of(product.id, known.owner)
+                        await self._custody.append(tx, known, after, Change.IMPORTED, actor, now)
                     changed = await self._store.by_id(tx, device)
                 results.append((device, verdict, changed))
             return results
@@ -281,20 +282,22 @@ class Devices:
                 self.publish(changed)
         return [(device, verdict) for device, verdict, _ in done]
 
-    async def register(self, tx: Transaction, device: DeviceId, now: Millis) -> DeviceRecord:
-        """Puts an unknown device on record, with all that its connection told if it is connected provisionally: from
-        here on its key is the only one that will do. Runs inside the transaction that imports or claims it."""
-        await self._store.insert(tx, device, None, now)
+    def arrival(self, device: DeviceId) -> Arrival | None:
+        """What a provisionally connected device brought. Ask before the transaction that calls `register`."""
         waiting = self._provisional.get(device)
         key = self._live.presented_key(device)
-        if waiting is not None and key is not None:
-            await self._keys.insert(tx, device, key_algorithm(key), key, "first-use", now)
+        return Arrival(key, waiting) if waiting is not None and key is not None else None
+
+    async def register(self, tx: Transaction, device: DeviceId, arrival: Arrival | None, now: Millis) -> DeviceRecord:
+        """Puts an unknown device on record, inside the transaction that imports or claims it. If it is connected, its
+        key goes on record too and is from now on the only one that will do."""
+        await self._store.insert(tx, device, None, now)
+        if arrival is not None:
+            waiting = arrival.waiting
+            await self._keys.insert(tx, device, key_algorithm(arrival.key), arrival.key, "first-use", now)
             await self._store.set_handshake(tx, device, waiting.handshake, waiting.at)
             if waiting.description is not None:
-                described = waiting.description
-                await self._store.set_described(
-                    tx, device, described.functions, dict(described.variables), described.system
-                )
+                await self._store.set_described(tx, device, waiting.description)
         record = await self._store.by_id(tx, device)
         assert record is not None
         return record
@@ -326,7 +329,7 @@ class Devices:
         now = self._clock.now()
 
         async def write(tx: Transaction) -> DeviceRecord:
-            record = await self._store.by_id(tx, device) or await self.register(tx, device, now)
+            record = await self._store.by_id(tx, device) or await self.register(tx, device, None, now)
             await self._keys.replace(tx, device, key_algorithm(public_key), public_key, origin, now)
             return record
 
@@ -340,6 +343,7 @@ class Devices:
         self._bus.publish(DEVICE_CHANGED, record)
 
     def _changed(self, record: DeviceRecord) -> None:
+        self._provisional.remove(record.id)
         self._changes += 1
         self._cache.pop(record.id, None)
 

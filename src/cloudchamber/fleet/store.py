@@ -10,6 +10,7 @@ from cloudchamber.fleet.model import (
     Change,
     Custody,
     CustodyEntry,
+    Description,
     DeviceRecord,
     Handshake,
     KeyAlgorithm,
@@ -162,20 +163,13 @@ class DeviceStore:
             now,
         )
 
-    async def set_described(
-        self,
-        tx: Transaction,
-        device: DeviceId,
-        functions: Sequence[str],
-        variables: dict[str, str],
-        system: str,
-    ) -> None:
+    async def set_described(self, tx: Transaction, device: DeviceId, description: Description) -> None:
         await tx.execute(
             "UPDATE devices SET functions = $2, variables = $3, system_describe = $4 WHERE id = $1",
             device,
-            json.dumps(list(functions)),
-            json.dumps(variables),
-            system,
+            json.dumps(description.functions),
+            json.dumps(dict(description.variables)),
+            description.system,
         )
 
     async def set_last_heard(self, tx: Transaction, device: DeviceId, at: Millis) -> None:

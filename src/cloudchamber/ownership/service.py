@@ -13,7 +13,6 @@ from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
-from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore
 from cloudchamber.ids import DeviceId, ProductId, hash_secret, new_claim_code, parse_device_id
@@ -44,7 +43,6 @@ class Ownership:
         store: DeviceStore,
         custody: CustodyLog,
         products: Products,
-        provisional: ProvisionalDevices,
         live: LiveDevices,
         clock: Clock,
         *,
@@ -57,7 +55,6 @@ class Ownership:
         self._store = store
         self._custody = custody
         self._products = products
-        self._provisional = provisional
         self._live = live
         self._clock = clock
         self._code_lifetime_s = code_lifetime_s
@@ -101,6 +98,7 @@ class Ownership:
             return None
         record = await self._devices.get(device)
         is_member = await self._is_member(found.owner, record.product if record else None)
+        arrival = self._devices.arrival(device)
         actor = describe(DeviceRequester(device))
 
         async def consume(tx: Transaction) -> tuple[DeviceRecord | None, bool]:
@@ -111,9 +109,9 @@ class Ownership:
             if state in {CodeState.SPENT, CodeState.EXPIRED}:
                 return None, False
             record = await self._store.by_id(tx, device)
-            if record is None and (isinstance(known.owner, OwnedByCustomer) or not self._provisional.get(device)):
+            if record is None and (isinstance(known.owner, OwnedByCustomer) or arrival is None):
                 return None, False
-            record = record or await self._devices.register(tx, device, now)
+            record = record or await self._devices.register(tx, device, arrival, now)
             if not code_reaches(known, record):
                 return None, False
             given = Circumstances(
@@ -134,7 +132,7 @@ class Ownership:
 
         claimed, is_changed = await self._db.transaction(consume)
         if claimed is not None and is_changed:
-            self._adopted(claimed)
+            self._devices.publish(claimed)
         return claimed
 
     # -- claiming by id -----------------------------------------------------------------------------------------------
@@ -155,15 +153,16 @@ class Ownership:
         record = await self._devices.get(device)
         is_member = await self._products.is_member(requester, record.product if record else None)
         is_online = self._live.is_online(device)
+        arrival = self._devices.arrival(device)
         now = self._clock.now()
 
         async def take(tx: Transaction) -> tuple[Claim, DeviceRecord | None]:
             known = await self._store.by_id(tx, device)
             if known is None:
                 # An unknown id counts only while a device that goes by it is connected.
-                if not isinstance(requester, User) or self._provisional.get(device) is None:
+                if not isinstance(requester, User) or arrival is None:
                     return Claim.OUT_OF_REACH, None
-                known = await self._devices.register(tx, device, now)
+                known = await self._devices.register(tx, device, arrival, now)
             given = Circumstances(
                 may_own=may_own(requester, known.product, is_member=is_member),
                 is_online=is_online,
@@ -186,10 +185,10 @@ class Ownership:
             case Claim.TAKE | Claim.YOURS_ALREADY:
                 assert taken is not None
                 if outcome is Claim.TAKE:
-                    self._adopted(taken)
+                    self._devices.publish(taken)
                 return taken
 
-    # -- giving up ------------------------------------------------------------------------------------------------------
+    # -- giving up ----------------------------------------------------------------------------------------------------
 
     async def unclaim(self, requester: Requester, reference: str) -> None:
         """The owner gives the device up; its product keeps it. Raises DeviceUnknown, AccessRefused."""
@@ -221,10 +220,6 @@ class Ownership:
         await self._store.set_owner(tx, record.id, owner, now)
         await self._custody.append(tx, record, Custody.of(record.product, owner), change, actor, now)
         return replace(record, owner=owner, updated_at=now)
-
-    def _adopted(self, record: DeviceRecord) -> None:
-        self._provisional.remove(record.id)
-        self._devices.publish(record)
 
     async def _is_member(self, owner: Owner, product: ProductId | None) -> bool:
         if product is None or not isinstance(owner, OwnedByUser):
