@@ -1,0 +1,97 @@
+"""The ASGI application: Falcon's router over the route table, and what every answer has in common."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import falcon.asgi
+
+from cloudchamber.access.requester import describe
+from cloudchamber.api.call import EdgeRequest
+from cloudchamber.api.edge import responders
+from cloudchamber.api.faults import add_error_handlers
+from cloudchamber.api.guards import Guards
+from cloudchamber.api.health import HealthResource
+from cloudchamber.api.routes import ROUTES, enabled
+from cloudchamber.api.services import Services
+from cloudchamber.settings import Settings
+
+App = falcon.asgi.App[EdgeRequest, falcon.asgi.Response]
+
+_access_log = logging.getLogger("cloudchamber.access_log")
+
+_METHODS: Final = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
+_HEADERS: Final = "Authorization, Content-Type, Accept, X-Particle-Tool, X-Particle-Project, User-Agent"
+_MAX_ECHO: Final = 1_000
+
+
+def create_app(services: Services, settings: Settings) -> App:
+    guards = Guards(services.tokens, services.clients, services.token_endpoint, services.users, settings.compat)
+    app: App = falcon.asgi.App(
+        media_type="application/json; charset=utf-8",
+        request_type=EdgeRequest,
+        middleware=[Common(), *([AccessLog()] if settings.access_log else [])],
+    )
+    # iOS posts to /v1/users/.
+    app.req_options.strip_url_path_trailing_slash = True
+    add_error_handlers(app)
+    for path, responder in responders(enabled(ROUTES, settings.compat), _resources(services, settings), guards).items():
+        app.add_route(path, responder)
+    return app
+
+
+def _resources(services: Services, settings: Settings) -> Mapping[str, object]:
+    return {"health": HealthResource(services.ready)}
+
+
+class Common:
+    """The headers of every answer, and the answer to every preflight."""
+
+    async def process_request(self, req: EdgeRequest, resp: falcon.asgi.Response) -> None:
+        # A UUID of version 4, without the 1.5 µs of the uuid module.
+        digits = os.urandom(16).hex()
+        req.request_id = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+        resp.set_header("x-request-id", req.request_id)
+        # No credentials mode: a page of another origin can use only the token that it holds itself.
+        resp.set_header("access-control-allow-origin", "*")
+        if req.method == "OPTIONS":
+            _preflight(req, resp)
+
+
+def _preflight(req: EdgeRequest, resp: falcon.asgi.Response) -> None:
+    """204 for every path, before any authentication: browsers send no credentials with it."""
+    wanted = req.get_header("access-control-request-headers")
+    resp.set_header("access-control-allow-methods", _METHODS)
+    resp.set_header(
+        "access-control-allow-headers", wanted if wanted and len(wanted) <= _MAX_ECHO and wanted.isascii() else _HEADERS
+    )
+    resp.set_header("access-control-max-age", "86400")
+    resp.status = 204
+    resp.complete = True
+
+
+class AccessLog:
+    """One line for each request. Neither query strings nor paths are in it, only the route: both carry tokens."""
+
+    async def process_request(self, req: EdgeRequest, _resp: falcon.asgi.Response) -> None:
+        req.context.started = time.perf_counter()
+
+    async def process_response(
+        self,
+        req: EdgeRequest,
+        resp: falcon.asgi.Response,
+        _resource: Any,
+        _succeeded: bool,
+    ) -> None:
+        _access_log.info(
+            "method=%s route=%s status=%s ms=%.1f ip=%s requester=%s request=%s",
+            req.method,
+            req.uri_template or "-",
+            resp.status_code,
+            (time.perf_counter() - req.context.started) * 1000,
+            req.client_ip,
+            describe(req.requester) if req.requester else "-",
+            req.request_id,
+        )

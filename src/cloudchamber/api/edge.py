@@ -1,0 +1,141 @@
+"""From the route table to responders: each guarded as its row says, before its handler can run.
+
+A responder reads what the request carries, finds out who is asking, checks the scope, calls the handler and writes its
+answer, in this order. Errors rise to faults.py. A handler of a guarded route takes the requester as its second
+argument, so that it cannot be called without one.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+import falcon.asgi
+
+from cloudchamber.access.requester import Bearer as BearerRequester
+from cloudchamber.api.auth import client_credentials
+from cloudchamber.api.bodies import MULTIPART, Tree, Upload, media_type
+from cloudchamber.api.call import NO_TREE, Call, EdgeRequest, body_of, fields, query_of
+from cloudchamber.api.errors import ScopeMissing
+from cloudchamber.api.fields import NO_FIELDS
+from cloudchamber.api.guards import Guards, require_form
+from cloudchamber.api.reply import Reply, encode_json, write_reply
+from cloudchamber.api.routes import (
+    DEFAULT_BODY_LIMIT,
+    Access,
+    Bearer,
+    BearerOrClient,
+    BearerOrPassword,
+    ClientCredentials,
+    Public,
+    Route,
+)
+from cloudchamber.api.sse import EventStream
+
+Responder = Callable[..., Awaitable[None]]
+Handler = Callable[..., Awaitable[Any]]
+
+
+def responders(routes: Iterable[Route], resources: Mapping[str, object], guards: Guards) -> dict[str, object]:
+    """One responder object for each path, with a method for each HTTP method: what Falcon's router takes."""
+    methods: dict[str, dict[str, Responder]] = {}
+    for route in routes:
+        resource, _, name = route.handler.partition(".")
+        respond = responder(route, getattr(resources[resource], name), guards)
+        for path in route.paths:
+            on = methods.setdefault(path, {})
+            assert f"on_{route.method.lower()}" not in on, f"{route.method} {path} stands in the table twice"
+            on[f"on_{route.method.lower()}"] = respond
+    for on in methods.values():
+        if "on_get" in on:
+            on["on_head"] = on["on_get"]
+    return {path: _responder_object(path, on) for path, on in methods.items()}
+
+
+def _responder_object(path: str, on: Mapping[str, Responder]) -> object:
+    return type(f"Responder({path})", (), {name: staticmethod(respond) for name, respond in on.items()})()
+
+
+def responder(route: Route, handler: Handler, guards: Guards) -> Responder:
+    """The responder of one route."""
+    match route.access:
+        case Public():
+            return _public(route, handler)
+        case ClientCredentials():
+            return _client_credentials(route, handler)
+        case Bearer() | BearerOrClient() | BearerOrPassword():
+            return _guarded(route, handler, guards)
+
+
+def _public(route: Route, handler: Handler) -> Responder:
+    async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        body, files = await body_of(req, route.body_limit)
+        write(req, resp, await handler(Call(req, params, fields(query_of(req)), fields(body), files)))
+
+    return respond
+
+
+def _client_credentials(route: Route, handler: Handler) -> Responder:
+    async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        require_form(req)
+        body, _ = await body_of(req, route.body_limit)
+        basic, form = client_credentials(req.auth, body)
+        write(req, resp, await handler(Call(req, params, NO_FIELDS, NO_FIELDS, ()), basic, form))
+
+    return respond
+
+
+def _guarded(route: Route, handler: Handler, guards: Guards) -> Responder:
+    access = route.access
+    action = _action(access)
+    takes_bare_bearer = isinstance(access, Bearer)
+    scope = action.value
+
+    async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        implicit = None
+        requester: BearerRequester
+        if takes_bare_bearer and not req.raw_query and not req.has_body and (auth := req.auth) is not None:
+            # Most requests: a token in the header, and nothing else that would have to be read.
+            requester = await guards.bearer_in_header(auth)
+            call = Call(req, params, NO_FIELDS, NO_FIELDS, ())
+        else:
+            query = query_of(req)
+            body, files = await _body_before_knowing_who(req, route, query)
+            match access:
+                case BearerOrPassword():
+                    requester = await guards.password(req, query, body)
+                case BearerOrClient():
+                    requester, implicit = await guards.client(req, query, body)
+                case _:
+                    requester = await guards.bearer(req, query, body)
+            call = Call(req, params, fields(query), fields(body), files, implicit)
+        req.requester = requester
+        names = requester.scopes.names
+        if names is not None and scope not in names:
+            raise ScopeMissing(action)
+        write(req, resp, await handler(call, requester))
+
+    return respond
+
+
+async def _body_before_knowing_who(req: EdgeRequest, route: Route, query: Tree) -> tuple[Tree, tuple[Upload, ...]]:
+    """The body can hold the token, so it is read first; large ones only for those who show a token elsewhere."""
+    if not req.has_body:
+        return NO_TREE, ()
+    shows_token = req.auth is not None or "access_token" in query
+    is_upload = media_type(req.content_type) == MULTIPART
+    limit = route.body_limit if shows_token or not is_upload else min(route.body_limit, DEFAULT_BODY_LIMIT)
+    return await body_of(req, limit)
+
+
+def _action(access: Access) -> Any:
+    assert not isinstance(access, Public | ClientCredentials)
+    return access.action
+
+
+def write(req: EdgeRequest, resp: falcon.asgi.Response, answer: Any) -> None:
+    """Plain JSON with 200, unless the handler said otherwise."""
+    if isinstance(answer, Reply):
+        write_reply(resp, answer)
+    elif isinstance(answer, EventStream):
+        answer.start(req, resp)
+    else:
+        resp.data = encode_json(answer)

@@ -1,0 +1,135 @@
+"""From errors to the vendor's answers: status, body, headers.
+
+Clients pick different keys out of an error body, compare its words, and expect different shapes at different places:
+
+=====================================================  ==============================================================
+OAuth and token checks                                 `{"error": code, "error_description": text}`
+most resources                                         `{"ok": false, "error": text}`
+claiming, listing tokens, making accounts              `{"ok": false, "errors": [text]}`
+a device that is not there, or not the requester's     `{"error": "Permission Denied", "info": text}`
+=====================================================  ==============================================================
+
+The shape follows from the error alone, never from the route, so that one refusal looks the same wherever it happens.
+"""
+
+from typing import Any, ClassVar, Final, NamedTuple
+
+from cloudchamber.access.errors import AccessRefused
+from cloudchamber.access.model import Account, Action, DeviceResource, OwnThings
+from cloudchamber.access.rules import Reason
+from cloudchamber.errors import CloudError, Invalid, TooLarge, Unauthenticated, Unavailable
+from cloudchamber.oauth.errors import OAuthError
+
+Header = tuple[str, str]
+
+NO_STORE: Final[tuple[Header, ...]] = (("cache-control", "no-store"), ("pragma", "no-cache"))
+_WWW_AUTHENTICATE: Final[Header] = ("www-authenticate", 'Basic realm="Service"')
+
+# `access_token=undefined` is what the production cloud really says; clients compare the beginning.
+NOT_RECOGNIZED: Final = (
+    "I didn't recognize that device name or ID, try opening https://api.particle.io/v1/devices?access_token=undefined"
+)
+PERMISSION_DENIED: Final = "Permission denied"
+
+
+class Rendered(NamedTuple):
+    status: int
+    body: dict[str, Any]
+    headers: tuple[Header, ...] = ()
+
+
+class BodyTooLarge(TooLarge):
+    code: ClassVar[str] = "body_too_large"
+
+
+class ScopeMissing(OAuthError):
+    """The token is limited, and not to this."""
+
+    code: ClassVar[str] = "scope_missing"
+
+    def __init__(self, action: Action) -> None:
+        super().__init__("invalid_scope", f"Token does not have scope {action.value}")
+
+
+class PasswordRefused(Unauthenticated):
+    """A user name or password in a Basic header that is wrong, or missing where one is needed."""
+
+    code: ClassVar[str] = "password_refused"
+
+
+class UnknownUser(Invalid):
+    """The vendor's answer to a user name that it does not know, where it tells (Basic on the token list)."""
+
+    code: ClassVar[str] = "unknown_user"
+
+
+# Codes whose answer is `{"ok": false, "errors": [text]}`.
+_LIST_SHAPE: Final = frozenset(
+    {
+        "client_invalid",
+        "credentials_missing",
+        "device_does_not_exist",
+        "device_id_empty",
+        "device_offline",
+        "owned_by_another",
+        "password_refused",
+        "unknown_user",
+    }
+)
+# Codes whose shape no source tells: whichever key a client reads, it finds the text.
+_BOTH_SHAPE: Final = frozenset({"username_taken", "customer_exists", "password_unusable", "registration_closed"})
+
+
+def text_error(status: int, text: str, *headers: Header) -> Rendered:
+    return Rendered(status, {"ok": False, "error": text}, headers)
+
+
+def device_not_recognized() -> Rendered:
+    return Rendered(403, {"error": "Permission Denied", "info": NOT_RECOGNIZED})
+
+
+def render(error: CloudError) -> Rendered:
+    """The answer to an error. Details are not in it; they are for the log."""
+    if isinstance(error, OAuthError):
+        return _oauth(error)
+    if isinstance(error, AccessRefused):
+        return _refused(error)
+    if error.code == "device_unknown":
+        return device_not_recognized()
+    if error.code in _LIST_SHAPE:
+        return Rendered(error.status, {"ok": False, "errors": [error.message]})
+    if error.code in _BOTH_SHAPE:
+        return Rendered(error.status, {"ok": False, "error": error.message, "errors": [error.message]})
+    if isinstance(error, TooLarge):
+        # What is left of the body stays unread: the connection cannot carry another request.
+        return text_error(error.status, error.message, ("connection", "close"))
+    if isinstance(error, Unavailable):
+        return text_error(error.status, error.message, ("retry-after", "1"))
+    return text_error(error.status, error.message)
+
+
+def _oauth(error: OAuthError) -> Rendered:
+    headers = NO_STORE
+    if error.error == "invalid_client":
+        headers = (*NO_STORE, _WWW_AUTHENTICATE)
+    return Rendered(error.http_status, {"error": error.error, "error_description": error.message}, headers)
+
+
+def _refused(error: AccessRefused) -> Rendered:
+    reason, resource = error.reason, error.resource
+    if reason is Reason.SCOPE:
+        return _oauth(ScopeMissing(error.action))
+    if reason in {Reason.QUARANTINED, Reason.DENIED}:
+        return text_error(403, reason.value)
+    if isinstance(resource, DeviceResource):
+        return device_not_recognized()
+    if isinstance(resource, OwnThings | Account):
+        return text_error(403, PERMISSION_DENIED)
+    # In a product: those outside of it are told "not found", those inside what they lack.
+    if error.action is Action.DEVICES_IMPORT and reason is Reason.WRONG_KIND:
+        return text_error(404, "Organization not found for user's role.")
+    if error.action is Action.CLAIM_CODES_CREATE and reason is Reason.WRONG_KIND:
+        return text_error(403, f"{PERMISSION_DENIED}: use a customer's token to get claim codes of a product")
+    if reason is Reason.NOT_IN_TEAM or (reason is Reason.OTHER_PRODUCT and error.action is not Action.CUSTOMERS_CREATE):
+        return text_error(404, PERMISSION_DENIED)
+    return text_error(403, PERMISSION_DENIED)

@@ -1,0 +1,65 @@
+"""Errors that reach the edge: answered in the vendor's shapes, logged with the request's id, never with a trace."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from cloudchamber.api.call import EdgeRequest
+from cloudchamber.api.errors import Header, Rendered, render, text_error
+from cloudchamber.api.reply import encode_json
+from cloudchamber.errors import CloudError
+
+_log = logging.getLogger(__name__)
+
+
+def add_error_handlers(app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response]) -> None:
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(falcon.HTTPError, _framework)
+    app.add_error_handler(CloudError, _expected)
+
+
+async def _expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
+    _answer(resp, render(error))
+    if error.status >= 500:
+        _log.error("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail or error)
+    elif error.detail is not None:
+        _log.info("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail)
+
+
+async def _framework(_req: EdgeRequest, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: Any) -> None:
+    """What the router and the framework refuse by themselves."""
+    status = falcon.http_status_to_code(error.status)
+    if status == 404:
+        _answer(resp, text_error(404, "Not found"))
+    elif status == 405:
+        allow: tuple[Header, ...] = tuple(
+            ("allow", value) for name, value in _headers(error) if name.lower() == "allow"
+        )
+        _answer(resp, text_error(405, "Method not allowed", *allow))
+    else:
+        _answer(resp, text_error(status, "Bad request" if status < 500 else "Internal error"))
+
+
+async def _unexpected(req: EdgeRequest, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
+    """Our own bug. The id joins what the person reports to what the log says."""
+    _log.error("request %s (%s) failed", req.request_id, req.uri_template, exc_info=error)
+    _answer(resp, text_error(500, f"Internal error. Please report it with this number: {req.request_id}"))
+
+
+def _headers(error: falcon.HTTPError) -> list[tuple[str, str]]:
+    headers = error.headers or {}
+    return list(headers.items()) if isinstance(headers, Mapping) else list(headers)
+
+
+def _answer(resp: falcon.asgi.Response, rendered: Rendered) -> None:
+    # A handler may have begun another answer before it failed.
+    resp.stream = None
+    resp.text = None
+    resp.status = rendered.status
+    resp.content_type = "application/json; charset=utf-8"
+    for name, value in rendered.headers:
+        resp.set_header(name, value)
+    resp.data = encode_json(rendered.body)

@@ -1,0 +1,34 @@
+"""What a handler may answer with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import falcon.asgi
+import msgspec
+
+from cloudchamber.api.errors import Header
+
+encode_json = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is not plain 200 with JSON. `body` is None for no body at all, bytes for a body as it is (with
+    its content type among the headers), else what JSON can hold."""
+
+    body: Any = None
+    status: int = 200
+    headers: tuple[Header, ...] = ()
+
+
+NO_CONTENT = Reply(None, 204)
+
+
+def write_reply(resp: falcon.asgi.Response, reply: Reply) -> None:
+    resp.status = reply.status
+    for name, value in reply.headers:
+        resp.set_header(name, value)
+    if isinstance(reply.body, bytes):
+        resp.data = reply.body
+    elif reply.body is not None:
+        resp.data = encode_json(reply.body)

@@ -1,0 +1,136 @@
+"""The HTTP server: uvicorn with httptools, and the limits that it leaves to others.
+
+httptools refuses what request smuggling needs (Content-Length beside Transfer-Encoding, two lengths, bare LF). What it
+does not bound, a client can use to hold memory or a connection for nothing; each limit here ends one such attack.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Tokens in a query, cookies of a proxy: honest headers have a few kilobytes.
+MAX_HEADER_BYTES: Final = 64 * 1024
+# Repeated headers are joined one by one, which is quadratic: bound their number, too.
+MAX_HEADERS: Final = 100
+# From the first byte of a request to its last. A megabyte over a bad phone line takes 10 s.
+REQUEST_TIMEOUT_S: Final = 60.0
+# How long a client may refuse to take what we have for it (a stopped stream reader) before it is cut off.
+WRITE_TIMEOUT_S: Final = 30.0
+# Longer than the SDKs' and most proxies' pauses between requests, so that theirs ends first.
+KEEP_ALIVE_S: Final = 75
+# Open streams end at shutdown by themselves; whoever still does not finish has this long.
+SHUTDOWN_S: Final = 5
+
+
+class _RequestRefused(Exception):
+    """Raised inside a parser callback; the parser hands it back as its own error."""
+
+
+class EdgeProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_headers = False
+        self._in_request = False
+        self._header_bytes = 0
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_request:
+            # The usual case: the whole request came in one piece, and no timer was ever set.
+            if self._request_timer is not None:
+                self._request_timer.cancel()
+                self._request_timer = None
+            return
+        if self._request_timer is None:
+            self._request_timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._too_slow)
+        if self._in_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+                self.send_400_response("The request's headers are too large")
+
+    def on_message_begin(self) -> None:
+        self._in_request = self._in_headers = True
+        self._header_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_headers = False
+        if len(self.headers) > MAX_HEADERS:
+            raise _RequestRefused
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_request = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """In the API's shape, for requests that never become one."""
+        self._in_request = self._in_headers = False
+        body = b'{"ok":false,"error":"' + msg.encode("ascii", "replace") + b'"}'
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._write_timer is None:
+            # close() would wait for the very reader who does not read.
+            self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._request_timer, self._write_timer):
+            if timer is not None:
+                timer.cancel()
+        self._request_timer = self._write_timer = None
+        super().connection_lost(exc)
+
+    def _too_slow(self) -> None:
+        self._request_timer = None
+        if self._in_request and not self.transport.is_closing():
+            self.transport.abort()
+
+
+class EdgeServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the whole process's business: the device gateway must stop, too. `should_exit` ends this one."""
+        yield
+
+
+def make_server(app: Any, host: str = "127.0.0.1", port: int = 0) -> EdgeServer:
+    """To be run with `await server.serve(sockets)` inside of the caller's loop, next to everything else in it."""
+    return EdgeServer(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            loop="none",
+            http=EdgeProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=True,
+            # Whose word about addresses counts is the operator's decision, not a header's.
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+        )
+    )

@@ -1,0 +1,147 @@
+"""Server-sent events, framed for the parsers that the vendor's clients really have.
+
+- `:ok` and an empty line go out at once: clients wait for headers 15 s at most.
+- Lines end with LF alone: a CR LF pair that is split over two chunks breaks the SDK's parser.
+- One write for each event, and everything beyond ASCII escaped: the SDK decodes each chunk by itself, and half a
+  character would be damaged.
+- A lone LF after 9 s of silence: the older SDK reconnects after 13 s without a byte.
+
+An event is encoded once and its bytes are shared by every stream that carries it.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict
+from typing import Any, Final, Protocol
+
+import falcon.asgi
+
+from cloudchamber.api.call import EdgeRequest
+from cloudchamber.clock import Millis, iso
+
+OPENING: Final = b":ok\n\n"
+KEEP_ALIVE: Final = b"\n"
+KEEP_ALIVE_S: Final = 9.0
+
+# The listeners of one event take it within moments of each other; what is older is not asked for again.
+_MAX_ENCODED: Final = 256
+
+
+class Event(Protocol):
+    """What an event tells its listeners."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def data(self) -> str | None: ...
+    @property
+    def ttl_s(self) -> int: ...
+    @property
+    def published_at(self) -> Millis: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def is_public(self) -> bool: ...
+    @property
+    def product_id(self) -> int | None: ...
+    @property
+    def user_id(self) -> str | None: ...
+    @property
+    def version(self) -> int | None: ...
+
+
+class Subscription(Protocol):
+    async def next(self, timeout_s: float) -> Any:
+        """The next event, or None after `timeout_s` seconds without one. Raises StopAsyncIteration when it is over:
+        its queue overflowed, its token was revoked, or the server stops."""
+        ...
+
+    def close(self) -> None:
+        """Ends it; whoever waits in `next` is woken. May be called again."""
+        ...
+
+
+def encode_event(event: Event, *, detailed: bool) -> bytes:
+    """One frame. `detailed` adds what only a product's own team may see of its devices."""
+    body: dict[str, Any] = {
+        "data": event.data,
+        "ttl": event.ttl_s,
+        "published_at": iso(event.published_at),
+        "coreid": event.source,
+    }
+    if detailed:
+        body["userid"] = event.user_id
+        body["fw_version"] = event.version
+        body["public"] = event.is_public
+        body["productID"] = event.product_id
+    # The standard library's encoder escapes everything beyond ASCII; line ends in the data are escaped by any.
+    text = json.dumps(body, separators=(",", ":"))
+    name = event.name.replace("\r", " ").replace("\n", " ")
+    return f"event: {name}\ndata: {text}\n\n".encode()
+
+
+class Encoded:
+    """The frames of recent events, by the event object itself: equal events of different moments stay different."""
+
+    def __init__(self) -> None:
+        self._frames: OrderedDict[tuple[int, bool], tuple[Event, bytes]] = OrderedDict()
+
+    def frame(self, event: Event, *, detailed: bool) -> bytes:
+        key = (id(event), detailed)
+        known = self._frames.get(key)
+        # The entry holds the event, so its id cannot be another's while it is here.
+        if known is not None and known[0] is event:
+            return known[1]
+        frame = encode_event(event, detailed=detailed)
+        self._frames[key] = (event, frame)
+        if len(self._frames) > _MAX_ENCODED:
+            self._frames.popitem(last=False)
+        return frame
+
+
+class EventStream:
+    """The answer of a handler that opened a subscription: its frames, until it ends or the client is gone."""
+
+    def __init__(
+        self, subscription: Subscription, encoded: Encoded, *, detailed: bool, keep_alive_s: float = KEEP_ALIVE_S
+    ) -> None:
+        self._subscription = subscription
+        self._encoded = encoded
+        self._detailed = detailed
+        self._keep_alive_s = keep_alive_s
+        self._is_open = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    def start(self, req: EdgeRequest, resp: falcon.asgi.Response) -> None:
+        """Makes this the body of the response."""
+        resp.set_header("content-type", "text/event-stream")
+        resp.set_header("cache-control", "no-cache")
+        # Proxies that buffer would keep events back.
+        resp.set_header("x-accel-buffering", "no")
+        if req.method == "HEAD":
+            self._subscription.close()
+            return
+        resp.stream = self
+        self._watcher = asyncio.create_task(self._until_disconnected(req))
+
+    def __aiter__(self) -> "EventStream":
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._is_open:
+            self._is_open = True
+            return OPENING
+        event = await self._subscription.next(self._keep_alive_s)
+        return KEEP_ALIVE if event is None else self._encoded.frame(event, detailed=self._detailed)
+
+    async def close(self) -> None:
+        """Called by the framework at the end of the stream, whatever ended it."""
+        self._subscription.close()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _until_disconnected(self, req: EdgeRequest) -> None:
+        # Nothing else tells that a silent client is gone: the server takes what is sent to it without a word.
+        while (await req.receive())["type"] != "http.disconnect":
+            pass
+        self._subscription.close()
