@@ -1,5 +1,6 @@
 """What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,11 @@ class DeviceLink(Protocol):
     ) -> bool:
         """One copy, where a subscription of the device wants it. `is_own`: publisher and device have the same owner.
         `source` is the publishing device, if it was one."""
+        ...
+
+    def public_subscribers(self) -> Collection[DeviceId]:
+        """Connected devices with a subscription that reaches beyond their owner's devices: the only ones that a public
+        event can concern, so that publishing one does not cost a walk over the whole fleet."""
         ...
 
 

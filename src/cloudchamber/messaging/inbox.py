@@ -1,0 +1,127 @@
+"""What devices tell the cloud, brought to the part that it concerns."""
+
+import base64
+import json
+import os
+
+from cloudchamber.clock import Clock, Millis
+from cloudchamber.fleet.connections import Connections, KeyRefused
+from cloudchamber.fleet.model import Description, DeviceRecord, Handshake
+from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.audience import Audience
+from cloudchamber.messaging.calls import TYPE_NAMES
+from cloudchamber.messaging.events import Events
+from cloudchamber.messaging.model import DEFAULT_TTL_S, Event
+from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted
+from cloudchamber.ownership.service import Ownership
+from cloudchamber.wire.describe import Describe
+from cloudchamber.wire.events import Fact
+from cloudchamber.wire.messages import Hello
+
+_RANDOM_BYTES = 30  # 40 characters of base64
+
+
+class Inbox:
+    """The gateway's DeviceInbox. For one device the calls come one after the other."""
+
+    def __init__(
+        self, connections: Connections, ownership: Ownership, events: Events, audience: Audience, clock: Clock
+    ) -> None:
+        self._connections = connections
+        self._ownership = ownership
+        self._events = events
+        self._audience = audience
+        self._clock = clock
+
+    async def admit(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
+        key = await self._connections.admit(device, public_key_der)
+        return NotAdmitted("unknown, or known by another key") if key is None else Admitted(key)
+
+    async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
+        handshake = Handshake(
+            ip=ip,
+            platform_id=hello.platform_id,
+            product_id=hello.product_id,
+            product_version=hello.product_version,
+            system_version=_version(hello.system_version),
+        )
+        try:
+            record = await self._connections.online(device, public_key_der, handshake)
+        except KeyRefused as error:
+            raise DeviceRefused(str(device)) from error
+        was_there = self._audience.record(device) is not None
+        self._audience.enter(device, record)
+        if record is not None and not was_there:
+            self._announce(record, "spark/status", "online")
+
+    async def described(self, device: DeviceId, describe: Describe) -> None:
+        await self._connections.described(
+            device,
+            Description(
+                functions=describe.functions,
+                variables={name: TYPE_NAMES[kind] for name, kind in describe.variables.items()},
+                system=json.dumps(dict(describe.system), separators=(",", ":")),
+            ),
+        )
+
+    async def claim_code(self, device: DeviceId, code: str) -> bool:
+        return await self._ownership.present_code(device, code) is not None
+
+    async def updates_enabled(self, device: DeviceId, *, enabled: bool) -> None:
+        await self._connections.set_flag(device, "firmware_updates_enabled", value=enabled)
+        self._announce_flag(device, "particle/device/updates/enabled", value=enabled)
+
+    async def updates_forced(self, device: DeviceId, *, forced: bool) -> None:
+        await self._connections.set_flag(device, "firmware_updates_forced", value=forced)
+        self._announce_flag(device, "particle/device/updates/forced", value=forced)
+
+    async def fact(self, device: DeviceId, fact: Fact, ip: str) -> bytes:
+        match fact:
+            case Fact.IP:
+                return ip.encode()
+            case Fact.RANDOM:
+                return base64.b64encode(os.urandom(_RANDOM_BYTES))
+            case Fact.NAME:
+                record = self._audience.record(device)
+                return (record.name or record.id if record else device).encode()
+
+    async def published(self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool) -> None:
+        record = self._audience.record(device)
+        # Nobody can hear a device that is on no record, and nobody shall hear one that is shut out.
+        if record is None or record.is_quarantined or record.is_denied or "\n" in name or "\r" in name:
+            return
+        text = None if data is None else data.decode("utf-8", "replace")
+        self._events.publish_from(
+            _event(record, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
+        )
+
+    async def safe_mode(self, device: DeviceId) -> None:
+        record = self._audience.record(device)
+        if record is not None:
+            self._announce(record, "spark/status/safe-mode", None)
+
+    async def offline(self, device: DeviceId, last_heard_ms: int) -> None:
+        self._audience.leave(device)
+        record = await self._connections.offline(device, Millis(last_heard_ms))
+        if record is not None:
+            self._announce(record, "spark/status", "offline")
+
+    def _announce_flag(self, device: DeviceId, name: str, *, value: bool) -> None:
+        record = self._audience.record(device)
+        if record is not None:
+            self._announce(record, name, "true" if value else "false")
+
+    def _announce(self, record: DeviceRecord, name: str, data: str | None) -> None:
+        self._events.announce(_event(record, name, data, DEFAULT_TTL_S, self._clock.now(), is_public=False))
+
+
+def _event(record: DeviceRecord, name: str, data: str | None, ttl_s: int, at: Millis, *, is_public: bool) -> Event:
+    return Event(
+        name, data, ttl_s, at, record.id, is_public, record.owner, record.product, version=record.firmware_version
+    )
+
+
+def _version(number: int | None) -> str | None:
+    """Major and minor of Device OS, the decimal digits of its system module's number: 6200 is 6.2. The last two digits
+    count builds and not releases (4.0.2 says 4006), so nothing is told of them."""
+    return None if number is None or not 1000 <= number < 0xFFFF else f"{number // 1000}.{number // 100 % 10}"

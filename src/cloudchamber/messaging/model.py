@@ -1,0 +1,76 @@
+"""Events and who listens to them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cloudchamber.access.model import Owner
+from cloudchamber.clock import Millis
+from cloudchamber.ids import DeviceId, ProductId
+
+DEFAULT_TTL_S: Final = 60
+FROM_API: Final = "001"
+"""The `coreid` of events that an application published: no device has this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`source` is a device's id, or FROM_API. `owner` and `product` are those of the source at the moment of
+    publication: whoever gets the device later hears nothing of before, and whoever lost it nothing of after."""
+
+    name: str
+    data: str | None
+    ttl_s: int
+    published_at: Millis
+    source: str
+    is_public: bool
+    owner: Owner | None
+    product: ProductId | None
+    version: int | None = None
+
+    @property
+    def product_id(self) -> ProductId | None:
+        return self.product
+
+    @property
+    def user_id(self) -> str | None:
+        return self.owner.id if self.owner is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEvents:
+    """Events of everything that `owner` owns."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAndPublicEvents:
+    """Public events of everybody, and all of one's own."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class OwnDeviceEvents:
+    """Events of one device, for as long as it belongs to `owner`."""
+
+    owner: Owner
+    device: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class ProductEvents:
+    """Events of a whole product, whoever owns its devices."""
+
+    product: ProductId
+
+
+@dataclass(frozen=True, slots=True)
+class ProductDeviceEvents:
+    """Events of one device, for as long as it is in `product`."""
+
+    product: ProductId
+    device: DeviceId
+
+
+Listening = OwnEvents | OwnAndPublicEvents | OwnDeviceEvents | ProductEvents | ProductDeviceEvents

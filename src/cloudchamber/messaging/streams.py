@@ -1,0 +1,197 @@
+"""Open streams of events: bounded, indexed, and ended when their token is.
+
+An event is looked up by what it concerns - its owner, its product, its device, everybody - so that publishing costs
+as much as there are listeners to it, not as there are streams. Each stream has a bounded queue; whoever does not read
+fast enough is dropped, because a buffer without bound would take the memory of everybody else.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final, TypeVar
+
+from cloudchamber.access.requester import Customer, ProductClient, User
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import Clock, Millis
+from cloudchamber.ids import SecretHash
+from cloudchamber.messaging.errors import StreamEnded, TooManyStreams
+from cloudchamber.messaging.model import (
+    Event,
+    Listening,
+    OwnAndPublicEvents,
+    OwnDeviceEvents,
+    OwnEvents,
+    ProductDeviceEvents,
+    ProductEvents,
+)
+from cloudchamber.messaging.rules import hears
+from cloudchamber.oauth.tokens import TOKENS_REVOKED
+
+K = TypeVar("K")
+
+# Three seconds of a busy fleet's events for one reader; about 100 KiB at the most.
+_MAX_QUEUED: Final = 256
+_MAX_PER_PRINCIPAL: Final = 100
+
+_PUBLIC: Final = "public"
+
+
+class Subscription:
+    """One open stream. `next` and `close` belong to the one task that serves it."""
+
+    __slots__ = ("_ended", "_expires_at", "_queue", "_streams", "_waiter", "listening", "prefix", "principal", "token")
+
+    def __init__(
+        self,
+        streams: "Streams",
+        listening: Listening,
+        prefix: str,
+        principal: str,
+        token: SecretHash | None,
+        expires_at: Millis | None,
+    ) -> None:
+        self._streams = streams
+        self._queue: deque[Event] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._ended: str | None = None
+        self._expires_at = expires_at
+        self.listening = listening
+        self.prefix = prefix
+        self.principal = principal
+        self.token = token
+
+    async def next(self, timeout_s: float) -> Event | None:
+        """The next event, or None when none came within `timeout_s`. Raises StreamEnded."""
+        if self._expires_at is not None and self._expires_at <= self._streams.now():
+            self.end("the token expired")
+        if not self._queue and self._ended is None:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait_for(self._waiter, timeout_s)
+            except TimeoutError:
+                return None
+            finally:
+                self._waiter = None
+        # What was queued for a stream that ended is not delivered: its reader has lost the right to it.
+        if self._ended is not None:
+            raise StreamEnded(self._ended)
+        return self._queue.popleft() if self._queue else None
+
+    def close(self) -> None:
+        """Lets go of everything; called when the reader went away."""
+        self._streams.remove(self)
+
+    def offer(self, event: Event) -> None:
+        if len(self._queue) >= _MAX_QUEUED:
+            self.end("the reader was too slow")
+            return
+        self._queue.append(event)
+        self._wake()
+
+    def end(self, why: str) -> None:
+        self._ended = why
+        self._queue.clear()
+        self._streams.remove(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Streams:
+    def __init__(self, bus: InProcessBus, clock: Clock, *, limit: int) -> None:
+        self._clock = clock
+        self._limit = limit
+        self._by_key: dict[object, set[Subscription]] = {}
+        self._by_token: dict[SecretHash, set[Subscription]] = {}
+        self._per_principal: dict[str, int] = {}
+        self._open: set[Subscription] = set()
+        bus.subscribe(TOKENS_REVOKED, self._revoked)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def now(self) -> Millis:
+        return self._clock.now()
+
+    def open(
+        self,
+        requester: User | Customer | ProductClient,
+        listening: Listening,
+        prefix: str,
+        expires_at: Millis | None,
+    ) -> Subscription:
+        """A stream for a requester whose right to `listening` was decided. Raises TooManyStreams."""
+        principal = requester.client if isinstance(requester, ProductClient) else requester.id
+        if len(self._open) >= self._limit or self._per_principal.get(principal, 0) >= _MAX_PER_PRINCIPAL:
+            raise TooManyStreams("Too many event streams are open: close some, or try again later")
+        subscription = Subscription(self, listening, prefix, principal, requester.token, expires_at)
+        self._open.add(subscription)
+        self._per_principal[principal] = self._per_principal.get(principal, 0) + 1
+        for key in _keys(listening):
+            self._by_key.setdefault(key, set()).add(subscription)
+        if requester.token is not None:
+            self._by_token.setdefault(requester.token, set()).add(subscription)
+        return subscription
+
+    def dispatch(self, event: Event) -> int:
+        """Queues the event for everybody who may hear it; returns for how many."""
+        heard: set[Subscription] = set()
+        keys = [event.owner, event.source, event.product]
+        if event.is_public:
+            keys.append(_PUBLIC)
+        for key in keys:
+            if key is not None:
+                heard.update(
+                    subscription
+                    for subscription in self._by_key.get(key, ())
+                    if hears(subscription.listening, subscription.prefix, event)
+                )
+        for subscription in heard:
+            subscription.offer(event)
+        return len(heard)
+
+    def remove(self, subscription: Subscription) -> None:
+        if subscription not in self._open:
+            return
+        self._open.discard(subscription)
+        left = self._per_principal[subscription.principal] - 1
+        if left:
+            self._per_principal[subscription.principal] = left
+        else:
+            del self._per_principal[subscription.principal]
+        for key in _keys(subscription.listening):
+            _discard(self._by_key, key, subscription)
+        if subscription.token is not None:
+            _discard(self._by_token, subscription.token, subscription)
+
+    def close(self) -> None:
+        """Ends every stream: the cloud stops."""
+        for subscription in tuple(self._open):
+            subscription.end("the cloud is stopping")
+
+    def _revoked(self, hashes: frozenset[SecretHash]) -> None:
+        for hash_ in hashes:
+            for subscription in tuple(self._by_token.get(hash_, ())):
+                subscription.end("the token was revoked")
+
+
+def _keys(listening: Listening) -> tuple[object, ...]:
+    """Under what a stream is found. Owners are typed values, product ids numbers, device ids text: they never meet."""
+    match listening:
+        case OwnEvents(owner=owner):
+            return (owner,)
+        case OwnAndPublicEvents(owner=owner):
+            return (owner, _PUBLIC)
+        case OwnDeviceEvents(device=device) | ProductDeviceEvents(device=device):
+            return (device,)
+        case ProductEvents(product=product):
+            return (product,)
+
+
+def _discard(index: dict[K, set[Subscription]], key: K, subscription: Subscription) -> None:
+    found = index.get(key)
+    if found is not None:
+        found.discard(subscription)
+        if not found:
+            del index[key]

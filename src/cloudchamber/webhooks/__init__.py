@@ -1,0 +1,1 @@
+"""Webhooks on record. Delivering events to them comes with a later change; `docs/compatibility.md` says so."""
