@@ -3,7 +3,8 @@
 CloudError
 ├── Invalid
 │   ├── CredentialsMissing     user name or password not given
-│   └── PasswordUnusable       too short or too long
+│   ├── PasswordUnusable       too long
+│   └── ResetTokenInvalid      used before, expired, or never given out
 ├── Conflict
 │   ├── UsernameTaken
 │   └── CustomerExists
@@ -26,6 +27,10 @@ class CredentialsMissing(Invalid):
 
 class PasswordUnusable(Invalid):
     code: ClassVar[str] = "password_unusable"
+
+
+class ResetTokenInvalid(Invalid):
+    code: ClassVar[str] = "reset_token_invalid"
 
 
 class UsernameTaken(Conflict):

@@ -4,7 +4,7 @@ import json
 
 from cloudchamber.clock import Millis
 from cloudchamber.identity.model import CustomerAccount, UserAccount
-from cloudchamber.ids import CustomerId, ProductId, UserId
+from cloudchamber.ids import CustomerId, ProductId, SecretHash, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction
 
 _USER = "SELECT id, username, password_hash, account_info, is_admin, created_at FROM users"
@@ -35,6 +35,33 @@ class UserStore:
     async def by_username(self, db: Reader, username: str) -> UserAccount | None:
         row = await db.fetch_one(f"{_USER} WHERE username = $1", username)
         return _user(row) if row else None
+
+    async def set_password(self, tx: Transaction, user: UserId, password_hash: str, now: Millis) -> None:
+        await tx.execute("UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1", user, password_hash, now)
+
+
+class ResetStore:
+    async def insert(self, tx: Transaction, hash_: SecretHash, user: UserId, now: Millis, expires_at: Millis) -> None:
+        await tx.execute(
+            "INSERT INTO password_resets (hash, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+            hash_,
+            user,
+            now,
+            expires_at,
+        )
+
+    async def use(self, tx: Transaction, hash_: SecretHash, now: Millis) -> UserId | None:
+        """Whose password it resets, for exactly one of all who try, and only while it lives."""
+        row = await tx.fetch_one(
+            "UPDATE password_resets SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2"
+            " RETURNING user_id",
+            hash_,
+            now,
+        )
+        return UserId(row[0]) if row else None
+
+    async def delete_expired(self, tx: Transaction, before: Millis) -> int:
+        return await tx.execute("DELETE FROM password_resets WHERE expires_at < $1", before)
 
 
 class CustomerStore:

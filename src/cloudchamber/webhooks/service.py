@@ -1,7 +1,6 @@
 """Webhooks of users and of products."""
 
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from cloudchamber.access.model import Account, Action, ProductResource
 from cloudchamber.access.requester import Requester, User

@@ -1,0 +1,96 @@
+"""Resetting a user's password by mail."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import MINUTE, Clock, Millis
+from cloudchamber.identity.errors import ResetTokenInvalid
+from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.rules import check_password
+from cloudchamber.identity.store import ResetStore, UserStore
+from cloudchamber.ids import UserId, hash_secret, new_token
+from cloudchamber.storage.database import Database, Transaction
+
+PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - a bus subject
+"""Bus subject; the message is a UserId. All of the user's tokens end."""
+
+_LIFETIME_MS = 60 * MINUTE
+
+
+class PasswordResets:
+    def __init__(
+        self,
+        db: Database,
+        store: ResetStore,
+        users: UserStore,
+        passwords: Passwords,
+        outbox: Outbox,
+        bus: InProcessBus,
+        clock: Clock,
+        public_url: str,
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._users = users
+        self._passwords = passwords
+        self._outbox = outbox
+        self._bus = bus
+        self._clock = clock
+        self._public_url = public_url
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def request(self, username: str) -> None:
+        """Mails a reset token to the user; for an unknown one nothing happens. The answer is the same, and it does not
+        wait for the mail, so that neither text nor time tells whether the account exists."""
+        user = await self._users.by_username(self._db, username.strip().lower())
+        if user is not None:
+            self._in_background(self._send(user.id, user.username))
+
+    async def complete(self, token: str, password: str) -> UserId:
+        """Sets the password; the token works once. Raises ResetTokenInvalid, CredentialsMissing, PasswordUnusable."""
+        check_password(password)
+        hash_ = hash_secret(token)
+        password_hash = await self._passwords.hash(password)
+        now = self._clock.now()
+
+        async def write(tx: Transaction) -> UserId | None:
+            user = await self._store.use(tx, hash_, now)
+            if user is not None:
+                await self._users.set_password(tx, user, password_hash, now)
+            return user
+
+        user = await self._db.transaction(write)
+        if user is None:
+            raise ResetTokenInvalid("This reset link was used before or is too old: ask for a new one")
+        self._bus.publish(PASSWORD_CHANGED, user)
+        return user
+
+    async def close(self) -> None:
+        """Waits for mail that is being written."""
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    async def _send(self, user: UserId, username: str) -> None:
+        token = new_token()
+        now = self._clock.now()
+        hash_, expires_at = hash_secret(token), Millis(now + _LIFETIME_MS)
+
+        async def insert(tx: Transaction) -> None:
+            await self._store.insert(tx, hash_, user, now, expires_at)
+
+        await self._db.transaction(insert)
+        await self._outbox.send(
+            username,
+            "Reset your password",
+            f"Somebody, hopefully you, asked for a new password for {username}.\n\n"
+            f"To set one within the hour, run:\n\n"
+            f"  curl -X PUT {self._public_url}/v1/user/password-reset -d token={token} -d password=YOUR-NEW-PASSWORD\n\n"
+            "If it was not you, there is nothing to do.\n",
+        )
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
