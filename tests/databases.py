@@ -61,6 +61,8 @@ class PostgresServer:
             "fsync": "on" if durable else "off",
             "full_page_writes": "on" if durable else "off",
             "autovacuum": "off",
+            "wal_init_zero": "off",  # a fresh database fills half a segment of the log
+            "wal_recycle": "off",
         }
         with (self.folder / "log").open("w") as log:
             self.process = subprocess.Popen(

@@ -16,6 +16,7 @@ and it either ends or has awaited something foreign, which would hold up everyon
 """
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -96,12 +97,11 @@ class _Job:
 class GroupCommit:
     """The writer's thread and the queue to it. Everything public is called on the loop that made it."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], to_error: Callable[[Exception], Exception]) -> None:
-        """`connect` opens a connection in autocommit mode; it is called here and, after a disaster, by the thread."""
+    def __init__(self, connection: sqlite3.Connection, to_error: Callable[[Exception], Exception]) -> None:
+        """`connection` is in autocommit mode, may be used on another thread, and is closed in the end."""
         self._loop = asyncio.get_running_loop()
-        self._connect = connect
         self._to_error = to_error
-        self._connection = connect()
+        self._connection = connection
         self._gathered: list[_Job] = []
         self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._waiting = 0
@@ -206,16 +206,9 @@ class GroupCommit:
 
     def _recover(self) -> None:
         """After a failed batch: no transaction may stay open, or every later BEGIN would fail."""
-        try:
+        with contextlib.suppress(sqlite3.Error):  # it ends the transaction even when it complains
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        except sqlite3.Error:
-            try:
-                fresh = self._connect()
-            except Exception:
-                return  # the disk is still gone; the next batch fails at BEGIN and comes here again
-            self._connection.close()
-            self._connection = fresh
 
 
 def _drive(awaitable: Awaitable[T], transaction: SqliteTransaction) -> T:

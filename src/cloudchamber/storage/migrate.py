@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from cloudchamber.errors import Unavailable
 from cloudchamber.storage import postgres, sqlite
-from cloudchamber.storage.errors import SchemaMismatch, StorageRefused
+from cloudchamber.storage.errors import SchemaMismatch, StorageRefused, StorageUnavailable
 
 SCRIPTS: Final = Path(__file__).parent / "migrations"
 
@@ -57,7 +57,10 @@ def migrate(url: str, *, scripts: Path = SCRIPTS) -> None:
 
 
 def _migrate_sqlite(path: Path, scripts: Path) -> None:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would let everyone read it
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would let everyone read it
+    except OSError as error:
+        raise StorageUnavailable(f"The database {path} can be neither opened nor made: {error.strerror}.") from error
     engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
 
     # The driver opens transactions by itself, but only before INSERT and its like, so that tables would be made

@@ -159,6 +159,9 @@ class PostgresDatabase:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
         self._waiting = 0
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.retries = 0
 
     async def fetch_one(self, sql: str, *args: Value) -> Row | None:
@@ -169,15 +172,22 @@ class PostgresDatabase:
         return [tuple(record) for record in await self._read(lambda connection: connection.fetch(sql, *args), args)]
 
     async def transaction(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        if self._closing:
+            raise StorageUnavailable("The database is closed.")
         if self._waiting >= MAX_WAITING:
             raise StorageBusy("Too many changes are waiting. Try again later.")
         self._waiting += 1
+        self._idle.clear()
         try:
             return await self._until_it_fits(body)
         finally:
             self._waiting -= 1
+            if not self._waiting:
+                self._idle.set()
 
     async def close(self) -> None:
+        self._closing = True
+        await self._idle.wait()  # a closed pool would turn away those who still wait for a connection
         await self._pool.close()
 
     async def _read(self, query: Callable[[asyncpg.Connection], Awaitable[Any]], args: tuple[Value, ...]) -> Any:
@@ -246,7 +256,7 @@ def to_error(error: Exception) -> Exception:
         return BrokenReference("Something that this refers to, or that refers to this, is in the way.", detail=detail)
     if isinstance(error, asyncpg.IntegrityConstraintViolationError | asyncpg.RaiseError):
         return StorageRefused("The database refused this change.", detail=detail)
-    if isinstance(error, UnicodeEncodeError):
+    if isinstance(error, UnicodeEncodeError) or isinstance(error.__cause__, UnicodeEncodeError):
         return Unstorable("Text must be valid Unicode.")
     if isinstance(error, asyncpg.DataCorruptedError | asyncpg.IndexCorruptedError):
         return StorageDamaged("The database is damaged.", detail=detail)

@@ -139,15 +139,12 @@ class SqliteDatabase:
     """See `Database`. Belongs to the loop on which it was made."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._reader = connect(path, busy_ms=LOOP_BUSY_MS, read_only=True)
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         for _ in range(READER_THREADS):
             self._readers.put(connect(path, busy_ms=WRITER_BUSY_MS, read_only=True, any_thread=True))
         self._threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="sqlite-reader")
-        self._writer = GroupCommit(
-            lambda: connect(path, busy_ms=WRITER_BUSY_MS, read_only=False, any_thread=True), to_error
-        )
+        self._writer = GroupCommit(connect(path, busy_ms=WRITER_BUSY_MS, read_only=False, any_thread=True), to_error)
         self._closed = False
 
     @property

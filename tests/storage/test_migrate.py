@@ -1,0 +1,145 @@
+"""Migrations: from nothing, from the middle, twice at a time, and with a failure half way."""
+
+import asyncio
+import contextlib
+import shutil
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+from tests.databases import in_thread
+from tests.storage.people import add, names
+
+from cloudchamber.storage.database import open_database
+from cloudchamber.storage.errors import SchemaMismatch, StorageUnavailable
+from cloudchamber.storage.migrate import SCRIPTS, migrate
+from cloudchamber.storage.schema import REVISIONS, head
+from cloudchamber.storage.tables import metadata
+
+NEXT = """
+from alembic import op
+import sqlalchemy as sa
+revision, down_revision = "{revision}", "{down}"
+def upgrade():
+{body}
+"""
+
+# Compares what the migrations made with tables.py, as `alembic check` does.
+COMPARES = """
+    from alembic.autogenerate import compare_metadata
+    from cloudchamber.storage.tables import metadata
+    assert (found := compare_metadata(op.get_context(), metadata)) == [], found
+"""
+
+HALF_WAY = """
+    op.create_table("half", sa.Column("id", sa.Text, primary_key=True))
+    op.execute("INSERT INTO half VALUES ('x')")
+    op.execute("UPDATE users SET account_info = 'changed'")
+    with op.batch_alter_table("users") as users:
+        users.add_column(sa.Column("half", sa.Text))
+    raise RuntimeError("half way")
+"""
+
+ADDS = """
+    with op.batch_alter_table("users") as users:
+        users.add_column(sa.Column("motto", sa.Text))
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Path:
+    """A copy of the migrations, to add revisions to."""
+    return Path(shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__")))
+
+
+def add_revision(scripts: Path, revision: str, down: str, body: str) -> None:
+    (scripts / "versions" / f"{revision}.py").write_text(NEXT.format(revision=revision, down=down, body=body))
+
+
+def test_the_list_of_revisions_is_that_of_the_migrations() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS))
+    directory = ScriptDirectory.from_config(config)
+    assert tuple(script.revision for script in reversed(list(directory.walk_revisions()))) == REVISIONS
+    assert directory.get_current_head() == head()
+
+
+async def test_from_nothing(empty_database_url: str) -> None:
+    await asyncio.to_thread(migrate, empty_database_url)
+    await asyncio.to_thread(migrate, empty_database_url)  # nothing more to do
+    database = await open_database(empty_database_url)
+    await database.transaction(add("ann"))
+    assert await names(database) == ["ann"]
+    await database.close()
+
+
+def test_the_migrations_make_the_tables(database_url: str, scripts: Path) -> None:
+    add_revision(scripts, "9998", head(), COMPARES)
+    in_thread(migrate, database_url, scripts=scripts)
+
+
+def test_the_migrations_make_the_tables_to_the_letter(migrated_file: Path, tmp_path: Path) -> None:
+    """CHECKs, defaults and STRICT too, which the comparison above passes over."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'tables.db'}")
+    metadata.create_all(engine)
+    engine.dispose()
+
+    def statements(path: Path) -> list[tuple[str, str]]:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return connection.execute(
+                "SELECT name, sql FROM sqlite_master"
+                " WHERE type IN ('table', 'index') AND name <> 'alembic_version' AND sql IS NOT NULL ORDER BY name"
+            ).fetchall()
+
+    assert statements(migrated_file) == statements(tmp_path / "tables.db")
+
+
+async def test_a_failure_half_way_leaves_the_old_schema(database_url: str, scripts: Path) -> None:
+    database = await open_database(database_url)
+    await database.transaction(add("ann"))
+    await database.close()
+    add_revision(scripts, "9998", head(), ADDS)
+    add_revision(scripts, "9999", "9998", HALF_WAY)
+    with pytest.raises(RuntimeError, match="half way"):
+        await asyncio.to_thread(migrate, database_url, scripts=scripts)
+
+    database = await open_database(database_url)  # which it could not be with revision 9998
+    assert await database.fetch_all("SELECT * FROM users") == [("ann", "ann", None, "{}", 0, 1, 1)]
+    with pytest.raises(Exception, match="half"):
+        await database.fetch_all("SELECT id FROM half")
+    await database.transaction(add("bob"))
+    await database.close()
+
+    (scripts / "versions" / "9999.py").unlink()
+    await asyncio.to_thread(migrate, database_url, scripts=scripts)
+    with pytest.raises(SchemaMismatch, match="9998"):
+        await open_database(database_url)
+
+
+def test_two_at_a_time_take_turns(empty_database_url: str) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(migrate, empty_database_url) for _ in range(2)]:
+            done.result()
+
+
+def test_a_newer_schema_is_left_alone(database_url: str, scripts: Path) -> None:
+    add_revision(scripts, "9998", head(), ADDS)
+    in_thread(migrate, database_url, scripts=scripts)
+    with pytest.raises(SchemaMismatch, match="newer cloudchamber"):
+        in_thread(migrate, database_url)
+
+
+def test_a_database_that_cannot_be_reached(tmp_path: Path) -> None:
+    with pytest.raises(StorageUnavailable):
+        migrate(f"postgresql://nobody@/cloud?host={tmp_path}")
+    with pytest.raises(StorageUnavailable):
+        migrate(f"sqlite:///{tmp_path / 'missing' / 'cloud.db'}")
+
+
+def test_only_its_keeper_may_read_the_file(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path / '50%?.db'}")
+    assert (tmp_path / "50%?.db").stat().st_mode & 0o777 == 0o600
