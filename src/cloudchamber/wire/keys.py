@@ -8,7 +8,7 @@ Server slot: the key's SubjectPublicKeyInfo DER, 0xFF fill, and an address block
 | UDP       | 320  | P-256, 91     | 192        |
 
 Address block: 0 type (0 IPv4, 1 domain), 1 length, 2.. the address, 66 port (u16 big-endian; 0 and ffff: default).
-Firmware finds moduli at fixed offsets and assumes the exponent 65537, so a key of any other size or exponent cannot work.
+Firmware finds moduli at fixed offsets and assumes the exponent 65537: a key of any other size or exponent cannot work.
 """
 
 import ipaddress
