@@ -86,7 +86,7 @@ class PasswordResets:
             "Reset your password",
             f"Somebody, hopefully you, asked for a new password for {username}.\n\n"
             f"To set one within the hour, run:\n\n"
-            f"  curl -X PUT {self._public_url}/v1/user/password-reset -d token={token} -d password=YOUR-NEW-PASSWORD\n\n"
+            f"  curl -X PUT {self._public_url}/v1/user/password-reset -d token={token} -d password=NEW-PASSWORD\n\n"
             "If it was not you, there is nothing to do.\n",
         )
 
