@@ -1,0 +1,108 @@
+"""Many virtual devices in one process."""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from cloudchamber.simulator.device import GOODBYE_TIMEOUT_S, Console, State, VirtualDevice
+from cloudchamber.simulator.firmware import Firmware
+from cloudchamber.simulator.keys import device_key
+from cloudchamber.simulator.target import Target
+from cloudchamber.wire.session.profile import DeviceProfile, DeviceSetup
+
+MAX_DEVICES = 100_000
+KEY_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """`first_id`: 24 hex digits; the next devices count up from there. `claim_code` is the first device's: a code
+    claims one."""
+
+    first_id: str
+    count: int
+    target: Target
+    keys: Path
+    firmware: type[Firmware]
+    profile: DeviceProfile
+    platform_id: int
+    product_id: int
+    product_version: int
+    claim_code: str | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        first = int(self.first_id, 16)
+        return [f"{(first + number) % (1 << 96):024x}" for number in range(self.count)]
+
+
+def load_keys(plan: FleetPlan, made: Callable[[], None]) -> list[RSAPrivateKey]:
+    """Blocking: ten milliseconds for each key that has to be made. `made` is called after each.
+
+    Raises KeyUnusable.
+    """
+    plan.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def load(device_id: str) -> RSAPrivateKey:
+        key = device_key(plan.keys, device_id)
+        made()
+        return key
+
+    with ThreadPoolExecutor(KEY_THREADS) as pool:
+        return list(pool.map(load, plan.ids))
+
+
+class Fleet:
+    """The devices of a plan. `run` until `stop`."""
+
+    def __init__(self, plan: FleetPlan, keys: list[RSAPrivateKey], console: Console) -> None:
+        self.devices = [
+            VirtualDevice(
+                setup=DeviceSetup(
+                    device_id=bytes.fromhex(device_id),
+                    profile=plan.profile,
+                    platform_id=plan.platform_id,
+                    product_id=plan.product_id,
+                    product_version=plan.product_version,
+                    claim_code=plan.claim_code if number == 0 else None,
+                ),
+                key=key,
+                target=plan.target,
+                make_firmware=plan.firmware,
+                console=console,
+                random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads reconnects, keeps no secret
+            )
+            for number, (device_id, key) in enumerate(zip(plan.ids, keys, strict=True))
+        ]
+        self._stop = asyncio.Event()
+
+    @property
+    def online(self) -> int:
+        return sum(device.state is State.ONLINE for device in self.devices)
+
+    async def run(self) -> None:
+        tasks = [asyncio.ensure_future(device.run()) for device in self.devices]
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            # A device returns only when it is told to stop, so one that is done by itself has failed.
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for device in self.devices:
+                device.stop()
+            # One that is connecting at this moment would go on for as long as a connect may take.
+            await asyncio.wait(tasks, timeout=GOODBYE_TIMEOUT_S)
+        finally:
+            for task in (stop, *tasks):
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    def stop(self) -> None:
+        self._stop.set()
