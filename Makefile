@@ -1,0 +1,84 @@
+# Every target sets up what it needs, once: a stamp in .venv/.stamps says for which lock a step was done.
+# PYTHON=... chooses the interpreter of .venv, ARGS=... goes to the program that a target runs.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+UV := $(BIN)/uv
+PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup setup-dev demo test lint format bench soak lock clean
+
+help: ## what can be made (this list)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMPS)/runtime ## .venv with the locked dependencies; .venv/bin/cloudchamber is the command
+
+setup-dev: $(STAMPS)/dev $(STAMPS)/peers system-tools ## the same, and all that the tests need
+
+demo: $(STAMPS)/runtime ## a cloud, its devices and a customer's story; ONCE=1 stops after the walk
+	@$(BIN)/cloudchamber demo $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
+
+test: setup-dev ## every test but the long ones; ARGS="-x tests/wire" chooses
+	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+lint: $(STAMPS)/dev ## ruff, format, types, import layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMPS)/dev ## let ruff rewrite the files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMPS)/dev ## the benchmarks
+	@$(BIN)/python -m bench $(ARGS)
+
+soak: setup-dev ## the long tests: soaks, storms, millions of mutations
+	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+lock: $(STAMPS)/build ## work out the locks anew from pyproject.toml; ARGS=--upgrade takes newer releases
+	$(LOCK) --group build -o requirements-build.lock $(ARGS)
+	$(LOCK) pyproject.toml -o requirements.lock $(ARGS)
+	$(LOCK) --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock $(ARGS)
+
+clean: ## remove .venv, the Node packages and every cache; data folders stay
+	rm -rf $(VENV) tests/peers/node_modules dist build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A link that leads nowhere (the system's Python is gone) counts as missing, and the environment is made anew.
+$(BIN)/python:
+	@python=$$(scripts/find-python) && echo "making $(VENV) with $$python" && $$python -m venv --clear $(VENV)
+
+# pip brings the pinned installer and build backend; from here on nothing comes unpinned or unhashed.
+$(STAMPS)/build: requirements-build.lock | $(BIN)/python
+	@echo "installing $<"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@mkdir -p $(@D) && touch $@
+
+$(STAMPS)/runtime: requirements.lock pyproject.toml $(STAMPS)/build
+	@echo "installing $<"
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/dev: requirements-dev.lock $(STAMPS)/runtime
+	@echo "installing $<"
+	@$(PIP_INSTALL) --require-hashes -r $<
+	@scripts/link-node
+	@touch $@
+
+$(STAMPS)/peers: tests/peers/package-lock.json tests/peers/.npmrc $(STAMPS)/dev
+	@echo "installing $<"
+	@cd $(<D) && $(CURDIR)/$(BIN)/node $(CURDIR)/$(BIN)/npm ci --loglevel=error >/dev/null
+	@touch $@
+
+.PHONY: system-tools
+system-tools:
+	@scripts/system-tools
