@@ -3,19 +3,31 @@
 import logging
 import os
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 
 import falcon.asgi
 
 from cloudchamber.access.requester import describe
+from cloudchamber.api.access_tokens import AccessTokensResource
 from cloudchamber.api.call import EdgeRequest
+from cloudchamber.api.calls import CallsResource
+from cloudchamber.api.claim_codes import ClaimCodesResource
+from cloudchamber.api.clients import ClientsResource
+from cloudchamber.api.customers import CustomersResource
+from cloudchamber.api.devices import DevicesResource
 from cloudchamber.api.edge import responders
+from cloudchamber.api.events import EventsResource
 from cloudchamber.api.faults import add_error_handlers
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.health import HealthResource
+from cloudchamber.api.oauth import OAuthResource
+from cloudchamber.api.organizations import OrganizationsResource
+from cloudchamber.api.product_devices import ProductDevicesResource
+from cloudchamber.api.products import ProductsResource
 from cloudchamber.api.routes import ROUTES, enabled
 from cloudchamber.api.services import Services
+from cloudchamber.api.users import UsersResource
+from cloudchamber.api.webhooks import WebhooksResource
 from cloudchamber.settings import Settings
 
 App = falcon.asgi.App[EdgeRequest, falcon.asgi.Response]
@@ -37,13 +49,31 @@ def create_app(services: Services, settings: Settings) -> App:
     # iOS posts to /v1/users/.
     app.req_options.strip_url_path_trailing_slash = True
     add_error_handlers(app)
-    for path, responder in responders(enabled(ROUTES, settings.compat), _resources(services, settings), guards).items():
+    routes = enabled(ROUTES, settings.compat)
+    for path, responder in responders(routes, resources(services, guards, settings.public_url), guards).items():
         app.add_route(path, responder)
     return app
 
 
-def _resources(services: Services, settings: Settings) -> Mapping[str, object]:
-    return {"health": HealthResource(services.ready)}
+def resources(services: Services, guards: Guards, public_url: str) -> dict[str, object]:
+    """The objects whose methods the route table names."""
+    s = services
+    return {
+        "access_tokens": AccessTokensResource(s.tokens, guards),
+        "calls": CallsResource(s.calls, s.devices, s.products),
+        "claim_codes": ClaimCodesResource(s.ownership, s.products),
+        "clients": ClientsResource(s.clients, s.products),
+        "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens, s.clock),
+        "devices": DevicesResource(s.devices, s.ownership, s.calls),
+        "events": EventsResource(s.events, s.products),
+        "health": HealthResource(s.ready),
+        "oauth": OAuthResource(s.token_endpoint),
+        "organizations": OrganizationsResource(),
+        "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
+        "products": ProductsResource(s.products),
+        "users": UsersResource(s.users, s.resets),
+        "webhooks": WebhooksResource(s.webhooks, public_url),
+    }
 
 
 class Common:

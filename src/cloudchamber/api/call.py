@@ -31,6 +31,8 @@ class EdgeRequest(falcon.asgi.Request):
         self.receive = receive
         self.first_event: MutableMapping[str, Any] = first_event or {"type": "http.request"}
         self.request_id = ""
+        self.token = ""
+        """The bearer token in use; for revoking it. Never logged."""
         self.requester: Requester | None = None
 
     @property

@@ -94,7 +94,7 @@ def _guarded(route: Route, handler: Handler, guards: Guards) -> Responder:
         requester: BearerRequester
         if takes_bare_bearer and not req.raw_query and not req.has_body and (auth := req.auth) is not None:
             # Most requests: a token in the header, and nothing else that would have to be read.
-            requester = await guards.bearer_in_header(auth)
+            requester = await guards.bearer_in_header(req, auth)
             call = Call(req, params, NO_FIELDS, NO_FIELDS, ())
         else:
             query = query_of(req)

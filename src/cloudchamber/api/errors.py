@@ -18,7 +18,10 @@ from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Account, Action, DeviceResource, OwnThings
 from cloudchamber.access.rules import Reason
 from cloudchamber.errors import CloudError, Invalid, TooLarge, Unauthenticated, Unavailable
+from cloudchamber.fleet.errors import DeviceUnknown
+from cloudchamber.messaging.errors import SignalTimedOut, VariableTimedOut
 from cloudchamber.oauth.errors import OAuthError
+from cloudchamber.ownership.errors import DeviceOffline
 
 Header = tuple[str, str]
 
@@ -66,18 +69,19 @@ class UnknownUser(Invalid):
 # Codes whose answer is `{"ok": false, "errors": [text]}`.
 _LIST_SHAPE: Final = frozenset(
     {
+        "belongs_to_another",
         "client_invalid",
         "credentials_missing",
         "device_does_not_exist",
-        "device_id_empty",
-        "device_offline",
-        "owned_by_another",
+        "device_id_missing",
         "password_refused",
         "unknown_user",
     }
 )
 # Codes whose shape no source tells: whichever key a client reads, it finds the text.
-_BOTH_SHAPE: Final = frozenset({"username_taken", "customer_exists", "password_unusable", "registration_closed"})
+_BOTH_SHAPE: Final = frozenset(
+    {"customer_exists", "email_missing", "password_unusable", "registration_closed", "username_taken"}
+)
 
 
 def text_error(status: int, text: str, *headers: Header) -> Rendered:
@@ -94,13 +98,19 @@ def render(error: CloudError) -> Rendered:
         return _oauth(error)
     if isinstance(error, AccessRefused):
         return _refused(error)
-    if error.code == "device_unknown":
+    if isinstance(error, DeviceUnknown):
         return device_not_recognized()
     if error.code in _LIST_SHAPE:
         return Rendered(error.status, {"ok": False, "errors": [error.message]})
     if error.code in _BOTH_SHAPE:
         return Rendered(error.status, {"ok": False, "error": error.message, "errors": [error.message]})
-    if isinstance(error, TooLarge):
+    if isinstance(error, DeviceOffline):
+        return Rendered(error.status, {"ok": False, "errors": [[error.message, error.status]]})
+    if isinstance(error, SignalTimedOut):
+        return Rendered(error.status, {"ok": False, "code": error.status, "errors": [{"error": error.message}]})
+    if isinstance(error, VariableTimedOut):
+        return Rendered(error.status, {"error": error.message})
+    if isinstance(error, BodyTooLarge):
         # What is left of the body stays unread: the connection cannot carry another request.
         return text_error(error.status, error.message, ("connection", "close"))
     if isinstance(error, Unavailable):

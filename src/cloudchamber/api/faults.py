@@ -11,6 +11,7 @@ from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.errors import Header, Rendered, render, text_error
 from cloudchamber.api.reply import encode_json
 from cloudchamber.errors import CloudError
+from cloudchamber.messaging.errors import DeviceTimedOut
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def add_error_handlers(app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response]) 
 
 async def _expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
     _answer(resp, render(error))
-    if error.status >= 500:
+    if error.status >= 500 and not isinstance(error, DeviceTimedOut):
         _log.error("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail or error)
     elif error.detail is not None:
         _log.info("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail)

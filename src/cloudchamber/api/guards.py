@@ -54,11 +54,12 @@ class Guards:
             self.compat_uses["query_token"] += 1
         elif body and ACCESS_TOKEN in body:
             self.compat_uses["body_token"] += 1
+        req.token = token
         return self.tokens.cached(token) or await self.tokens.load(token)
 
-    async def bearer_in_header(self, authorization: str) -> Bearer:
+    async def bearer_in_header(self, req: EdgeRequest, authorization: str) -> Bearer:
         """For requests that carry nothing else, which most do. Raises OAuthError."""
-        token = bearer_in_header(authorization)
+        req.token = token = bearer_in_header(authorization)
         return self.tokens.cached(token) or await self.tokens.load(token)
 
     async def password(self, req: EdgeRequest, query: Tree, body: Tree) -> Bearer:

@@ -3,10 +3,18 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from cloudchamber.clock import Clock
+from cloudchamber.fleet.products import Products
+from cloudchamber.fleet.service import Devices
+from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.service import Customers, Users
+from cloudchamber.messaging.calls import Calls
+from cloudchamber.messaging.events import Events
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.ownership.service import Ownership
+from cloudchamber.webhooks.service import Webhooks
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """The parts that serving needs (`database`, `listeners`, ...), and whether each can be used now."""
@@ -16,7 +24,15 @@ Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 class Services:
     users: Users
     customers: Customers
+    resets: PasswordResets
     clients: Clients
     tokens: Tokens
     token_endpoint: TokenEndpoint
+    products: Products
+    devices: Devices
+    ownership: Ownership
+    calls: Calls
+    events: Events
+    webhooks: Webhooks
+    clock: Clock
     ready: Readiness

@@ -12,12 +12,15 @@ An event is encoded once and its bytes are shared by every stream that carries i
 import asyncio
 import json
 from collections import OrderedDict
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import falcon.asgi
 
 from cloudchamber.api.call import EdgeRequest
-from cloudchamber.clock import Millis, iso
+from cloudchamber.clock import iso
+from cloudchamber.messaging.errors import StreamEnded
+from cloudchamber.messaging.model import Event
+from cloudchamber.messaging.streams import Subscription
 
 OPENING: Final = b":ok\n\n"
 KEEP_ALIVE: Final = b"\n"
@@ -25,40 +28,6 @@ KEEP_ALIVE_S: Final = 9.0
 
 # The listeners of one event take it within moments of each other; what is older is not asked for again.
 _MAX_ENCODED: Final = 256
-
-
-class Event(Protocol):
-    """What an event tells its listeners."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def data(self) -> str | None: ...
-    @property
-    def ttl_s(self) -> int: ...
-    @property
-    def published_at(self) -> Millis: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def is_public(self) -> bool: ...
-    @property
-    def product_id(self) -> int | None: ...
-    @property
-    def user_id(self) -> str | None: ...
-    @property
-    def version(self) -> int | None: ...
-
-
-class Subscription(Protocol):
-    async def next(self, timeout_s: float) -> Any:
-        """The next event, or None after `timeout_s` seconds without one. Raises StopAsyncIteration when it is over:
-        its queue overflowed, its token was revoked, or the server stops."""
-        ...
-
-    def close(self) -> None:
-        """Ends it; whoever waits in `next` is woken. May be called again."""
-        ...
 
 
 def encode_event(event: Event, *, detailed: bool) -> bytes:
@@ -131,7 +100,10 @@ class EventStream:
         if not self._is_open:
             self._is_open = True
             return OPENING
-        event = await self._subscription.next(self._keep_alive_s)
+        try:
+            event = await self._subscription.next(self._keep_alive_s)
+        except StreamEnded:
+            raise StopAsyncIteration from None
         return KEEP_ALIVE if event is None else self._encoded.frame(event, detailed=self._detailed)
 
     async def close(self) -> None:
@@ -144,4 +116,5 @@ class EventStream:
         # Nothing else tells that a silent client is gone: the server takes what is sent to it without a word.
         while (await req.receive())["type"] != "http.disconnect":
             pass
-        self._subscription.close()
+        # `end`, not `close`: it wakes the task that waits for the next event.
+        self._subscription.end("the reader went away")

@@ -179,13 +179,25 @@ class Devices:
 
     async def view(self, record: DeviceRecord) -> DeviceView:
         """The record with connection and owner's name."""
-        heard = self._live.last_heard(record.id)
-        return DeviceView(
-            record,
-            self._live.is_online(record.id),
-            heard if heard is not None else record.last_heard,
-            await self.owner_name(record.owner),
-        )
+        return (await self.views([record]))[0]
+
+    async def views(self, records: Iterable[DeviceRecord]) -> list[DeviceView]:
+        """As `view`, for a list: each owner's name is read once."""
+        names: dict[Owner | None, str | None] = {}
+        views = []
+        for record in records:
+            if record.owner not in names:
+                names[record.owner] = await self.owner_name(record.owner)
+            heard = self._live.last_heard(record.id)
+            views.append(
+                DeviceView(
+                    record,
+                    self._live.is_online(record.id),
+                    heard if heard is not None else record.last_heard,
+                    names[record.owner],
+                )
+            )
+        return views
 
     async def owner_name(self, owner: Owner | None) -> str | None:
         match owner:

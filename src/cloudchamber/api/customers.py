@@ -1,0 +1,115 @@
+"""A product's customers: creation, by three kinds of credentials, and the list."""
+
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from cloudchamber.access.model import OwnedByCustomer
+from cloudchamber.access.requester import Bearer
+from cloudchamber.api import render
+from cloudchamber.api.call import Call, Implicit
+from cloudchamber.api.errors import NO_STORE
+from cloudchamber.api.paging import paging
+from cloudchamber.api.reply import Reply
+from cloudchamber.clock import Clock
+from cloudchamber.errors import CloudError
+from cloudchamber.fleet.products import Products
+from cloudchamber.fleet.service import Devices
+from cloudchamber.identity.errors import CredentialsMissing
+from cloudchamber.identity.model import CustomerAccount
+from cloudchamber.identity.service import Customers
+from cloudchamber.oauth.clients import Clients
+from cloudchamber.oauth.errors import OAuthError, client_unknown
+from cloudchamber.oauth.model import Issued, Principal, PrincipalKind
+from cloudchamber.oauth.rules import customer_scope, lifetime_s
+from cloudchamber.oauth.tokens import Tokens
+
+
+class EmailMissing(CredentialsMissing):
+    code: ClassVar[str] = "email_missing"
+
+
+class CustomersResource:
+    def __init__(
+        self, customers: Customers, products: Products, devices: Devices, clients: Clients, tokens: Tokens, clock: Clock
+    ) -> None:
+        self._customers = customers
+        self._products = products
+        self._devices = devices
+        self._clients = clients
+        self._tokens = tokens
+        self._clock = clock
+
+    async def create(self, call: Call, requester: Bearer) -> Any:
+        """201 with the new customer's token; for a web client that asked so, a redirect that carries it."""
+        implicit = call.implicit
+        if implicit is None or implicit.redirect_uri is None:
+            return render.token_answer(await self._create(call, requester), 201)
+        try:
+            issued = await self._create(call, requester)
+        except CloudError as error:
+            if error.status >= 500:
+                raise
+            return _redirect(implicit, "&" if "?" in implicit.redirect_uri else "?", _error_parameters(error))
+        # `token`, not `access_token`: the vendor's own name in this one place.
+        return _redirect(implicit, "#", {"token": issued.access_token})
+
+    async def _create(self, call: Call, requester: Bearer) -> Issued:
+        data = call.data
+        product = await self._products.resource(requester, call.params["product"])
+        email = data.text("email")
+        if not email:
+            raise EmailMissing("email is required")
+        password = data.text("password") or None
+        if data.flag("no_password"):
+            password = None
+        elif password is None:
+            raise EmailMissing("password is required, or no_password=true for a customer who does not log in")
+        lifetime = lifetime_s(data.text("expires_in"), data.text("expires_at"), self._clock.now())
+        client = await self._clients.find(requester.client)
+        if client is None:
+            raise client_unknown()
+        customer = await self._customers.create(requester, product, email, password)
+        principal = Principal(PrincipalKind.CUSTOMER, customer.id, customer.product)
+        return await self._tokens.issue(client, principal, customer_scope(customer.username), lifetime)
+
+    async def list(self, call: Call, requester: Bearer) -> Any:
+        page, per_page = paging(call.query)
+        product = await self._products.resource(requester, call.params["product"])
+        found, total = await self._customers.of_product(
+            requester, product, page=page, per_page=per_page, everybody=bool(call.query.flag("all"))
+        )
+        records = await self._devices.of_customers([customer.id for customer in found])
+        views = await self._devices.views(records)
+        owned: dict[str, list[str]] = {}
+        for record in records:
+            if isinstance(record.owner, OwnedByCustomer):
+                owned.setdefault(record.owner.id, []).append(record.id)
+        return {
+            "customers": [_customer(customer, owned.get(customer.id, [])) for customer in found],
+            "devices": [
+                {
+                    "id": view.record.id,
+                    "product_id": view.record.shown_product_id,
+                    "last_ip_address": view.record.last_ip,
+                    "firmware_version": view.record.firmware_version,
+                    "online": view.is_online,
+                }
+                for view in views
+            ],
+            "meta": render.pages(total, per_page),
+        }
+
+
+def _customer(customer: CustomerAccount, devices: "list[str]") -> dict[str, Any]:
+    return {"id": customer.id, "full_name": "", "username": customer.username, "devices": devices}
+
+
+def _redirect(implicit: Implicit, joint: str, parameters: dict[str, str]) -> Reply:
+    if implicit.state is not None:
+        parameters = {**parameters, "state": implicit.state}
+    return Reply(None, 302, (*NO_STORE, ("location", f"{implicit.redirect_uri}{joint}{urlencode(parameters)}")))
+
+
+def _error_parameters(error: CloudError) -> dict[str, str]:
+    code = error.error if isinstance(error, OAuthError) else "invalid_request"
+    return {"error": code, "error_description": error.message}

@@ -1,0 +1,82 @@
+"""Publishing events, and streams of them."""
+
+from typing import Any, Final
+
+from cloudchamber.access.requester import Bearer
+from cloudchamber.api.call import Call
+from cloudchamber.api.fields import Fields
+from cloudchamber.api.sse import Encoded, EventStream
+from cloudchamber.fleet.model import Product
+from cloudchamber.fleet.products import Products
+from cloudchamber.messaging.events import Events
+from cloudchamber.messaging.model import DEFAULT_TTL_S
+from cloudchamber.messaging.streams import Subscription
+
+# Far above what an event may carry, which the domain decides.
+_MAX_DATA_LENGTH: Final = 100_000
+
+
+class EventsResource:
+    def __init__(self, events: Events, products: Products) -> None:
+        self._events = events
+        self._products = products
+        self._encoded = Encoded()
+
+    async def publish_own(self, call: Call, requester: Bearer) -> Any:
+        data = call.data
+        self._events.publish_as(
+            requester, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
+        )
+        return {"ok": True}
+
+    async def publish_of_product(self, call: Call, requester: Bearer) -> Any:
+        data, product = call.data, await self._product(call)
+        self._events.publish_in(
+            requester, product, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
+        )
+        return {"ok": True}
+
+    async def stream_public(self, call: Call, requester: Bearer) -> Any:
+        return self._stream(await self._events.listen_public(requester, _prefix(call)), detailed=False)
+
+    async def stream_own(self, call: Call, requester: Bearer) -> Any:
+        return self._stream(await self._events.listen_own(requester, _prefix(call)), detailed=False)
+
+    async def stream_device(self, call: Call, requester: Bearer) -> Any:
+        opened = await self._events.listen_device(requester, call.params["device"], _prefix(call))
+        return self._stream(opened, detailed=False)
+
+    async def stream_product(self, call: Call, requester: Bearer) -> Any:
+        opened = await self._events.listen_product(requester, await self._product(call), _prefix(call))
+        return self._stream(opened, detailed=True)
+
+    async def stream_product_device(self, call: Call, requester: Bearer) -> Any:
+        opened = await self._events.listen_product_device(
+            requester, await self._product(call), call.params["device"], _prefix(call)
+        )
+        return self._stream(opened, detailed=True)
+
+    def _stream(self, subscription: Subscription, *, detailed: bool) -> EventStream:
+        return EventStream(subscription, self._encoded, detailed=detailed)
+
+    async def _product(self, call: Call) -> Product:
+        return await self._products.find(call.params["product"])
+
+
+def _prefix(call: Call) -> str:
+    return call.params.get("prefix", "")
+
+
+def _data(data: Fields) -> str | None:
+    return data.anything_as_text("data", max_length=_MAX_DATA_LENGTH)
+
+
+def _ttl_s(data: Fields) -> int:
+    ttl = data.integer("ttl")
+    return DEFAULT_TTL_S if ttl is None else ttl
+
+
+def _is_private(data: Fields) -> bool:
+    """Left out means private, as in the newer reference: nobody should tell the world something by leaving a field
+    out."""
+    return data.flag("private") is not False

@@ -1,0 +1,175 @@
+"""Objects of the domain in the vendor's JSON."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
+from cloudchamber.api.errors import NO_STORE
+from cloudchamber.api.reply import Reply
+from cloudchamber.clock import iso, iso_or_none
+from cloudchamber.fleet.model import ImportReport, Product
+from cloudchamber.fleet.service import DeviceView
+from cloudchamber.identity.model import UserAccount
+from cloudchamber.oauth.model import Client, Issued
+
+
+def token_answer(issued: Issued, status: int = 200) -> Reply:
+    """A fresh token. `refresh_token` is absent when the token never expires, `scope` when it has none."""
+    body: dict[str, Any] = {
+        "token_type": "bearer",
+        "access_token": issued.access_token,
+        "expires_in": issued.expires_in,
+    }
+    if issued.refresh_token is not None:
+        body["refresh_token"] = issued.refresh_token
+    if issued.scope is not None:
+        body["scope"] = issued.scope
+    return Reply(body, status, NO_STORE)
+
+
+def client(found: Client, secret: str | None = None) -> dict[str, Any]:
+    """`secret` only in the answer to the client's creation."""
+    body: dict[str, Any] = {"name": found.name, "type": found.type.value, "id": found.id}
+    if secret is not None:
+        body["secret"] = secret
+    if found.redirect_uri is not None:
+        body["redirect_uri"] = found.redirect_uri
+    if found.scope is not None:
+        body["scope"] = found.scope
+    if found.product is not None:
+        body["product_id"] = found.product
+    return body
+
+
+def user(account: UserAccount) -> dict[str, Any]:
+    return {
+        "username": account.username,
+        "subscription_ids": [],
+        "account_info": account.account_info,
+        "mfa": {"enabled": False},
+        "wifi_device_count": 0,
+        "cellular_device_count": 0,
+        "scim_provisioned": False,
+        "no_password": account.password_hash is None,
+    }
+
+
+def product(found: Product) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "platform_id": found.platform_id,
+        "name": found.name,
+        "slug": found.slug,
+        "description": found.description,
+        "type": found.type,
+        "hardware_version": found.hardware_version,
+        # What accounting needs at the vendor; clients read the keys.
+        "subscription_id": 0,
+        "mb_limit": None,
+        "user": found.owner_name,
+        "groups": [],
+        "settings": found.settings,
+    }
+
+
+def device(view: DeviceView) -> dict[str, Any]:
+    """A device in the list of those who own it. Functions and variables are shown while they can be used."""
+    record = view.record
+    body: dict[str, Any] = {
+        "id": record.id,
+        "name": record.name,
+        "owner": view.owner_name,
+        "last_app": None,
+        "last_ip_address": record.last_ip,
+        "last_heard": iso_or_none(view.last_heard),
+        "last_handshake_at": iso_or_none(record.last_handshake_at),
+        "product_id": record.shown_product_id,
+        "platform_id": record.platform_id,
+        "connected": view.is_online,
+        "online": view.is_online,
+        "cellular": record.is_cellular,
+        "notes": record.notes,
+        "functions": list(record.functions or ()) if view.is_online else [],
+        "variables": dict(record.variables or {}) if view.is_online else {},
+        "status": "normal",
+        "serial_number": record.serial_number,
+        "system_firmware_version": record.system_version,
+        "current_build_target": record.system_version,
+        "default_build_target": record.system_version,
+        "pinned_build_target": None,
+        "firmware_updates_enabled": record.firmware_updates_enabled,
+        "firmware_updates_forced": record.firmware_updates_forced,
+    }
+    if record.iccid is not None:
+        body["iccid"] = body["last_iccid"] = record.iccid
+    if record.imei is not None:
+        body["imei"] = record.imei
+    return body
+
+
+def device_detail(view: DeviceView) -> dict[str, Any]:
+    return device(view) | {"mobile_secret": view.record.mobile_secret}
+
+
+def product_device(view: DeviceView) -> dict[str, Any]:
+    """A device in its product's list: what its owner sees, and how the product holds it."""
+    record = view.record
+    body = device(view) | {
+        "firmware_product_id": record.firmware_product_id,
+        "firmware_version": record.firmware_version,
+        "desired_firmware_version": record.desired_firmware_version,
+        "targeted_firmware_release_version": None,
+        "groups": list(record.groups),
+        "development": record.is_development,
+        "quarantined": record.is_quarantined,
+        "denied": record.is_denied,
+    }
+    match record.owner:
+        case OwnedByUser(id=owner):
+            body["user_id"] = owner
+        case OwnedByCustomer(id=customer):
+            body["customer_id"] = customer
+        case None:
+            pass
+    return body
+
+
+def product_device_detail(view: DeviceView) -> dict[str, Any]:
+    return product_device(view) | {"mobile_secret": view.record.mobile_secret}
+
+
+def claimed(view: DeviceView) -> dict[str, Any]:
+    record = view.record
+    body: dict[str, Any] = {
+        "id": record.id,
+        "product_id": record.shown_product_id,
+        "updated_at": iso(record.updated_at),
+        "connected": view.is_online,
+        "ok": True,
+    }
+    match record.owner:
+        case OwnedByUser(id=owner):
+            body["user_id"] = owner
+        case OwnedByCustomer(id=customer):
+            body["customer_id"] = customer
+        case None:
+            pass
+    return body
+
+
+def import_report(report: ImportReport) -> dict[str, Any]:
+    return {
+        "updated": len(report.updated),
+        "updatedDeviceIds": report.updated,
+        "existingDeviceIds": report.existing,
+        "nonmemberDeviceIds": report.nonmember,
+        "invalidDeviceIds": report.invalid,
+    }
+
+
+def pages(total: int, per_page: int) -> dict[str, int]:
+    return {"total_pages": max(1, -(-total // per_page))}
+
+
+def product_list(products: Iterable[Product]) -> dict[str, Any]:
+    return {"products": [product(each) for each in products]}
