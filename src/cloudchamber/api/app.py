@@ -50,12 +50,12 @@ def create_app(services: Services, settings: Settings) -> App:
     app.req_options.strip_url_path_trailing_slash = True
     add_error_handlers(app)
     routes = enabled(ROUTES, settings.compat)
-    for path, responder in responders(routes, resources(services, guards, settings.public_url), guards).items():
+    for path, responder in responders(routes, resources(services, guards), guards).items():
         app.add_route(path, responder)
     return app
 
 
-def resources(services: Services, guards: Guards, public_url: str) -> dict[str, object]:
+def resources(services: Services, guards: Guards) -> dict[str, object]:
     """The objects whose methods the route table names."""
     s = services
     return {
@@ -63,7 +63,7 @@ def resources(services: Services, guards: Guards, public_url: str) -> dict[str, 
         "calls": CallsResource(s.calls, s.devices, s.products),
         "claim_codes": ClaimCodesResource(s.ownership, s.products),
         "clients": ClientsResource(s.clients, s.products),
-        "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens, s.clock),
+        "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens),
         "devices": DevicesResource(s.devices, s.ownership, s.calls),
         "events": EventsResource(s.events, s.products),
         "health": HealthResource(s.ready),
@@ -72,7 +72,7 @@ def resources(services: Services, guards: Guards, public_url: str) -> dict[str, 
         "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
         "products": ProductsResource(s.products),
         "users": UsersResource(s.users, s.resets),
-        "webhooks": WebhooksResource(s.webhooks, public_url),
+        "webhooks": WebhooksResource(s.webhooks, s.public_url),
     }
 
 

@@ -19,9 +19,8 @@ _OWN_FIELDS: Final = ("event", "eventName", "url", "id", "created_at", "ok")
 
 class WebhooksResource:
     def __init__(self, webhooks: Webhooks, public_url: str) -> None:
-        """`public_url` empty: links begin with the address that the client used."""
         self._webhooks = webhooks
-        self._public_url = public_url.rstrip("/")
+        self._public_url = public_url
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         return [_hook(hook) for hook in await self._webhooks.all(requester, None)]
@@ -37,7 +36,7 @@ class WebhooksResource:
         )
         path = call.req.path
         key = "hookUrl" if path.endswith("/webhooks") else "integrationUrl"
-        body = _hook(hook) | {"ok": True, key: f"{self._public_url or call.req.prefix}{path}/{hook.id}"}
+        body = _hook(hook) | {"ok": True, key: f"{self._public_url}{path}/{hook.id}"}
         return Reply(body, 201)
 
     async def get_webhook(self, call: Call, requester: Bearer) -> Any:
