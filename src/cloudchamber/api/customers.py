@@ -23,7 +23,6 @@ from cloudchamber.oauth.model import Issued, Principal, PrincipalKind
 from cloudchamber.oauth.rules import customer_scope, lifetime_s
 from cloudchamber.oauth.tokens import Tokens
 
-
 # A length needs no clock, and no source knows `expires_at` here.
 _ANY_TIME: Final = Millis(0)
 
