@@ -63,7 +63,7 @@ def resources(services: Services, guards: Guards) -> dict[str, object]:
         "calls": CallsResource(s.calls, s.devices, s.products),
         "claim_codes": ClaimCodesResource(s.ownership, s.products),
         "clients": ClientsResource(s.clients, s.products),
-        "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens),
+        "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens, s.clock),
         "devices": DevicesResource(s.devices, s.ownership, s.calls),
         "events": EventsResource(s.events, s.products),
         "health": HealthResource(s.ready),

@@ -1,6 +1,6 @@
 """A product's customers: creation, by three kinds of credentials, and the list."""
 
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from cloudchamber.access.model import OwnedByCustomer
@@ -10,7 +10,7 @@ from cloudchamber.api.call import Call, Implicit
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.paging import paging
 from cloudchamber.api.reply import Reply
-from cloudchamber.clock import Millis
+from cloudchamber.clock import Clock
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
@@ -23,9 +23,6 @@ from cloudchamber.oauth.model import Issued, Principal, PrincipalKind
 from cloudchamber.oauth.rules import customer_scope, lifetime_s
 from cloudchamber.oauth.tokens import Tokens
 
-# A length needs no clock, and no source knows `expires_at` here.
-_ANY_TIME: Final = Millis(0)
-
 
 class EmailMissing(CredentialsMissing):
     code: ClassVar[str] = "email_missing"
@@ -33,13 +30,14 @@ class EmailMissing(CredentialsMissing):
 
 class CustomersResource:
     def __init__(
-        self, customers: Customers, products: Products, devices: Devices, clients: Clients, tokens: Tokens
+        self, customers: Customers, products: Products, devices: Devices, clients: Clients, tokens: Tokens, clock: Clock
     ) -> None:
         self._customers = customers
         self._products = products
         self._devices = devices
         self._clients = clients
         self._tokens = tokens
+        self._clock = clock
 
     async def create(self, call: Call, requester: Bearer) -> Any:
         """201 with the new customer's token; for a web client that asked so, a redirect that carries it."""
@@ -66,7 +64,7 @@ class CustomersResource:
             password = None
         elif password is None:
             raise EmailMissing("password is required, or no_password=true for a customer who does not log in")
-        lifetime = lifetime_s(data.text("expires_in"), None, _ANY_TIME)
+        lifetime = lifetime_s(data.text("expires_in"), data.text("expires_at"), self._clock.now())
         client = await self._clients.find(requester.client)
         if client is None:
             raise client_unknown()

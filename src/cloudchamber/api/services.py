@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from cloudchamber.clock import Clock
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.identity.resets import PasswordResets
@@ -33,6 +34,7 @@ class Services:
     calls: Calls
     events: Events
     webhooks: Webhooks
+    clock: Clock
     ready: Readiness
     public_url: str
     """What links in answers begin with, without a slash at the end."""
