@@ -1,9 +1,9 @@
 """What the edge calls: the services of the domain, put together by app.py."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from cloudchamber.clock import Clock
+from cloudchamber.clock import Clock, SystemClock
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.identity.resets import PasswordResets
@@ -34,7 +34,7 @@ class Services:
     calls: Calls
     events: Events
     webhooks: Webhooks
-    clock: Clock
     ready: Readiness
     public_url: str
     """What links in answers begin with, without a slash at the end."""
+    clock: Clock = field(default_factory=SystemClock)
