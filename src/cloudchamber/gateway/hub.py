@@ -48,17 +48,25 @@ class Hub:
 
     def __init__(self) -> None:
         self._sessions: dict[DeviceId, LiveSession] = {}
+        self._wide: set[DeviceId] = set()
 
     # --- for the shells ---
 
     def attach(self, session: LiveSession) -> None:
         """Makes `session` the device's session. Telling an older one that it was replaced is the caller's matter."""
         self._sessions[session.device] = session
+        self._wide.discard(session.device)
 
     def detach(self, session: LiveSession) -> None:
         """Does nothing when another session has taken the place already."""
         if self._sessions.get(session.device) is session:
             del self._sessions[session.device]
+            self._wide.discard(session.device)
+
+    def listens_widely(self, session: LiveSession) -> None:
+        """The session's device subscribed to more than its owner's devices."""
+        if self._sessions.get(session.device) is session:
+            self._wide.add(session.device)
 
     def session(self, device: DeviceId) -> LiveSession | None:
         return self._sessions.get(device)
@@ -118,3 +126,6 @@ class Hub:
         return session is not None and session.send_event(
             name, data, ttl_s=ttl_s, is_private=is_private, is_own=is_own, source=source
         )
+
+    def public_subscribers(self) -> Collection[DeviceId]:
+        return self._wide

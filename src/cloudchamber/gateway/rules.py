@@ -33,3 +33,8 @@ def is_wanted(
         elif not is_private:
             return True
     return False
+
+
+def reaches_beyond_owner(subscription: Subscription) -> bool:
+    """Can a public event concern it? What is limited to the owner's devices hears private events only."""
+    return subscription.device_id is not None or not subscription.own_devices

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
-from cloudchamber.gateway.rules import is_wanted
+from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import DeviceInbox, DeviceRefused, NotAdmitted
 from cloudchamber.wire.errors import WireError
@@ -305,6 +305,8 @@ class DeviceSession:
 
     def _on_subscribed(self, event: Subscribed) -> None:
         self._subscriptions.append(event.subscription)
+        if reaches_beyond_owner(event.subscription):
+            self._services.hub.listens_widely(self)
 
     def _on_online(self, event: Online) -> None:
         self._subscriptions.clear()

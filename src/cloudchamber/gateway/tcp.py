@@ -53,6 +53,8 @@ class TcpGateway:
         self._changed = asyncio.Event()
         self.closed: Counter[CloseReason] = Counter()
         """How often connections ended, by reason."""
+        self.unread = 0
+        """Connections that were dropped because the device did not read what it was sent."""
 
     @property
     def connections(self) -> int:
@@ -213,6 +215,7 @@ class _Link(asyncio.Protocol):
         transport.write(data)
         if transport.get_write_buffer_size() > self._limits.max_unsent:
             log.info("device %s at %s does not read any more: dropped", self.session.device, self._ip)
+            self._gateway.unread += 1
             transport.abort()
 
     def proven(self) -> None:

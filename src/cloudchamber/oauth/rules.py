@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from cloudchamber.access.requester import UNLIMITED, Scopes
 from cloudchamber.clock import Millis, parse_iso
 from cloudchamber.ids import slugify
 from cloudchamber.oauth.errors import OAuthError
-from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, RefreshToken
+from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind, RefreshToken
 
 NEVER: Final = 0
 """The `expires_in` of a token that never expires."""
@@ -65,6 +66,15 @@ def customer_in(scope: str | None) -> str | None:
 
 def customer_scope(username: str) -> str:
     return _CUSTOMER + username
+
+
+def scopes_of(client: Client, principal: Principal) -> Scopes:
+    """What a token made with `client` may do at most, as the client is now.
+
+    A client's scope limits the client, and users who act through it. Customers are limited to what is theirs anyway:
+    the apps in their hands log them in with a client that may, for itself, only create customers.
+    """
+    return UNLIMITED if principal.kind is PrincipalKind.CUSTOMER else Scopes.parse(client.scope)
 
 
 def redirect_matches(registered: str | None, given: str | None) -> bool:

@@ -31,7 +31,7 @@ from cloudchamber.oauth.model import (
     PrincipalKind,
     RefreshToken,
 )
-from cloudchamber.oauth.rules import NEVER, Rotation, Successor, rotation
+from cloudchamber.oauth.rules import NEVER, Rotation, Successor, rotation, scopes_of
 from cloudchamber.oauth.sealing import Sealer
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.storage.database import Database, Transaction
@@ -116,7 +116,7 @@ class Tokens:
             raise token_unknown()
         if found.expires_at is not None and found.expires_at <= self._clock.now():
             raise token_expired()
-        requester = found.principal.requester(found.client, client.scopes, hash_)
+        requester = found.principal.requester(found.client, scopes_of(client, found.principal), hash_)
         # A revocation while we read would have found nothing to drop: then this answer is for this request alone.
         if revocations == self._revocations:
             self._live[hash_] = _Live(requester, found.client, found.expires_at)

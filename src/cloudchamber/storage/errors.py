@@ -3,6 +3,7 @@
     CloudError
     ├── StorageRefused             500  a CHECK, NOT NULL or trigger said no, or a read tried to write: our own bug
     ├── SchemaMismatch             500  the database is not at the revision that this program was written for
+    │   └── SchemaMissing          500  it is empty
     ├── Invalid
     │   └── Unstorable             400  text that no database keeps: NUL, or half of a surrogate pair
     ├── Conflict
@@ -30,6 +31,12 @@ class SchemaMismatch(CloudError):
     """The message says which command to run."""
 
     code = "schema_mismatch"
+
+
+class SchemaMissing(SchemaMismatch):
+    """The database is empty."""
+
+    code = "schema_missing"
 
 
 class Unstorable(Invalid):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from cloudchamber.storage.errors import SchemaMismatch
+from cloudchamber.storage.errors import SchemaMismatch, SchemaMissing
 
 REVISIONS: Final = ("0001",)
 """Every revision in order. A test holds this against the migrations themselves."""
@@ -21,7 +21,7 @@ def require_head(found: str | None, name: str) -> None:
     if found == head():
         return
     if found is None:
-        raise SchemaMismatch(f"{name} has no tables yet: run `cloudchamber migrate` to make them.")
+        raise SchemaMissing(f"{name} has no tables yet: run `cloudchamber migrate` to make them.")
     if found in REVISIONS:
         raise SchemaMismatch(
             f"{name} is at schema {found} and this version needs {head()}: make a backup, then run"

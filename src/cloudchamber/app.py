@@ -1,0 +1,397 @@
+"""The composition root: settings become stores, services and shells here, and nowhere else.
+
+It is the only module that knows every package. Objects are built by constructor; they start in the order in which they
+need each other and stop in the opposite one.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from cloudchamber.api.app import create_app
+from cloudchamber.api.server import EdgeServer, make_server
+from cloudchamber.api.services import Services as ApiServices
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import HOUR, Clock, SystemClock
+from cloudchamber.errors import CloudError
+from cloudchamber.fleet.connections import Connections
+from cloudchamber.fleet.products import Products
+from cloudchamber.fleet.provisional import ProvisionalDevices
+from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
+from cloudchamber.gateway.hub import Hub
+from cloudchamber.gateway.mailboxes import Mailboxes
+from cloudchamber.gateway.server_keys import ServerKeys
+from cloudchamber.gateway.server_keys import load_or_make as load_server_keys
+from cloudchamber.gateway.session import Services as GatewayServices
+from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
+from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.resets import PASSWORD_CHANGED, PasswordResets
+from cloudchamber.identity.service import Customers, Users
+from cloudchamber.identity.store import CustomerStore, ResetStore, UserStore
+from cloudchamber.ids import UserId
+from cloudchamber.messaging.audience import Audience
+from cloudchamber.messaging.calls import Calls
+from cloudchamber.messaging.events import Events
+from cloudchamber.messaging.inbox import Inbox
+from cloudchamber.messaging.streams import Streams
+from cloudchamber.metrics import Gauges, metrics_app
+from cloudchamber.oauth.clients import Clients
+from cloudchamber.oauth.endpoint import TokenEndpoint
+from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
+from cloudchamber.oauth.grants.password import PasswordGrant
+from cloudchamber.oauth.model import Principal, PrincipalKind
+from cloudchamber.oauth.sealing import KEY_BYTES, Sealer
+from cloudchamber.oauth.store import ClientStore, TokenStore
+from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.ownership.service import Ownership
+from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.secretfiles import load_or_make
+from cloudchamber.settings import Address, Settings
+from cloudchamber.storage.database import Database, open_database
+from cloudchamber.storage.errors import SchemaMissing
+from cloudchamber.webhooks.service import Webhooks
+from cloudchamber.webhooks.store import WebhookStore
+
+LISTENERS_FILE: Final = "listeners.json"
+_SEALING_KEY_FILE: Final = "sealing.key"
+_LOCK_FILE: Final = "lock"
+_PURGE_INTERVAL_MS: Final = HOUR
+# Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
+# below the ten that a supervisor waits.
+_HTTP_STOP_S: Final = 4.0
+
+_log = logging.getLogger(__name__)
+
+
+class DataFolderInUse(CloudError):
+    """Two clouds on one folder would not hear of each other's changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where a cloud can be reached; ports are the real ones."""
+
+    http: Address
+    tcp: Address
+    metrics: Address
+
+    def ready_line(self) -> str:
+        """What `serve` prints once, when everything is up."""
+        return f"ready http=http://{self.http} tcp={self.tcp} udp=off metrics=http://{self.metrics}"
+
+
+async def open_migrated(settings: Settings) -> Database:
+    """The database at head. An empty one gets its tables; an old one is left alone, and the error says what to do."""
+    try:
+        return await open_database(settings.database_url)
+    except SchemaMissing:
+        # Imported here: SQLAlchemy and Alembic cost a second and 30 MB, and only the first start needs them.
+        from cloudchamber.storage.migrate import migrate
+
+        await asyncio.to_thread(migrate, settings.database_url)
+        return await open_database(settings.database_url)
+
+
+def prepare_data_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Cloud:
+    """A whole cloud in one process and one event loop. Use it as an async context manager."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._exit = contextlib.AsyncExitStack()
+        self._listening: Listening | None = None
+        self._is_ready = False
+
+    @property
+    def listening(self) -> Listening:
+        assert self._listening is not None, "the cloud has not started"
+        return self._listening
+
+    async def __aenter__(self) -> "Cloud":
+        try:
+            await self._start()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._is_ready = False
+        await self._exit.aclose()
+
+    # -- starting -----------------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        settings, clock = self._settings, self._clock
+        prepare_data_folder(settings.data)
+        self._exit.enter_context(_locked(settings.data / _LOCK_FILE))
+        keys = load_server_keys(settings.data)
+        sealer = _sealer(settings)
+        self.db = db = await open_migrated(settings)
+        self._exit.push_async_callback(db.close)
+        bus = InProcessBus()
+        self._bus = bus
+
+        passwords = Passwords(settings.workers_password)
+        self._exit.callback(passwords.close)
+        # Taken before the services are built, because mails and answers carry the real address.
+        http = await self._bind(settings.http)
+        metrics = await self._bind(settings.metrics)
+        http_address = _address(http, settings.http)
+        public_url = settings.public_url.rstrip("/") or f"http://{http_address}"
+
+        self.users = Users(db, UserStore(), passwords, clock, is_open=settings.registration_is_open)
+        resets = PasswordResets(
+            db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), bus, clock, public_url
+        )
+        self._exit.push_async_callback(resets.close)
+        customers = Customers(db, CustomerStore(), passwords, clock)
+
+        tokens = Tokens(db, TokenStore(), ClientStore(), bus, clock, sealer, settings.refresh_grace_s)
+        clients = Clients(db, ClientStore(), tokens, bus, clock)
+        endpoint = TokenEndpoint(
+            clients,
+            tokens,
+            PasswordGrant(self.users, customers) if settings.compat.password_grant else None,
+            ClientCredentialsGrant(customers),
+            clock,
+        )
+        await clients.install_well_known(is_enabled=settings.compat.builtin_clients)
+        self._revoke_at_password_change(bus, tokens)
+
+        hub = Hub()
+        provisional = ProvisionalDevices()
+        device_store, key_store, custody = DeviceStore(), KeyStore(), CustodyLog()
+        products = Products(db, ProductStore(), self.users, clock)
+        self.devices = devices = Devices(
+            db,
+            device_store,
+            key_store,
+            custody,
+            self.users,
+            customers,
+            provisional,
+            hub,
+            bus,
+            clock,
+            accepts_unknown=settings.accept_unknown_devices,
+        )
+        connections = Connections(
+            db,
+            devices,
+            device_store,
+            key_store,
+            provisional,
+            clock,
+            trusts_on_first_use=settings.device_keys == "trust-on-first-use",
+            accepts_unknown=settings.accept_unknown_devices,
+        )
+        ownership = Ownership(
+            db,
+            ClaimCodeStore(),
+            devices,
+            device_store,
+            custody,
+            products,
+            hub,
+            clock,
+            code_lifetime_s=settings.claim_code_lifetime_s,
+            claims_by_id_outside_products=settings.compat.claim_by_id,
+        )
+
+        audience = Audience(bus)
+        streams = Streams(bus, clock, limit=settings.max_streams)
+        events = Events(streams, audience, hub, devices, tokens, clock)
+        calls = Calls(
+            hub,
+            hub,
+            bus,
+            function_timeout_s=settings.function_timeout_s,
+            signal_timeout_s=settings.signal_timeout_s,
+            ping_timeout_s=settings.ping_timeout_s,
+        )
+        gateway = await self._start_gateway(Inbox(connections, ownership, events, audience, clock), hub, keys)
+
+        api = ApiServices(
+            users=self.users,
+            resets=resets,
+            customers=customers,
+            clients=clients,
+            tokens=tokens,
+            token_endpoint=endpoint,
+            products=products,
+            devices=devices,
+            ownership=ownership,
+            calls=calls,
+            events=events,
+            webhooks=Webhooks(db, WebhookStore(), clock),
+            clock=clock,
+            ready=self._ready,
+            public_url=public_url,
+        )
+        await self._serve(make_server(create_app(api, settings)), http, streams)
+        gauges = _gauges(hub, gateway, streams)
+        await self._serve(make_server(metrics_app(gauges)), metrics, None)
+        self._exit.push_async_callback(_cancelled, asyncio.create_task(self._purge(tokens)))
+
+        self._listening = Listening(http_address, self._tcp_address, _address(metrics, settings.metrics))
+        self._exit.enter_context(_listeners_file(settings.data / LISTENERS_FILE, self._listening))
+        self._is_ready = True
+
+    async def _start_gateway(self, inbox: Inbox, hub: Hub, keys: ServerKeys) -> TcpGateway:
+        crypto = ThreadPoolExecutor(max(1, self._settings.workers_crypto), thread_name_prefix="crypto")
+        self._exit.callback(crypto.shutdown, wait=True, cancel_futures=True)
+        services = GatewayServices(inbox, hub, keys.tcp, crypto, self._clock, Mailboxes())
+        gateway = TcpGateway(services, replace(TcpLimits(), max_connections=self._settings.max_devices))
+        address = self._settings.tcp
+        try:
+            port = await gateway.start(address.host, address.port)
+        except OSError as error:
+            raise _cannot_listen("tcp", address, error) from error
+        self._exit.push_async_callback(gateway.stop)
+        self._tcp_address = Address(address.host, port)
+        return gateway
+
+    async def _bind(self, address: Address) -> socket.socket:
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            family, _, _, _, where = found[0]
+            listener = socket.socket(family, socket.SOCK_STREAM)
+            self._exit.callback(listener.close)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+        except OSError as error:
+            raise _cannot_listen("http", address, error) from error
+        return listener
+
+    async def _serve(self, server: EdgeServer, listener: socket.socket, streams: Streams | None) -> None:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
+            await asyncio.sleep(0.005)
+        if serving.done():
+            serving.result()
+
+        async def stop() -> None:
+            if streams is not None:
+                streams.close()
+            server.should_exit = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(serving), _HTTP_STOP_S)
+            server.force_exit = True
+            await serving
+
+        self._exit.push_async_callback(stop)
+
+    # -- running ------------------------------------------------------------------------------------------------------
+
+    async def _ready(self) -> Mapping[str, bool]:
+        try:
+            has_database = await self.db.fetch_one("SELECT 1") is not None
+        except CloudError:
+            has_database = False
+        return {"database": has_database, "listeners": self._is_ready}
+
+    def _revoke_at_password_change(self, bus: InProcessBus, tokens: Tokens) -> None:
+        running: set[asyncio.Task[None]] = set()
+
+        def changed(user: UserId) -> None:
+            task = asyncio.get_running_loop().create_task(tokens.revoke_all(Principal(PrincipalKind.USER, user)))
+            running.add(task)
+            task.add_done_callback(running.discard)
+
+        bus.subscribe(PASSWORD_CHANGED, changed)
+
+    async def _purge(self, tokens: Tokens) -> None:
+        while True:
+            await asyncio.sleep(_PURGE_INTERVAL_MS / 1000)
+            try:
+                await tokens.purge()
+            except CloudError:
+                _log.warning("ended tokens could not be removed now; the next hour tries again", exc_info=True)
+
+
+def _sealer(settings: Settings) -> Sealer | None:
+    if not settings.compat.token_listing:
+        return None
+    return Sealer(load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES)))
+
+
+def _gauges(hub: Hub, gateway: TcpGateway, streams: Streams) -> Gauges:
+    return Gauges(
+        {
+            "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
+            "cloudchamber_tcp_connections": ("Device connections over TCP.", lambda: gateway.connections),
+            "cloudchamber_tcp_strangers": ("Connections that have not proven a key.", lambda: gateway.strangers),
+            "cloudchamber_event_streams": ("Open event streams.", lambda: len(streams)),
+        },
+        {
+            "cloudchamber_tcp_closed": (
+                "Ended device connections over TCP.",
+                "reason",
+                lambda: {reason.value: count for reason, count in gateway.closed.items()},
+            )
+        },
+    )
+
+
+def _address(listener: socket.socket, asked: Address) -> Address:
+    return Address(asked.host, listener.getsockname()[1])
+
+
+def _cannot_listen(name: str, address: Address, error: OSError) -> CloudError:
+    return CloudError(
+        f"Cannot listen on {address} ({error.strerror or error}). Choose another with --{name} HOST:PORT; port 0 takes"
+        " a free one."
+    )
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Held for as long as the cloud runs; the kernel lets go of it however the process ends."""
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataFolderInUse(
+                f"Another cloud runs on the folder {path.parent}. Stop it, or name another folder with --data."
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _listeners_file(path: Path, listening: Listening) -> Iterator[None]:
+    """Tells programs on this machine where the cloud of this folder listens, while it does."""
+    draft = path.with_suffix(".new")
+    draft.write_text(
+        json.dumps({"http": f"http://{listening.http}", "tcp": str(listening.tcp), "metrics": str(listening.metrics)})
+    )
+    draft.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

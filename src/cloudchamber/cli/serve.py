@@ -1,0 +1,67 @@
+"""`cloudchamber serve` and `cloudchamber migrate`."""
+
+import asyncio
+import logging
+import signal
+import sys
+from typing import Any
+
+import click
+import uvloop
+
+from cloudchamber.app import Cloud, prepare_data_folder
+from cloudchamber.cli.options import failed, settings_from, settings_options
+from cloudchamber.errors import CloudError
+from cloudchamber.settings import Settings
+
+
+@click.command()
+@settings_options
+def serve(**options: Any) -> None:
+    """Run the cloud until SIGTERM or Ctrl-C.
+
+    When every listener is up, one line goes to standard output: ready http=... tcp=... udp=... metrics=...
+    """
+    settings = settings_from(options)
+    start_logging(settings)
+    try:
+        uvloop.run(_serve(settings))
+    except CloudError as error:
+        raise failed(error) from error
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Cloud(settings) as cloud:
+        click.echo(cloud.listening.ready_line())
+        sys.stdout.flush()
+        await stop.wait()
+
+
+@click.command()
+@settings_options
+def migrate(**options: Any) -> None:
+    """Bring the database to this version's schema. Make a backup first, and stop the cloud."""
+    from cloudchamber.storage.migrate import migrate as run
+
+    settings = settings_from(options)
+    try:
+        prepare_data_folder(settings.data)
+        run(settings.database_url)
+    except CloudError as error:
+        raise failed(error) from error
+    click.echo("The database is up to date.")
+
+
+def start_logging(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    # Request lines are our own, and without query strings.
+    for name in ("uvicorn", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,54 @@
+"""`cloudchamber user`: accounts made by whoever runs the cloud, while it runs or before its first start."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from cloudchamber.app import open_migrated, prepare_data_folder
+from cloudchamber.cli.options import data_option, failed, settings_from
+from cloudchamber.clock import SystemClock
+from cloudchamber.errors import CloudError
+from cloudchamber.identity.model import UserAccount
+from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.service import Users
+from cloudchamber.identity.store import UserStore
+from cloudchamber.settings import Settings
+
+
+@click.group()
+def user() -> None:
+    """Accounts of people."""
+
+
+@user.command()
+@click.argument("email")
+@click.option("--admin", is_flag=True, help="The account may administer the whole cloud.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking for it.")
+@data_option
+@click.option("--database", help="Database URL, where it is not the data folder's.")
+def create(email: str, *, admin: bool, password_stdin: bool, data: Path | None, database: str | None) -> None:
+    """Make an account for EMAIL. There is no default password: you choose it."""
+    if password_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    else:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    settings = settings_from({"data": data, "database": database})
+    try:
+        account = asyncio.run(_create(settings, email, password, is_admin=admin))
+    except CloudError as error:
+        raise failed(error) from error
+    click.echo(f"{account.username} can log in now (user id {account.id}).")
+
+
+async def _create(settings: Settings, email: str, password: str, *, is_admin: bool) -> UserAccount:
+    prepare_data_folder(settings.data)
+    db = await open_migrated(settings)
+    passwords = Passwords(1)
+    try:
+        users = Users(db, UserStore(), passwords, SystemClock(), is_open=False)
+        return await users.create(email, password, is_admin=is_admin)
+    finally:
+        passwords.close()
+        await db.close()
