@@ -60,6 +60,10 @@ def overwrite(path: Path, where: float, offset: int, pattern: bytes) -> None:
     path.write_bytes(content)
 
 
+def find(path: Path, content: bytes) -> int:
+    return path.read_bytes().index(content)
+
+
 class TestSqlite:
     @pytest.fixture
     def database_kind(self) -> str:
@@ -86,6 +90,12 @@ class TestSqlite:
 
     async def test_a_flipped_bit_in_the_structure_is_found(self, path: Path) -> None:
         overwrite(path, 0.5, 3, b"\x10")  # the number of cells of a page in the middle
+        with pytest.raises(StorageDamaged):
+            await open_database(f"sqlite:///{path}")
+
+    async def test_an_index_that_contradicts_its_table_is_found(self, path: Path) -> None:
+        # An address in the table is changed by one letter, and the index still has the old one.
+        overwrite(path, 0.0, find(path, b"user1000@example.com"), b"\x01")
         with pytest.raises(StorageDamaged):
             await open_database(f"sqlite:///{path}")
 

@@ -43,7 +43,7 @@ FULL_CHECK_UP_TO_BYTES: Final = 16 * 1024 * 1024
 QUICK_CHECK_UP_TO_BYTES: Final = 256 * 1024 * 1024
 """How much of a check a start can afford. The full one compares each index with its table and takes a second for
 60 MB; the quick one looks at the structure of each page and takes a fifth of that. Past both, a file is read through
-only after an unclean stop. Neither sees a bit that flipped inside a text that no index holds: SQLite has no checksums."""
+only after an unclean stop. Neither sees a bit that flipped in a text that no index holds: SQLite has no checksums."""
 
 _URL = "sqlite:///"
 
