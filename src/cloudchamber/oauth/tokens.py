@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from cloudchamber.access.requester import UNLIMITED, Bearer
+from cloudchamber.access.requester import Bearer
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.ids import ClientId, SecretHash, hash_secret, new_id, new_token
