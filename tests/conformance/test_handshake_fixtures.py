@@ -21,12 +21,12 @@ FIXTURES = load("handshakes.json")
 def keys_of(fixture: dict[str, str]) -> tuple[RSAPrivateKey, RSAPublicKey]:
     private = load_der_private_key(cut_der_untrusted(bytes.fromhex(fixture["device_private_key"])), None)
     public = load_der_public_key(bytes.fromhex(fixture["server_public_key"]))
-    return cast(RSAPrivateKey, private), cast(RSAPublicKey, public)
+    return cast("RSAPrivateKey", private), cast("RSAPublicKey", public)
 
 
 @pytest.fixture(params=FIXTURES, ids=lambda fixture: fixture["name"])
 def fixture(request: pytest.FixtureRequest) -> dict[str, str]:
-    return cast(dict[str, str], request.param)
+    return cast("dict[str, str]", request.param)
 
 
 def reply_of(fixture: dict[str, str]) -> bytes:

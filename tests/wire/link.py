@@ -79,6 +79,8 @@ class Link:
     now: float = 0.0
     piece: int = 1 << 20
     """Bytes for one `receive`."""
+    device_is_gone: bool = False
+    """Its bytes get lost."""
     cloud_events: list[CloudEvent] = field(default_factory=list)
     device_events: list[DeviceEvent] = field(default_factory=list)
     function: Callable[[str, str], int | None] = lambda name, argument: 456
@@ -87,7 +89,7 @@ class Link:
         moved = True
         while moved:
             to_device = self.cloud.data_to_send(self.now)
-            to_cloud = self.device.data_to_send(self.now)
+            to_cloud = b"" if self.device_is_gone else self.device.data_to_send(self.now)
             for piece in pieces(to_device, self.piece):
                 self.device.receive(piece, self.now)
             for piece in pieces(to_cloud, self.piece):
@@ -178,6 +180,8 @@ class Peer:
     def __init__(self, end: CloudConnection | DeviceConnection) -> None:
         self.end = end
         self.now = 0.0
+        self.introduction: list[str] = []
+        """What a device said of itself after the server's Hello."""
         self._sealer = Sealer(CREDENTIALS[:16], CREDENTIALS[16:32])
         self._opener = Opener(CREDENTIALS[:16], CREDENTIALS[16:32])
 
@@ -218,9 +222,7 @@ def cloud_with_peer(hello: str | None = "50022121b168ff188f000100360006") -> tup
     return cloud, peer
 
 
-def device_with_peer(
-    release: str = "2.3.1", *, hello: bool = True, **changes: object
-) -> tuple[DeviceConnection, Peer]:
+def device_with_peer(release: str = "2.3.1", *, hello: bool = True, **changes: object) -> tuple[DeviceConnection, Peer]:
     """A device's end past its handshake, and past the server's Hello; its events so far are taken out."""
     device = DeviceConnection(
         setup=setup(release, **changes),
@@ -234,7 +236,7 @@ def device_with_peer(
     device.receive(seal_credentials(server_key(), device_public_der(), CREDENTIALS), 0.0)
     peer = Peer(device)
     if hello:
-        peer.say("50024001b168")
+        peer.introduction = peer.say("50024001b168")
     device.events()
     return device, peer
 
