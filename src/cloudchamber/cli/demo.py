@@ -312,7 +312,7 @@ def demo(*, once: bool, http: str, tcp: str) -> None:
         addresses = ["--http", _free(http, terminal), "--tcp", _free(tcp, terminal), "--metrics", "127.0.0.1:0"]
         serve = _command("serve", "--data", str(data), *addresses)
         cloud = stack.enter_context(_running(serve, terminal))
-        base = _base_url(cloud.wait_for("ready ", _START_S))
+        base = _base_url(cloud.wait_for("ready http=", _START_S))
         simulate = ["simulate", "--data", str(data), "--keys", str(Path(folder) / "keys"), "--id", DEVICE]
         device = stack.enter_context(_running(_command(*simulate), terminal))
         terminal.print(f"  {device.wait_for('online', _START_S)}", style="dim", highlight=False)

@@ -82,7 +82,7 @@ def device(protocol: str, out: Path) -> None:
     private: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     if protocol == "tcp":
         # The only size and exponent that this generation of devices can hold.
-        private = rsa.generate_private_key(65_537, 1024)
+        private = rsa.generate_private_key(65_537, 1024)  # noqa: S505
     else:
         private = ec.generate_private_key(ec.SECP256R1())
     der = private.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
