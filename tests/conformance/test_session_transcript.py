@@ -85,7 +85,8 @@ def test_the_cloud_end_says_what_the_recorded_server_said(piece: int) -> None:
     assert sent == joined("S>D", 1, 16)
     kinds = [type(event) for event in heard]
     assert kinds == [
-        Online, ClaimCodePresented, EventPublished, EventPublished, SafeMode, TimeAsked, Described, Subscribed, Subscribed
+        Online, ClaimCodePresented, EventPublished, EventPublished, SafeMode, TimeAsked, Described,
+        Subscribed, Subscribed,
     ]  # fmt: skip
     assert heard[1] == ClaimCodePresented(CLAIM_CODE)
     assert heard[6].describe.functions == ("brew",)

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,10 +39,8 @@ def test_only_wire_error_comes_out(data: bytes) -> None:
 def test_a_message_cut_anywhere_is_read_or_refused(message: Message, data: st.DataObject) -> None:
     raw = encode(message)
     cut = raw[: data.draw(st.integers(0, len(raw)))]
-    try:
+    with contextlib.suppress(WireError):
         decode_untrusted(cut)
-    except WireError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import pytest
@@ -100,10 +101,8 @@ def test_refused(payload: bytes) -> None:
 @given(st.binary(max_size=80) | st.binary(max_size=60).map(lambda tail: b'{"' + tail))
 def test_only_wire_error_comes_out(data: bytes) -> None:
     for read in (parse_untrusted, parse_metrics_untrusted):
-        try:
+        with contextlib.suppress(WireError):
             read(data)
-        except WireError:
-            pass
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -113,10 +112,8 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
 @given(st.recursive(SCALARS, lambda x: st.lists(x) | st.dictionaries(st.text(max_size=5), x), max_leaves=6))
 def test_only_wire_error_comes_out_of_any_json(value: object) -> None:
     for found in (value, {"f": value}, {"v": value}, {"m": value}):
-        try:
+        with contextlib.suppress(WireError):
             parse_untrusted(json.dumps(found).encode())
-        except WireError:
-            pass
 
 
 def test_metrics() -> None:

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -81,7 +83,5 @@ def test_only_wire_error_comes_out(data: bytes, at: int) -> None:
     slot[at : at + len(data)] = data
     for given_bytes in (data, bytes(slot)):
         for transport in Transport:
-            try:
+            with contextlib.suppress(WireError):
                 keys.parse_server_key_file_untrusted(transport, given_bytes)
-            except WireError:
-                pass

@@ -39,7 +39,7 @@ class CloseReason(Enum):
     """The device said Goodbye and did not close by itself."""
     KEY_CHANGE = "key_change"
     """Device side: the cloud told the device to start again with a full handshake."""
-    MISSING_TOKEN = "missing_token"
+    MISSING_TOKEN = "missing_token"  # noqa: S105
     """Device side: a function or variable request without its one-byte token."""
 
 
