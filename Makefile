@@ -57,7 +57,7 @@ $(BIN)/python:
 	@python=$$(scripts/find-python) && echo "making $(VENV) with $$python" && $$python -m venv --clear $(VENV)
 
 # pip brings the pinned installer and build backend; from here on nothing comes unpinned or unhashed.
-$(STAMPS)/build: requirements-build.lock | $(BIN)/python
+$(STAMPS)/build: requirements-build.lock $(BIN)/python
 	@echo "installing $<"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@mkdir -p $(@D) && touch $@

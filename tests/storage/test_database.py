@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-from tests.storage.people import INSERT, add, names
 
 from cloudchamber.errors import CloudError
 from cloudchamber.storage.database import Database, Transaction, open_database
@@ -14,6 +13,7 @@ from cloudchamber.storage.errors import (
     StorageUnavailable,
     Unstorable,
 )
+from tests.storage.people import INSERT, add, names
 
 PRODUCT = (
     "INSERT INTO products (id, name, slug, description, platform_id, owner_user_id, created_at, updated_at)"

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.storage.people import INSERT, add, names
 
 from cloudchamber.storage import groupcommit
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import StorageBusy, StorageRefused, StorageUnavailable
 from cloudchamber.storage.sqlite import SqliteDatabase, open_sqlite
+from tests.storage.people import INSERT, add, names
 
 
 @pytest.fixture

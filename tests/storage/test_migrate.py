@@ -11,14 +11,14 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
-from tests.databases import in_thread
-from tests.storage.people import add, names
 
 from cloudchamber.storage.database import open_database
 from cloudchamber.storage.errors import SchemaMismatch, StorageUnavailable
 from cloudchamber.storage.migrate import SCRIPTS, migrate
 from cloudchamber.storage.schema import REVISIONS, head
 from cloudchamber.storage.tables import metadata
+from tests.databases import in_thread
+from tests.storage.people import add, names
 
 NEXT = """
 from alembic import op

@@ -6,16 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.storage.people import INSERT
 
 from cloudchamber.storage.database import Transaction, open_database
 from cloudchamber.storage.errors import SchemaMismatch, StorageDamaged, StorageUnavailable
 from cloudchamber.storage.schema import REVISIONS
+from tests.storage.people import INSERT
 
 
 async def set_revision(url: str, revision: str) -> None:
     async def body(transaction: Transaction) -> None:
-        await transaction.execute(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608
+        await transaction.execute(f"UPDATE alembic_version SET version_num = '{revision}'")
 
     database = await open_database(url)
     await database.transaction(body)

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.databases import PostgresServer
-from tests.storage.people import INSERT, add, names
 
 from cloudchamber.storage import postgres as engine
 from cloudchamber.storage.database import Transaction, open_database
 from cloudchamber.storage.errors import StorageBusy, StorageUnavailable
 from cloudchamber.storage.postgres import PostgresDatabase, open_postgres
+from tests.databases import PostgresServer
+from tests.storage.people import INSERT, add, names
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import asyncio
 import os
 import sys
 
-from tests.storage.people import INSERT
-
 from cloudchamber.storage.database import Transaction, open_database
+from tests.storage.people import INSERT
 
 
 async def main(url: str, first: int) -> None:

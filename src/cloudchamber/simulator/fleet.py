@@ -76,7 +76,7 @@ class Fleet:
                 target=plan.target,
                 make_firmware=plan.firmware,
                 console=console,
-                random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads reconnects, keeps no secret
+                random=random.Random(secrets.randbits(64)),
             )
             for number, (device_id, key) in enumerate(zip(plan.ids, keys, strict=True))
         ]
