@@ -1,0 +1,114 @@
+"""A whole cloud on free ports for each module, and clients that speak to it over real sockets."""
+
+import dataclasses
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from cloudchamber.app import Cloud
+from cloudchamber.settings import Address, Compat, Settings
+
+ANY_PORT = Address("127.0.0.1", 0)
+
+
+def settings_in(folder: Path, migrated_file: Path, **changes: Any) -> Settings:
+    """Settings of a cloud on a fresh database."""
+    shutil.copy(migrated_file, folder / "cloudchamber.db")
+    return dataclasses.replace(Settings(data=folder, http=ANY_PORT, tcp=ANY_PORT, metrics=ANY_PORT), **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Somebody with an account, a product and its two-legged client, and the requests that tests repeat."""
+
+    http: httpx.AsyncClient
+    username: str
+    password: str
+    token: str
+    product: int
+    slug: str
+    client: tuple[str, str]
+    product_token: str
+
+    async def customer(self, name: str) -> str:
+        """A shadow customer's token."""
+        answer = await self.http.post(
+            f"/v1/products/{self.product}/customers",
+            data={"email": name, "no_password": "true"},
+            auth=httpx.BasicAuth(*self.client),
+        )
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["access_token"])
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def log_in(http: httpx.AsyncClient, username: str, password: str, **more: str) -> str:
+    answer = await http.post(
+        "/oauth/token",
+        data={"grant_type": "password", "username": username, "password": password, **more},
+        auth=("particle", "particle"),
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["access_token"])
+
+
+async def make_maker(http: httpx.AsyncClient, username: str) -> Maker:
+    password = "correct horse"
+    assert (await http.post("/v1/users", json={"username": username, "password": password})).json() == {"ok": True}
+    token = await log_in(http, username, password)
+    product = {"name": f"Product of {username}", "platform_id": 6}
+    made = (await http.post("/v1/user/products", json={"product": product}, headers=bearer(token))).json()["product"]
+    path = f"/v1/products/{made['id']}/clients"
+    client = (await http.post(path, data={"name": "two", "type": "installed"}, headers=bearer(token))).json()["client"]
+    credentials = (client["id"], client["secret"])
+    issued = await http.post("/oauth/token", data={"grant_type": "client_credentials"}, auth=credentials)
+    return Maker(
+        http, username, password, token, made["id"], made["slug"], credentials, issued.json()["access_token"]
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cloud(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Cloud]:
+    async with Cloud(settings_in(tmp_path_factory.mktemp("cloud"), migrated_file)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def strict_cloud(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Cloud]:
+    """With every compatibility switch off that the edge knows, and registration closed."""
+    compat = Compat(query_token=False, body_token=False, implicit_grant=False, unauthenticated_revoke=False)
+    folder = tmp_path_factory.mktemp("strict")
+    async with Cloud(settings_in(folder, migrated_file, compat=compat, access_log=True)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def http(cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://{cloud.listening.http}", timeout=20) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def strict_http(strict_cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://{strict_cloud.listening.http}", timeout=20) as client:
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def maker(http: httpx.AsyncClient) -> Maker:
+    return await make_maker(http, "maker@example.com")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stranger(http: httpx.AsyncClient) -> Maker:
+    """Another maker, who must not reach anything of the first one's."""
+    return await make_maker(http, "stranger@example.com")
