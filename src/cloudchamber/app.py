@@ -285,7 +285,7 @@ class Cloud:
 
     async def _serve(self, server: EdgeServer, listener: socket.socket, streams: Streams | None) -> None:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
             await asyncio.sleep(0.005)
         if serving.done():
             serving.result()

@@ -5,7 +5,7 @@ A setting has one name everywhere: the option `--public-url`, the variable `CLOU
 the defaults below. Settings of a section are written with a dot in the file's table (`[compat] query_token = false`)
 and with an underscore in the environment (`CLOUDCHAMBER_COMPAT_QUERY_TOKEN=false`).
 """
-
+# ruff: noqa: RUF009 - _setting makes a dataclass field
 
 import tomllib
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ class Settings:
 
     data: Path = _setting(Path("cloudchamber-data"), "Folder of the database and the server's keys.")
     http: Address = _setting(Address("127.0.0.1", 8080), "Listener of the HTTP API.")
-    tcp: Address = _setting(Address("0.0.0.0", 5683), "Listener for devices over TCP (Photon, P1, Core).")
+    tcp: Address = _setting(Address("0.0.0.0", 5683), "Listener for devices over TCP (Photon, P1, Core).")  # noqa: S104
     metrics: Address = _setting(Address("127.0.0.1", 9090), "Listener of Prometheus /metrics.")
     database: str = _setting("", "Database URL, postgresql://...; empty: SQLite in the data folder.")
     public_url: str = _setting("", "URL under which clients reach the API; empty: the HTTP listener's.")

@@ -15,7 +15,7 @@ from tests.storage.people import INSERT
 
 async def set_revision(url: str, revision: str) -> None:
     async def body(transaction: Transaction) -> None:
-        await transaction.execute(f"UPDATE alembic_version SET version_num = '{revision}'")
+        await transaction.execute(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608
 
     database = await open_database(url)
     await database.transaction(body)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cloudchamber.oauth.errors import OAuthError
 
-ACCESS_TOKEN: Final = "access_token"
+ACCESS_TOKEN: Final = "access_token"  # noqa: S105 - the name of a parameter
 FORM: Final = "application/x-www-form-urlencoded"
 
 _BEARER = re.compile(r"Bearer\s+(\S+)", re.IGNORECASE)

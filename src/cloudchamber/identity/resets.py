@@ -14,7 +14,7 @@ from cloudchamber.identity.store import ResetStore, UserStore
 from cloudchamber.ids import UserId, hash_secret, new_token
 from cloudchamber.storage.database import Database, Transaction
 
-PASSWORD_CHANGED = "user.password_changed"
+PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - a bus subject
 """Bus subject; the message is a UserId. All of the user's tokens end."""
 
 _LIFETIME_MS = 60 * MINUTE

@@ -16,7 +16,7 @@ from cloudchamber.oauth.rules import client_id_is_well_formed, lifetime_s
 from cloudchamber.oauth.tokens import Tokens
 
 _REFRESH: Final = "refresh_token"
-_PASSWORD: Final = "password"
+_PASSWORD: Final = "password"  # noqa: S105 - the name of a grant
 _CLIENT_CREDENTIALS: Final = "client_credentials"
 
 

@@ -76,7 +76,7 @@ class Fleet:
                 target=plan.target,
                 make_firmware=plan.firmware,
                 console=console,
-                random=random.Random(secrets.randbits(64)),
+                random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads reconnects, keeps no secret
             )
             for number, (device_id, key) in enumerate(zip(plan.ids, keys, strict=True))
         ]

@@ -49,7 +49,7 @@ def device_key(folder: Path, device_id: str) -> RSAPrivateKey:
     try:
         return _load_device_key(path)
     except FileNotFoundError:
-        key = generate_private_key(65537, 1024)
+        key = generate_private_key(65537, 1024)  # noqa: S505 - the only size that firmware takes
         _write(path, key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
         return _load_device_key(path)
 

@@ -16,7 +16,7 @@ LISTENERS_FILE = "listeners.json"
 SERVER_KEY_FILE = "server-tcp.pem"
 
 # A listener on every address is reached on this machine by the loopback.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 class NoTarget(Exception):

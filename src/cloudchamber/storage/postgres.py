@@ -211,7 +211,7 @@ class PostgresDatabase:
                     raise StorageBusy("Others keep changing the same things. Try again later.") from error
             first = False
             self.retries += 1
-            await asyncio.sleep(random.uniform(0, pause_s))  # spreads rivals; no secret
+            await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311  # spreads rivals; no secret
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
     async def _once(self, body: Callable[[Transaction], Awaitable[T]], *, first: bool) -> T:
