@@ -1,0 +1,57 @@
+"""The benchmarks still run. What they measure in slices this short says nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.__main__ import Result
+from bench.benchmarks import BENCHMARKS
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
+
+
+def test_every_benchmark_runs_and_the_table_has_its_row(tmp_path: Path):
+    samples = tmp_path / "samples.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "--seconds", "0.1", "--rounds", "1", "--json", str(samples)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in BENCHMARKS:
+        assert f"│ {name} " in done.stdout
+    for result in msgspec.json.decode(samples.read_bytes(), type=list[Result]):
+        (pair,) = result.rounds
+        for sample in (pair.hello, pair.sample):
+            assert sample.requests > 0
+            assert 0 < sample.p50_ms <= sample.p99_ms
+            # More than one core's whole time for a second thread's sake, and never nothing.
+            assert 0 < sample.server_cpu_seconds < 4 * sample.seconds
+
+
+def test_an_answer_other_than_200_fails_the_run():
+    done = subprocess.run(
+        [sys.executable, "-c", _AGAINST_A_REFUSAL], cwd=Path(__file__).parents[1], capture_output=True, text=True
+    )
+    assert "HTTP/1.1 401 No" in done.stderr
+
+
+_AGAINST_A_REFUSAL = """
+import os, socket, threading
+from bench.load import Order, in_own_process
+
+def refuse(listener):
+    connection, _ = listener.accept()
+    connection.recv(1000)
+    connection.sendall(b"HTTP/1.1 401 No\\r\\ncontent-length: 0\\r\\n\\r\\n")
+
+listener = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=refuse, args=(listener,), daemon=True).start()
+host, port = listener.getsockname()
+in_own_process(Order(host, port, b"GET / HTTP/1.1\\r\\n\\r\\n", 1, 5.0, 0.0, os.getpid()))
+"""
