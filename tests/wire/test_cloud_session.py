@@ -559,6 +559,18 @@ def test_trap_10_an_answer_with_both_parts_is_enough() -> None:
     assert [type(event) for event in cloud.events()] == [Online, Described]
 
 
+def test_trap_08_names_that_the_description_does_not_hold_are_not_asked_for() -> None:
+    cloud, peer = cloud_with_peer()
+    peer.say(post(2, Part.APPLICATION, build_application(APPLICATION)))
+    call = cloud.call_function("nothing", "", 0.0, 10.0)
+    read = cloud.read_variable("nothing", 0.0, 10.0)
+    assert peer.hear() == []
+    assert outcomes(cloud) == {call: NotFound(), read: NotFound()}
+    cloud.call_function("brew", "", 0.0, 10.0)
+    cloud.read_variable("motd", 0.0, 10.0)
+    assert len(peer.hear()) == 2
+
+
 def test_a_device_that_never_answers_is_not_asked_for_ever() -> None:
     cloud, peer = cloud_with_peer(OLD_HELLO)
     asked = 0

@@ -133,9 +133,11 @@ def test_an_unknown_function_and_one_that_is_slow() -> None:
     joined = online()
     unknown = joined.cloud.call_function("nothing", "", 0.0, 5.0)
     joined.function = lambda name, argument: None
+    never = joined.cloud.call_function("brew", "", 0.0, 5.0)
     slow = joined.cloud.call_function("brew", "", 0.0, 30.0)
     joined.run_until(20.0)
-    assert joined.outcome(unknown) == TimedOut()
+    assert joined.outcome(unknown) == NotFound()
+    assert joined.outcome(never) == TimedOut()
     assert not [event for event in joined.cloud_heard(Answered) if event.request == slow]
 
 

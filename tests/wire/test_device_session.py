@@ -65,10 +65,10 @@ HARDWARE = ["E/spark/hardware/max_binary", "E/spark/hardware/ota_chunk_size"]
 @pytest.mark.parametrize(
     ("release", "expected"),
     [
-        ("0.7.0", [CLAIM, *HARDWARE, "e/spark", "e/weather?75", "t"]),
-        ("1.5.2", [CLAIM, *HARDWARE, *STATE, "e/spark/?75", "e/weather?75", "t"]),
+        ("0.7.0", [CLAIM, *HARDWARE, "e/spark", "t", "e/weather?75"]),
+        ("1.5.2", [CLAIM, *HARDWARE, *STATE, "e/spark?75", "e/particle?75", "t", "e/weather?75"]),
         ("2.3.1", ["d?01", CLAIM, *HARDWARE, *STATE, "t", "d?02", "e/particle?75", "e/spark?75", "e/weather?75"]),
-        ("3.3.1", ["d?01", CLAIM, "t", *STATE, "d?02", "e/particle?75", "e/spark?75", "e/weather?75"]),
+        ("3.3.1", ["d?01", CLAIM, *STATE, "t", "d?02", "e/particle?75", "e/spark?75", "e/weather?75"]),
         ("6.2.0", ["d?01", CLAIM, "t", *STATE, "d?02", "e/particle", "e/spark", "e/weather"]),
     ],
 )

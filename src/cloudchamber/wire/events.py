@@ -199,7 +199,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The device has no such variable (4.04)."""
+    """The device has no such function or variable: it said so (4.04), or its description does."""
 
 
 @dataclass(frozen=True, slots=True)

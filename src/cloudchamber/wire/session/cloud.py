@@ -195,6 +195,7 @@ class CloudSession(CloudCommands):
         self._limits = limits_of(hello, self._transport)
         # Subscriptions are only ever added: a new Hello starts a new set.
         self._subscriptions = []
+        self._application = None
         self._describing = Describing(hello, now)
         self._emit(Online(hello))
         self._ask_missing_description(now)
@@ -284,6 +285,7 @@ class CloudSession(CloudCommands):
         except WireError:
             return
         found = self._describing.add(parts, now)
+        self._application = self._describing.application
         if found is not None:
             self._emit(Described(found))
         self._ask_missing_description(now)

@@ -217,7 +217,7 @@ class DeviceSession(Session[DeviceEvent]):
     # --- what it says at a connect -----------------------------------------------------------------------------------
 
     def _introduce(self, now: float) -> None:
-        """In the order of the release (up to 1.5, 2.x, from 3.0)."""
+        """In the order that each release was seen to keep (up to 1.5, 2.x to 4.x, 6.x)."""
         profile = self.setup.profile
         posts = bool(profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
         if posts:
@@ -227,18 +227,19 @@ class DeviceSession(Session[DeviceEvent]):
         if profile.tells_hardware:
             self.publish(messages.MAX_BINARY_EVENT, b"393216", now)
             self.publish(messages.OTA_CHUNK_SIZE_EVENT, b"512", now)
-        asks_time_first = profile.system_version is not None
-        if asks_time_first:
+        if profile.asks_time_early:
             self.ask_time(now)
         self._tell_state(now)
         if posts:
-            if not asks_time_first:
+            if not profile.asks_time_early:
                 self.ask_time(now)
             self._post_describe(Part.APPLICATION)
-        for subscription in (*profile.system_subscriptions, *self._subscriptions):
+        for subscription in profile.system_subscriptions:
             self._send_subscription(subscription, now, tracked=False)
         if not posts:
             self.ask_time(now)
+        for subscription in self._subscriptions:
+            self._send_subscription(subscription, now, tracked=False)
 
     def _tell_state(self, now: float) -> None:
         setup = self.setup

@@ -43,6 +43,8 @@ class DeviceProfile:
     tells_hardware: bool = False
     """`spark/hardware/max_binary` and `ota_chunk_size` as events (before they moved into Hello)."""
     tells_updates: bool = True
+    asks_time_early: bool = False
+    """The time request before the events of the system, not after them (seen on 6.2)."""
     system_subscriptions: tuple[Subscription, ...] = (Subscription("particle"), Subscription("spark"))
 
 
@@ -62,7 +64,7 @@ PROFILES: Mapping[str, DeviceProfile] = MappingProxyType(
             ),
             DeviceProfile(
                 "1.5.2", _WITH_DIAGNOSTICS, 800, 64, 622, 622, describes_in_ack=True, tells_hardware=True,
-                system_subscriptions=(Subscription("spark/"),),
+                system_subscriptions=(Subscription("spark"), Subscription("particle")),
             ),
             DeviceProfile("2.3.1", _SELF_DESCRIBING, 800, 64, 622, 622, tells_hardware=True),
             DeviceProfile(
@@ -73,7 +75,7 @@ PROFILES: Mapping[str, DeviceProfile] = MappingProxyType(
             ),
             DeviceProfile(
                 "6.2.0", _SELF_DESCRIBING, 1152, 64, 1024, 1024, 6200, needs_describe_flag=True, posts_with_token=True,
-                system_in_protobuf=True, only_private=True, understands_content_format=True,
+                system_in_protobuf=True, only_private=True, understands_content_format=True, asks_time_early=True,
             ),
         )
     }
