@@ -268,6 +268,7 @@ class Cloud:
             raise _cannot_listen("tcp", address, error) from error
         self._exit.push_async_callback(gateway.stop)
         self._tcp_address = Address(address.host, port)
+        self._gateway = gateway
         return gateway
 
     async def _bind(self, address: Address) -> socket.socket:
@@ -300,6 +301,10 @@ class Cloud:
             await serving
 
         self._exit.push_async_callback(stop)
+
+    def disconnect_devices(self) -> None:
+        """Ends every device connection, as an operator does before maintenance; devices come back by themselves."""
+        self._gateway.close_all()
 
     # -- running ------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,184 @@
+"""A whole cloud for other people's test suites: real sockets on free ports, a fresh data folder, simulated devices.
+
+    async with Cloud() as cloud:
+        device = await cloud.start_device("0123456789abcdef01234567")
+        ...  # talk to cloud.url with any client
+
+With pytest, `pytest_plugins = ["cloudchamber.testing"]` in a conftest.py gives the asynchronous fixture `cloud`.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from cloudchamber.app import Cloud as _Cloud
+from cloudchamber.app import Listening
+from cloudchamber.settings import Address, Settings
+from cloudchamber.simulator.device import State, VirtualDevice
+from cloudchamber.simulator.firmware import FIRMWARE
+from cloudchamber.simulator.fleet import Fleet, FleetPlan, load_keys
+from cloudchamber.simulator.target import find_target
+from cloudchamber.wire.session.profile import PROFILES
+
+ANY_PORT: Final = Address("127.0.0.1", 0)
+_PHOTON: Final = 6
+
+
+@dataclass(slots=True)
+class Recorder:
+    """What simulated devices said: their changes of state, and their serial ports."""
+
+    serial_lines: list[str] = field(default_factory=list)
+    log_lines: list[str] = field(default_factory=list)
+    _happened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def changed(self, device_id: str, state: State, detail: str) -> None:
+        self.log(device_id, f"{state.value} {detail}".strip())
+
+    def serial(self, _device_id: str, line: str) -> None:
+        self.serial_lines.append(line)
+        self._happened.set()
+
+    def log(self, device_id: str, line: str) -> None:
+        self.log_lines.append(f"{device_id} {line}")
+        self._happened.set()
+
+    async def serial_line(self, text: str, timeout_s: float = 5.0) -> str:
+        """The first line of a serial port with `text` in it, waiting for it. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                found = next((line for line in self.serial_lines if text in line), None)
+                if found is not None:
+                    return found
+                self._happened.clear()
+                await self._happened.wait()
+
+
+@dataclass(slots=True)
+class Devices:
+    """Simulated devices that were started together."""
+
+    fleet: Fleet
+    recorder: Recorder
+    _running: "asyncio.Task[None]"
+
+    @property
+    def all(self) -> list[VirtualDevice]:
+        return self.fleet.devices
+
+    async def online(self, timeout_s: float = 30.0) -> None:
+        """Waits until every device is online. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while self.fleet.online < len(self.fleet.devices):
+                if self._running.done():
+                    self._running.result()
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        self.fleet.stop()
+        await self._running
+
+
+class Cloud:
+    """An asynchronous context manager; `settings` are changes to what a test would want by default."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._changes = settings
+        self._exit = contextlib.AsyncExitStack()
+        self._cloud: _Cloud | None = None
+        self._data: Path | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the HTTP API, without a slash at the end."""
+        return f"http://{self.listening.http}"
+
+    @property
+    def listening(self) -> Listening:
+        return self.cloud.listening
+
+    @property
+    def cloud(self) -> _Cloud:
+        assert self._cloud is not None, "use `async with Cloud() as cloud`"
+        return self._cloud
+
+    @property
+    def data(self) -> Path:
+        """The data folder."""
+        assert self._data is not None, "use `async with Cloud() as cloud`"
+        return self._data
+
+    async def __aenter__(self) -> "Cloud":
+        folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="cloudchamber-")))
+        settings = Settings(data=folder / "data", http=ANY_PORT, tcp=ANY_PORT, metrics=ANY_PORT)
+        settings = replace(settings, **self._changes)
+        self._data = settings.data
+        try:
+            self._cloud = await self._exit.enter_async_context(_Cloud(settings))
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exit.aclose()
+
+    async def start_device(self, device_id: str | None = None, **options: Any) -> Devices:
+        """One device, online when this returns; options as for `start_devices`."""
+        return await self.start_devices(1, first_id=device_id, **options)
+
+    async def start_devices(
+        self,
+        count: int,
+        *,
+        first_id: str | None = None,
+        firmware: str = "counter",
+        device_os: str = "2.3.1",
+        platform_id: int = _PHOTON,
+        product_id: int | None = None,
+        product_version: int = 1,
+        claim_code: str | None = None,
+        timeout_s: float = 60.0,
+    ) -> Devices:
+        """Devices over the real protocol, all online when this returns. Ids count up from `first_id`."""
+        plan = FleetPlan(
+            first_id=first_id or secrets.token_hex(12),
+            count=count,
+            target=find_target(data=self.data, server=str(self.listening.tcp), server_key_file=None),
+            keys=self.data.parent / "device-keys",
+            firmware=FIRMWARE[firmware],
+            profile=PROFILES[device_os],
+            platform_id=platform_id,
+            product_id=platform_id if product_id is None else product_id,
+            product_version=product_version,
+            claim_code=claim_code,
+        )
+        recorder = Recorder()
+        keys = await asyncio.to_thread(load_keys, plan, lambda: None)
+        fleet = Fleet(plan, keys, recorder)
+        devices = Devices(fleet, recorder, asyncio.create_task(fleet.run()))
+        self._exit.push_async_callback(devices.stop)
+        await devices.online(timeout_s)
+        return devices
+
+
+try:
+    import pytest_asyncio
+except ModuleNotFoundError:
+    # Without pytest, the class alone is of use.
+    pass
+else:
+
+    @pytest_asyncio.fixture
+    async def cloud() -> AsyncIterator[Cloud]:
+        """A fresh cloud for one test."""
+        async with Cloud() as running:
+            yield running
