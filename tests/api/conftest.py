@@ -71,9 +71,7 @@ async def make_maker(http: httpx.AsyncClient, username: str) -> Maker:
     client = (await http.post(path, data={"name": "two", "type": "installed"}, headers=bearer(token))).json()["client"]
     credentials = (client["id"], client["secret"])
     issued = await http.post("/oauth/token", data={"grant_type": "client_credentials"}, auth=credentials)
-    return Maker(
-        http, username, password, token, made["id"], made["slug"], credentials, issued.json()["access_token"]
-    )
+    return Maker(http, username, password, token, made["id"], made["slug"], credentials, issued.json()["access_token"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
