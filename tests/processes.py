@@ -1,0 +1,104 @@
+"""The project's commands as real processes."""
+
+import contextlib
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+START_S = 60.0
+
+
+@dataclass
+class Running:
+    process: "subprocess.Popen[str]"
+    lines: list[str] = field(default_factory=list)
+    _new: "queue.Queue[str | None]" = field(default_factory=queue.Queue)
+
+    def __post_init__(self) -> None:
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def wait_for(self, text: str, timeout_s: float = START_S) -> str:
+        """The first line, from the beginning, with `text` in it."""
+        deadline = time.monotonic() + timeout_s
+        for line in self.lines:
+            if text in line:
+                return line
+        while (left := deadline - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                line_or_end = self._new.get(timeout=left)
+                if line_or_end is None:
+                    break
+                self.lines.append(line_or_end)
+                if text in line_or_end:
+                    return line_or_end
+        raise AssertionError(f"no line with {text!r} in:\n" + "\n".join(self.lines))
+
+    def stop(self, timeout_s: float = 15.0) -> int:
+        """SIGTERM, and the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._new.put(line.rstrip("\n"))
+        self._new.put(None)
+
+
+@dataclass
+class Serving(Running):
+    url: str = ""
+
+
+class Cloudchamber:
+    def run(self, *words: str, stdin: str = "", timeout_s: float = 60.0) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.command(*words), input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-W", "error", "-m", "cloudchamber", *words]
+
+    @contextlib.contextmanager
+    def start(self, *words: str, kind: type[Running] = Running) -> Iterator[Running]:
+        process = subprocess.Popen(
+            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        running = kind(process)
+        try:
+            yield running
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(15)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+    @contextlib.contextmanager
+    def serve(self, folder: Path, *words: str) -> Iterator[Serving]:
+        """On free ports, over the data folder `folder`/data."""
+        addresses = ("--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+        with self.start("serve", "--data", str(folder / "data"), *addresses, *words, kind=Serving) as running:
+            assert isinstance(running, Serving)
+            ready = running.wait_for("ready http=")
+            running.url = next(word.removeprefix("http=") for word in ready.split() if word.startswith("http="))
+            yield running
+
+    @contextlib.contextmanager
+    def simulate(self, folder: Path, *words: str) -> Iterator[Running]:
+        with self.start("simulate", "--data", str(folder / "data"), "--keys", str(folder / "keys"), *words) as running:
+            yield running
+
+
+cloudchamber = Cloudchamber()
