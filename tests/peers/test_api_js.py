@@ -1,0 +1,64 @@
+"""particle-api-js from the npm registry, unmodified, in Node, against a running cloud."""
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from cloudchamber.testing import Cloud
+from tests.whole.story import PASSWORD, Story
+
+HERE = Path(__file__).parent
+NODE = Path(sys.executable).parent / "node"
+DEVICE = "0123456789abcdef01234567"
+HEX40 = re.compile(r"[0-9a-f]{40}")
+
+
+async def walk(url: str) -> dict[str, Any]:
+    given = {"url": url, "device": DEVICE, "user": "maker@example.com", "password": PASSWORD}
+    process = await asyncio.create_subprocess_exec(
+        str(NODE),
+        str(HERE / "api_js.cjs"),
+        json.dumps(given),
+        cwd=HERE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors.decode()
+    return dict(json.loads(out))
+
+
+async def test_particle_api_js_walks_the_story() -> None:
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        await cloud.start_device(DEVICE)
+        owner = await story.user()
+        product = await story.product(owner)
+        answers = await walk(cloud.url)
+    status = {name: answer["statusCode"] for name, answer in answers.items() if "statusCode" in answer}
+    assert {name: code for name, code in status.items() if code not in {200, 201, 204}} == {
+        "afterDelete": 401,
+        "ownersToken": 403,
+    }
+    body = {name: answer.get("body") for name, answer in answers.items()}
+    assert HEX40.fullmatch(body["login"]["access_token"])
+    assert body["getProduct"]["product"]["id"] == product.id
+    assert HEX40.fullmatch(body["createOAuthClient"]["client"]["secret"])
+    assert all("secret" not in client for client in body["listOAuthClients"]["clients"])
+    assert body["addDeviceToProduct"]["updated"] == 1
+    assert status["createCustomer"] == 201
+    assert body["createCustomer"]["scope"] == "customer=jane@example.com"
+    assert body["claimDevice"]["ok"] is True
+    assert [device["id"] for device in body["listDevices"]] == [DEVICE]
+    assert body["getDevice"]["variables"]["counter"] == "int32"
+    assert body["getVariable"]["name"] == "counter"
+    assert isinstance(body["getVariable"]["result"], int)
+    assert body["callFunction"]["return_value"] == 1
+    assert body["publishEvent"] == {"ok": True}
+    event = answers["event"]
+    assert (event["name"], event["data"], event["ttl"]) == ("greeting", "naïve ☕", 60)
+    assert (answers["deviceEvent"]["name"], answers["deviceEvent"]["coreid"]) == ("e13", DEVICE)
+    assert body["deleteAccessToken"] == {"ok": True}
+    assert body["afterDelete"]["error"] == "invalid_token"
