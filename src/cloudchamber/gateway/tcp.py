@@ -23,6 +23,7 @@ from cloudchamber.wire.tcp.handshake import NONCE_SIZE
 log = logging.getLogger(__name__)
 
 BACKLOG = 4096
+SEND_BUFFER = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,19 @@ class TcpGateway:
         self.close_all()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        while self._links and loop.time() < deadline:
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), deadline - loop.time())
+        await self._all_gone(deadline)
         for link in list(self._links):
             link.abort()
+        await self._all_gone(deadline + 1.0)
         if not await self._services.mailboxes.drain(max(deadline - loop.time(), 1.0)):
             log.error("the gateway stopped before everything that devices said was handled")
+
+    async def _all_gone(self, deadline: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
+                while self._links:
+                    self._changed.clear()
+                    await self._changed.wait()
 
     def close_all(self) -> None:
         for link in list(self._links):
@@ -134,7 +140,8 @@ class TcpGateway:
                 return
             self._changed.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), 0.1)
+                async with asyncio.timeout(0.1):
+                    await self._changed.wait()
 
     def _drop_idle_stranger(self, since: float) -> bool:
         for link, arrived in self._strangers.items():
@@ -257,6 +264,8 @@ def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
 
 def _tune(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # The kernel would let its own buffer grow to megabytes for each device that does not read.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     # A sleeping laptop's or a router's dead connection is found by the session's own silence rule; keep-alive is for
     # the address translation on the way, which forgets quiet connections.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

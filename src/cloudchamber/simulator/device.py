@@ -112,7 +112,8 @@ class VirtualDevice:
             pause = backoff.pause(was_online=was_online)
             self._change(State.OFFLINE, f"{why}; next attempt in {pause:.1f} s")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._stop.wait()
         self._change(State.STOPPED, "")
 
     def stop(self) -> None:
