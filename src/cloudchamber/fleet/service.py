@@ -1,11 +1,8 @@
 """The device registry: finding devices for whoever asks, importing, renaming, removing them.
 
-**The cache.** A device on record is asked for by every function call and variable read, so records are kept in
-memory and dropped when a change is published on the bus. A record read while a change was published is handed out but
-not kept, so that a stale one never stays.
+Records that requests ask for time and again are kept in memory (cache.py).
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +10,6 @@ from typing import Final
 from cloudchamber.access.model import (
     Action,
     DeviceResource,
-    OwnedByCustomer,
     OwnedByUser,
     Owner,
     OwnThings,
@@ -25,6 +21,7 @@ from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.errors import TooLarge
+from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache
 from cloudchamber.fleet.errors import UpdateEmpty, UpdateInvalid, device_not_in_product, device_unknown
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, ImportReport, KeyAlgorithm, Product
 from cloudchamber.fleet.ports import LiveDevices
@@ -38,7 +35,6 @@ from cloudchamber.storage.database import Database, Transaction
 DEVICE_CHANGED: Final = "device.changed"
 """Bus subject; the message is the DeviceRecord as it is now."""
 
-MAX_CACHED: Final = 100_000
 # An import is one transaction for each batch: all of its ids or none. Batches keep other writers' waits short.
 _BATCH: Final = 500
 MAX_IMPORT: Final = 100_000
@@ -100,23 +96,21 @@ class Devices:
         self._bus = bus
         self._clock = clock
         self._accepts_unknown = accepts_unknown
-        self._cache: OrderedDict[DeviceId, DeviceRecord] = OrderedDict()
-        self._changes = 0
+        self._cache = DeviceCache()
+        self._names: dict[Owner, str] = {}
         bus.subscribe(DEVICE_CHANGED, self._changed)
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
     async def get(self, device: DeviceId) -> DeviceRecord | None:
         """A device on record, whoever asks; rights are the caller's question."""
-        cached = self._cache.get(device)
+        cached = self._cache.record(device)
         if cached is not None:
             return cached
-        changes = self._changes
+        version = self._cache.version
         found = await self._store.by_id(self._db, device)
-        if found is not None and changes == self._changes:
-            self._cache[device] = found
-            if len(self._cache) > MAX_CACHED:
-                self._cache.popitem(last=False)
+        if found is not None:
+            self._cache.keep(found, version)
         return found
 
     async def own(self, requester: Requester, reference: str, action: Action) -> DeviceRecord:
@@ -150,11 +144,19 @@ class Devices:
         require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
         return found
 
-    async def mine(self, requester: Requester) -> list[DeviceRecord]:
+    async def mine(self, requester: Requester) -> Sequence[DeviceRecord]:
         """The devices of whoever asks, newest handshake first; none for a product's token. Raises AccessRefused."""
         require(requester, Action.DEVICES_LIST, OwnThings())
         owner = owner_of(requester)
-        return await self._store.of_owner(self._db, owner) if owner is not None else []
+        if owner is None:
+            return ()
+        cached = self._cache.of_owner(owner)
+        if cached is not None:
+            return cached
+        version = self._cache.version
+        found = tuple(await self._store.of_owner(self._db, owner))
+        self._cache.keep_list(owner, found, version)
+        return found
 
     async def of_product(
         self,
@@ -182,33 +184,36 @@ class Devices:
         return (await self.views([record]))[0]
 
     async def views(self, records: Iterable[DeviceRecord]) -> list[DeviceView]:
-        """As `view`, for a list: each owner's name is read once."""
-        names: dict[Owner | None, str | None] = {}
+        """As `view`, for a list."""
         views = []
         for record in records:
-            if record.owner not in names:
-                names[record.owner] = await self.owner_name(record.owner)
+            name = await self.owner_name(record.owner)
             heard = self._live.last_heard(record.id)
             views.append(
                 DeviceView(
                     record,
                     self._live.is_online(record.id),
                     heard if heard is not None else record.last_heard,
-                    names[record.owner],
+                    name,
                 )
             )
         return views
 
     async def owner_name(self, owner: Owner | None) -> str | None:
-        match owner:
-            case OwnedByUser(id=user):
-                account = await self._users.get(user)
-                return account.username if account else None
-            case OwnedByCustomer(id=customer):
-                found = await self._customers.get(customer)
-                return found.username if found else None
-            case None:
+        """A name that was read once is kept: an account has the same one for life, and no id is used twice."""
+        if owner is None:
+            return None
+        name = self._names.get(owner)
+        if name is None:
+            account = await (
+                self._users.get(owner.id) if isinstance(owner, OwnedByUser) else self._customers.get(owner.id)
+            )
+            if account is None:
                 return None
+            name = self._names[owner] = account.username
+            if len(self._names) > MAX_CACHED:
+                del self._names[next(iter(self._names))]
+        return name
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -356,8 +361,7 @@ class Devices:
 
     def _changed(self, record: DeviceRecord) -> None:
         self._provisional.remove(record.id)
-        self._changes += 1
-        self._cache.pop(record.id, None)
+        self._cache.changed(record)
 
 
 def key_algorithm(public_key: bytes) -> KeyAlgorithm:

@@ -1,4 +1,4 @@
-"""Accounts."""
+"""Accounts. An id keeps its username for life; who lets it change must tell those who keep names (fleet/service.py)."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,0 +1,65 @@
+"""Devices kept in memory, so that a request whose token is known needs no database.
+
+What is kept is right because every change of a device is published on the bus once it is committed and before its
+caller is answered, and the publication drops what it touches: the device's record, the list that held it, and the list
+of the owner that it has now. A reader says at which `version` it began to read: what it brings is kept only if nothing
+was dropped since, because its read may have been older than the change.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from cloudchamber.access.model import Owner
+from cloudchamber.fleet.model import DeviceRecord
+from cloudchamber.ids import DeviceId
+
+# About 2 kB each; what fell out is read from the database at its next use.
+MAX_CACHED: Final = 100_000
+
+
+class DeviceCache:
+    def __init__(self, limit: int = MAX_CACHED) -> None:
+        """`limit` bounds the records, the lists, and the devices that stand in lists."""
+        self._limit = limit
+        self._records: OrderedDict[DeviceId, DeviceRecord] = OrderedDict()
+        self._lists: OrderedDict[Owner, tuple[DeviceRecord, ...]] = OrderedDict()
+        self._listed: dict[DeviceId, Owner] = {}
+        self.version = 0
+        """Goes up with each change."""
+
+    def record(self, device: DeviceId) -> DeviceRecord | None:
+        return self._records.get(device)
+
+    def of_owner(self, owner: Owner) -> tuple[DeviceRecord, ...] | None:
+        """An owner's whole list; None when only the database knows it."""
+        return self._lists.get(owner)
+
+    def keep(self, record: DeviceRecord, version: int) -> None:
+        if version != self.version:
+            return
+        self._records[record.id] = record
+        if len(self._records) > self._limit:
+            self._records.popitem(last=False)
+
+    def keep_list(self, owner: Owner, records: tuple[DeviceRecord, ...], version: int) -> None:
+        if version != self.version:
+            return
+        # A device can stand in the list of its last owner, too, read just before a change that is not published yet.
+        for holder in {owner, *(self._listed.get(record.id, owner) for record in records)}:
+            self._drop_list(holder)
+        self._lists[owner] = records
+        self._listed.update((record.id, owner) for record in records)
+        while len(self._lists) > self._limit or len(self._listed) > self._limit:
+            self._drop_list(next(iter(self._lists)))
+
+    def changed(self, record: DeviceRecord) -> None:
+        """Forgets what a device's change made untrue; `record` is the device as it is now."""
+        self.version += 1
+        self._records.pop(record.id, None)
+        for owner in (self._listed.get(record.id), record.owner):
+            if owner is not None:
+                self._drop_list(owner)
+
+    def _drop_list(self, owner: Owner) -> None:
+        for record in self._lists.pop(owner, ()):
+            del self._listed[record.id]
