@@ -7,7 +7,7 @@ does not bound, a client can use to hold memory or a connection for nothing; eac
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,6 +20,10 @@ MAX_HEADERS: Final = 100
 REQUEST_TIMEOUT_S: Final = 60.0
 # How long a client may refuse to take what we have for it (a stopped stream reader) before it is cut off.
 WRITE_TIMEOUT_S: Final = 30.0
+# A client that is still sending when it is refused would lose the answer if we closed at once: its system throws away
+# what it has not read yet. So what it sends is taken and forgotten, for this long and this much.
+LINGER_S: Final = 2.0
+LINGER_BYTES: Final = 16 * 1024 * 1024
 # Longer than the SDKs' and most proxies' pauses between requests, so that theirs ends first.
 KEEP_ALIVE_S: Final = 75
 # Open streams end at shutdown by themselves; whoever still does not finish has this long.
@@ -28,6 +32,25 @@ SHUTDOWN_S: Final = 5
 
 class _RequestRefused(Exception):
     """Raised inside a parser callback; the parser hands it back as its own error."""
+
+
+class _LingeringTransport:
+    """The connection's transport, but for `close`, which asks the protocol first."""
+
+    def __init__(self, transport: asyncio.Transport, protocol: "EdgeProtocol") -> None:
+        self._transport = transport
+        self._protocol = protocol
+        self.write = transport.write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._protocol.is_lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        if not self._protocol.linger(self._transport):
+            self._transport.close()
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -40,8 +63,21 @@ class EdgeProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._request_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+        self._lingered_bytes = 0
+        # Uvicorn's own log has whole URLs, with the tokens in them; it would switch itself on.
+        self.access_log = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        super().connection_made(cast("asyncio.Transport", _LingeringTransport(transport, self)))
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering is not None:
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > LINGER_BYTES:
+                self.transport.abort()
+            return
         super().data_received(data)
         if not self._in_request:
             # The usual case: the whole request came in one piece, and no timer was ever set.
@@ -73,7 +109,6 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """In the API's shape, for requests that never become one."""
-        self._in_request = self._in_headers = False
         body = b'{"ok":false,"error":"' + msg.encode("ascii", "replace") + b'"}'
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n"
@@ -93,8 +128,24 @@ class EdgeProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
+    @property
+    def is_lingering(self) -> bool:
+        return self._lingering is not None
+
+    def linger(self, transport: asyncio.Transport) -> bool:
+        """True when closing has to wait, because the client is still sending; then it happens by itself."""
+        if not self._in_request or self._lingering is not None or transport.is_closing():
+            return False
+        self._lingering = self.loop.call_later(LINGER_S, transport.close)
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+        transport.resume_reading()
+        # The client sees the end at once, and usually closes before the timer does.
+        transport.write_eof()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._request_timer, self._write_timer):
+        for timer in (self._request_timer, self._write_timer, self._lingering):
             if timer is not None:
                 timer.cancel()
         self._request_timer = self._write_timer = None

@@ -1,0 +1,179 @@
+"""The server's own limits, byte by byte over raw sockets."""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from cloudchamber.api import server as server_module
+from cloudchamber.api.server import MAX_HEADER_BYTES, MAX_HEADERS, make_server
+from tests.api.conftest import ANY_PORT
+
+Talk = Callable[..., Awaitable[bytes]]
+
+
+async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers with the length of the body; `/early` without reading it, `/large` with 64 MB."""
+    size = 0
+    headers = [(b"content-type", b"text/plain")]
+    while scope["path"] != "/early":
+        event = await receive()
+        if event["type"] == "http.disconnect":
+            return
+        size += len(event["body"])
+        if not event["more_body"]:
+            break
+    if scope["path"] == "/early":
+        headers.append((b"connection", b"close"))
+    body = b"x" * 64_000_000 if scope["path"] == "/large" else str(size).encode()
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    listener = socket.socket()
+    listener.bind((ANY_PORT.host, 0))
+    server = make_server(echo)
+    serving = asyncio.create_task(server.serve([listener]))
+    while not server.started:
+        await asyncio.sleep(0.002)
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    await serving
+    listener.close()
+
+
+@pytest.fixture
+async def talk(port: int) -> AsyncIterator[Talk]:
+    """Sends the pieces and gives back all that comes until the server closes, or until `until` is in it."""
+    writers = []
+
+    async def talk(*pieces: bytes, until: bytes | None = None, pause_s: float = 0.01) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause_s)
+        got = b""
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(65536):
+                    got += piece
+                    if until is not None and until in got:
+                        break
+        return got
+
+    yield talk
+    for writer in writers:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+async def test_an_honest_request_in_one_piece_and_byte_by_byte(talk: Talk) -> None:
+    whole = POST + b"Content-Length: 3\r\nConnection: close\r\n\r\nabc"
+    assert (await talk(whole)).endswith(b"\r\n\r\n3")
+    pieces = [whole[i : i + 1] for i in range(len(whole))]
+    assert (await talk(*pieces, pause_s=0)).endswith(b"\r\n\r\n3")
+
+
+async def test_two_requests_in_one_piece_get_two_answers(talk: Talk) -> None:
+    got = await talk(GET + b"\r\n" + GET + b"Connection: close\r\n\r\n")
+    assert got.count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        POST + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
+        POST + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        POST + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        POST + b"Content-Length: -3\r\n\r\nabc",
+        POST + b"Content-Length: 3x\r\n\r\nabc",
+        POST + b"Content-Length: 99999999999999999999999\r\n\r\nabc",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\nabc\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: x\nX: y\n\n",
+        GET + b"A: b\nC: d\r\n\r\n",
+        GET + b"A: b\rC: d\r\n\r\n",
+        GET + b"A: b\x00\r\n\r\n",
+        GET + b"A : b\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"NONSENSE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 60,
+        GET + b"Host: x\r\n" * (MAX_HEADERS + 1) + b"\r\n",
+    ],
+)
+async def test_what_smuggling_needs_is_refused_and_closes_the_connection(talk: Talk, request_bytes: bytes) -> None:
+    got = await talk(request_bytes + GET + b"\r\n")
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request"), got
+    assert b"connection: close" in head
+    assert json.loads(body)["ok"] is False, "one answer, and nothing behind it"
+
+
+async def test_headers_without_end_are_cut_off(talk: Talk) -> None:
+    got = await talk(GET, *[b"X-A: " + b"y" * 8192 + b"\r\n"] * (MAX_HEADER_BYTES // 8192 + 2))
+    assert got.startswith(b"HTTP/1.1 400")
+    assert b"headers are too large" in got
+
+
+@pytest.mark.parametrize(
+    "pieces", [(b"GET / HT",), (GET,), (POST + b"Content-Length: 10\r\n\r\nab",), (GET, b"A: b\r\n", b"C: d\r\n")]
+)
+async def test_a_request_that_never_ends_is_cut_off(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, pieces: tuple[bytes, ...]
+) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.1)
+    started = asyncio.get_running_loop().time()
+    assert await talk(*pieces) == b""
+    assert asyncio.get_running_loop().time() - started < 5
+
+
+async def test_an_idle_connection_is_not_a_slow_request(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.05)
+    got = await talk(GET + b"\r\n", b"", GET + b"Connection: close\r\n\r\n", pause_s=0.2)
+    assert got.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_client_that_is_still_sending_gets_its_refusal(talk: Talk) -> None:
+    head = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n"
+    got = await talk(head, *[b"x" * 1_000_000] * 8, pause_s=0)
+    assert got.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_never_stops_sending_is_cut_off(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LINGER_BYTES", 1_000_000)
+    head = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 800000000\r\n\r\n"
+    started = asyncio.get_running_loop().time()
+    await talk(head, *[b"x" * 1_000_000] * 30, pause_s=0)
+    monkeypatch.setattr(server_module, "LINGER_S", 0.1)
+    await talk(head, b"x", pause_s=0)
+    assert asyncio.get_running_loop().time() - started < 1.5
+
+
+async def test_a_client_that_does_not_read_is_cut_off(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "WRITE_TIMEOUT_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+    await asyncio.sleep(0.8)
+    got = 0
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(1_000_000):
+            got += len(piece)
+    assert got < 64_000_000
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
