@@ -64,10 +64,9 @@ def parse_server(text: str) -> tuple[str, int]:
 def _local_listener(data: Path) -> tuple[str, int]:
     path = data / LISTENERS_FILE
     try:
-        text = json.loads(path.read_text(encoding="utf-8"))["tcp"]
+        host, port = parse_server(json.loads(path.read_text(encoding="utf-8"))["tcp"])
     except FileNotFoundError:
         raise NoTarget(f"no cloud runs on {data} now: start it with `cloudchamber serve`, or give --server") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise NoTarget(f"{path} cannot be read ({error!r}); give --server HOST:PORT") from error
-    host, port = parse_server(str(text))
     return _EVERYWHERE.get(host, host), port
