@@ -69,8 +69,9 @@ class EdgeProtocol(HttpToolsProtocol):
         self.access_log = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        super().connection_made(cast("asyncio.Transport", _LingeringTransport(transport, self)))
+        # No isinstance: uvloop's transports are none of asyncio's classes.
+        stream = cast("asyncio.Transport", transport)
+        super().connection_made(cast("asyncio.Transport", _LingeringTransport(stream, self)))
 
     def data_received(self, data: bytes) -> None:
         if self._lingering is not None:
