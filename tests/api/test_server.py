@@ -94,6 +94,18 @@ async def test_two_requests_in_one_piece_get_two_answers(talk: Talk) -> None:
     assert got.count(b"HTTP/1.1 200 OK") == 2
 
 
+async def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    started = asyncio.get_running_loop().time()
+    for _ in range(50):
+        writer.write(GET + b"\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(1) == b"0"
+    assert asyncio.get_running_loop().time() - started < 1, "40 ms each without TCP_NODELAY"
+    writer.close()
+    await writer.wait_closed()
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [
