@@ -96,6 +96,49 @@ MINIMUM_ROLE: Final[dict[Action, Role]] = {
     Action.INTEGRATIONS_REMOVE: Role.DEVELOPER,
 }
 
+# What the owner of a device may do with it.
+_OWNERS: Final = frozenset(
+    {
+        Action.DEVICES_GET,
+        Action.DEVICES_UPDATE,
+        Action.DEVICES_RELEASE,
+        Action.DEVICES_PING,
+        Action.DEVICES_SIGNAL,
+        Action.VARIABLE_GET,
+        Action.FUNCTION_CALL,
+        Action.EVENTS_GET,
+    }
+)
+
+# What users and customers may do with what is theirs; a device's owner may ask by its name, before it is found.
+_OWN_THINGS: Final = _OWNERS | {
+    Action.DEVICES_LIST,
+    Action.DEVICES_CLAIM,
+    Action.CLAIM_CODES_CREATE,
+    Action.EVENTS_SEND,
+    Action.TOKENS_GET,
+    Action.TOKENS_REVOKE,
+}
+
+_ACCOUNT: Final = frozenset(
+    {
+        Action.ACCOUNT_GET,
+        Action.ACCOUNT_UPDATE,
+        Action.CLIENTS_LIST,
+        Action.CLIENTS_CREATE,
+        Action.CLIENTS_UPDATE,
+        Action.CLIENTS_REMOVE,
+        Action.INTEGRATIONS_LIST,
+        Action.INTEGRATIONS_GET,
+        Action.INTEGRATIONS_CREATE,
+        Action.INTEGRATIONS_UPDATE,
+        Action.INTEGRATIONS_REMOVE,
+        Action.PRODUCTS_LIST,
+        Action.PRODUCTS_CREATE,
+        Action.ORGANIZATIONS_LIST,
+    }
+)
+
 # What a device must not do, and must not be made to do, while it is quarantined or denied.
 _USES_THE_DEVICE: Final = frozenset(
     {Action.VARIABLE_GET, Action.FUNCTION_CALL, Action.DEVICES_PING, Action.DEVICES_SIGNAL, Action.EVENTS_SEND}
@@ -125,17 +168,18 @@ def decide(requester: Requester, action: Action, resource: Resource) -> Decision
 def _standing(requester: User | Customer | ProductClient, action: Action, resource: Resource) -> Decision:
     match resource:
         case DeviceResource(owner=owner):
-            return ALLOWED if owner is not None and owner == owner_of(requester) else Refused(Reason.NOT_OWNER)
+            if owner is None or owner != owner_of(requester):
+                return Refused(Reason.NOT_OWNER)
+            return ALLOWED if action in _OWNERS else Refused(Reason.WRONG_KIND)
         case ProductDeviceResource(product=product):
             return _standing_in_product(requester, action, product)
         case ProductResource():
             return _standing_in_product(requester, action, resource)
         case OwnThings():
-            if isinstance(requester, ProductClient) and action not in _PRODUCT_CLIENTS_OWN:
-                return Refused(Reason.WRONG_KIND)
-            return ALLOWED
+            theirs = _PRODUCT_CLIENTS_OWN if isinstance(requester, ProductClient) else _OWN_THINGS
+            return ALLOWED if action in theirs else Refused(Reason.WRONG_KIND)
         case Account():
-            return ALLOWED if isinstance(requester, User) else Refused(Reason.WRONG_KIND)
+            return ALLOWED if isinstance(requester, User) and action in _ACCOUNT else Refused(Reason.WRONG_KIND)
 
 
 def _standing_in_product(
