@@ -6,7 +6,7 @@ while: an answer that comes late must not be taken for the answer of somebody el
 
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from cloudchamber.wire.coap import Message, Type
 from cloudchamber.wire.describe import Part
@@ -18,7 +18,7 @@ TOKEN_REST_S = 60.0
 waits any more."""
 
 
-class Kind(Enum):
+class Kind(IntEnum):
     FUNCTION = auto()
     VARIABLE = auto()
     SIGNAL = auto()
@@ -59,10 +59,9 @@ class RequestTable:
             return True
         while self._resting and self._resting[0][0] <= now:
             self._resting.popleft()
-        used = len(self._by_token) + len(self._resting)
-        if used >= TOKENS:
+        if len(self._by_token) + len(self._resting) >= TOKENS:
             return False
-        resting = {token for _, token in self._resting}
+        resting = {token for _, token in self._resting} if self._resting else ()
         token = self._next_token
         while token in self._by_token or token in resting:
             token = (token + 1) % TOKENS

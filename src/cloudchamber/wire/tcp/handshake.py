@@ -123,7 +123,7 @@ def open_credentials_untrusted(device_key: RSAPrivateKey, server_key: RSAPublicK
     if len(credentials) != CREDENTIALS_SIZE:
         raise WireError("credentials of a wrong size")
     try:
-        signed = server_key.recover_data_from_signature(signature, PKCS1v15(), None)
+        signed = server_key.recover_data_from_signature(signature, PKCS1v15(), NoDigestInfo())
     except (InvalidSignature, ValueError):
         signed = b""
     if not hmac.compare_digest(signed, _digest(credentials, sealed)):
