@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import Final
 
 from cloudchamber.access.model import Account, Action, ProductResource
-from cloudchamber.access.requester import Customer, ProductClient, Requester, User
+from cloudchamber.access.requester import Customer, ProductClient, Requester, Scopes, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock
 from cloudchamber.ids import ClientId, ProductId, SecretHash, UserId, hash_secret, new_token
 from cloudchamber.oauth.errors import ClientInvalid, ClientNotFound, client_unknown
 from cloudchamber.oauth.model import Client, ClientType
-from cloudchamber.oauth.rules import client_id_for
+from cloudchamber.oauth.rules import client_id_for, redirect_is_safe
 from cloudchamber.oauth.store import ClientStore
 from cloudchamber.oauth.tokens import CLIENT_CHANGED, Tokens
-from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.database import Database, Reader, Transaction
 from cloudchamber.storage.errors import Duplicate
 
 # Public by design: these ids and secrets are compiled into the CLI and the SDKs. They identify nobody.
@@ -109,9 +109,7 @@ class Clients:
         """
         require(requester, Action.CLIENTS_CREATE, product or Account())
         _check(name, type_, redirect_uri)
-        # A limited token must not make itself an unlimited client.
-        if scope is None and _is_limited(requester):
-            raise ClientInvalid("A limited token can only make clients with a scope: send one")
+        _check_scope(requester, scope)
         secret = new_token()
         user: UserId | None = None
         if product is None:
@@ -147,25 +145,29 @@ class Clients:
     ) -> Client:
         """`scope` "none" clears it; None leaves it. Raises AccessRefused, ClientNotFound, ClientInvalid."""
         require(requester, Action.CLIENTS_UPDATE, product or Account())
-        found = await self._own(requester, product, client)
-        changed = replace(
-            found,
-            name=name or found.name,
-            scope=None if scope == "none" else scope or found.scope,
-        )
-        _check(changed.name, changed.type.value, changed.redirect_uri)
+        if scope:
+            _check_scope(requester, None if scope == "none" else scope)
 
-        async def write(tx: Transaction) -> None:
+        async def write(tx: Transaction) -> Client:
+            # Read here: a scope that somebody else has just narrowed must not come back with a new name.
+            found = await self._own(tx, requester, product, client)
+            changed = replace(
+                found,
+                name=name or found.name,
+                scope=None if scope == "none" else scope or found.scope,
+            )
+            _check(changed.name, changed.type.value, changed.redirect_uri)
             await self._store.update(tx, changed)
+            return changed
 
-        await self._db.transaction(write)
-        self._bus.publish(CLIENT_CHANGED, found.id)
+        changed = await self._db.transaction(write)
+        self._bus.publish(CLIENT_CHANGED, changed.id)
         return changed
 
     async def delete(self, requester: Requester, product: ProductResource | None, client: str) -> None:
         """Ends the client and every token made with it. Raises AccessRefused, ClientNotFound."""
         require(requester, Action.CLIENTS_REMOVE, product or Account())
-        found = await self._own(requester, product, client)
+        found = await self._own(self._db, requester, product, client)
 
         async def write(tx: Transaction) -> list[SecretHash]:
             hashes = await self._tokens.revoke_client(tx, found.id)
@@ -174,15 +176,21 @@ class Clients:
 
         self._tokens.announce(await self._db.transaction(write))
 
-    async def _own(self, requester: Requester, product: ProductResource | None, client: str) -> Client:
-        found = await self._store.by_id(self._db, ClientId(client))
+    async def _own(self, db: Reader, requester: Requester, product: ProductResource | None, client: str) -> Client:
+        found = await self._store.by_id(db, ClientId(client))
         if found is None or not _belongs(found, requester, product.id if product else None):
             raise ClientNotFound("Client not found")
         return found
 
 
-def _is_limited(requester: Requester) -> bool:
-    return isinstance(requester, User | Customer | ProductClient) and requester.scopes.names is not None
+def _check_scope(requester: Requester, scope: str | None) -> None:
+    """A limited token must not make a client that may do more than itself (RFC 6749 3.3). Raises ClientInvalid."""
+    if not isinstance(requester, User | Customer | ProductClient) or requester.scopes.names is None:
+        return
+    wanted = Scopes.parse(scope).names
+    if wanted is None or not wanted <= requester.scopes.names:
+        own = " ".join(sorted(requester.scopes.names))
+        raise ClientInvalid(f"A limited token can only make clients with a scope within its own: {own}")
 
 
 def _belongs(client: Client, requester: Requester, product: ProductId | None) -> bool:
@@ -198,3 +206,5 @@ def _check(name: str, type_: str, redirect_uri: str | None) -> None:
         raise ClientInvalid("type must be installed or web")
     if type_ == ClientType.WEB and not redirect_uri:
         raise ClientInvalid("redirect_uri is required for clients of type web")
+    if redirect_uri and not redirect_is_safe(redirect_uri):
+        raise ClientInvalid("redirect_uri must be an https URL, or http on this machine's loopback, without blanks")

@@ -1,5 +1,5 @@
 """The token endpoint's order of checks, which clients can tell from its messages; the first failure wins:
-grant type, client id, client secret, client known, grant allowed, the grant itself, lifetime.
+grant type, client id, client secret, client known, grant allowed, lifetime, the grant itself.
 """
 
 from collections.abc import Mapping

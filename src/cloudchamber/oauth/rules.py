@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+from urllib.parse import urlsplit
 
 from cloudchamber.access.requester import UNLIMITED, Scopes
 from cloudchamber.clock import Millis, parse_iso
@@ -18,6 +19,8 @@ NEVER: Final = 0
 MAX_LIFETIME_S: Final = 10 * 365 * 24 * 3600
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{3,40}")
 _CUSTOMER = "customer="
+_MAX_REDIRECT_LENGTH: Final = 2_048
+_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def client_id_is_well_formed(text: str) -> bool:
@@ -75,6 +78,24 @@ def scopes_of(client: Client, principal: Principal) -> Scopes:
     the apps in their hands log them in with a client that may, for itself, only create customers.
     """
     return UNLIMITED if principal.kind is PrincipalKind.CUSTOMER else Scopes.parse(client.scope)
+
+
+def redirect_is_safe(uri: str) -> bool:
+    """May tokens be sent there? Over TLS, to this machine, or into an app by a scheme of its own, which has a dot (RFC
+    8252 7.1, RFC 9700 2.6); so `javascript:` and `data:` are out, and so is whatever would end a header's line."""
+    if len(uri) > _MAX_REDIRECT_LENGTH or not uri.isascii() or not uri.isprintable() or " " in uri or "#" in uri:
+        return False
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return False
+    match parts.scheme:
+        case "https":
+            return bool(parts.hostname)
+        case "http":
+            return parts.hostname in _LOOPBACK
+        case scheme:
+            return "." in scheme
 
 
 def redirect_matches(registered: str | None, given: str | None) -> bool:

@@ -20,7 +20,13 @@ from cloudchamber.access.requester import Bearer
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.ids import ClientId, SecretHash, hash_secret, new_id, new_token
-from cloudchamber.oauth.errors import OAuthError, refresh_token_invalid, token_expired, token_unknown
+from cloudchamber.oauth.errors import (
+    OAuthError,
+    client_unknown,
+    refresh_token_invalid,
+    token_expired,
+    token_unknown,
+)
 from cloudchamber.oauth.model import (
     REFRESH_MARGIN_S,
     AccessToken,
@@ -35,6 +41,7 @@ from cloudchamber.oauth.rules import NEVER, Rotation, Successor, rotation, scope
 from cloudchamber.oauth.sealing import Sealer
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.errors import BrokenReference
 
 TOKENS_REVOKED: Final = "tokens.revoked"
 """Bus subject; the message is a frozenset of token hashes. Open streams of these tokens end."""
@@ -84,7 +91,7 @@ class Tokens:
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
         self._revocations = 0
         self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
-        self._refreshing: dict[SecretHash, asyncio.Future[Issued]] = {}
+        self._refreshing: dict[SecretHash, asyncio.Task[Issued]] = {}
         bus.subscribe(TOKENS_REVOKED, self._forget)
         bus.subscribe(CLIENT_CHANGED, self._forget_client)
 
@@ -129,19 +136,29 @@ class Tokens:
         return self.cached(token) or await self.load(token)
 
     async def expires_at(self, hash_: SecretHash) -> Millis | None:
-        """When a token that was just checked ends; None for never."""
-        live = self._live.get(hash_)
-        if live is not None:
-            return live.expires_at
-        found = await self._store.access(self._db, hash_)
-        if found is None:
-            raise token_unknown()
-        return found.expires_at
+        """When a token that was just checked ends; None for never. Nothing revoked it until this returns.
+
+        Raises InvalidToken.
+        """
+        while True:
+            live = self._live.get(hash_)
+            if live is not None:
+                return live.expires_at
+            revocations = self._revocations
+            found = await self._store.access(self._db, hash_)
+            if found is None:
+                raise token_unknown()
+            # A stream that opened now would not hear of a revocation that was told while we read.
+            if revocations == self._revocations:
+                return found.expires_at
 
     # -- issuing ----------------------------------------------------------------------------------------------------
 
     async def issue(self, client: Client, principal: Principal, scope: str | None, lifetime_s: int) -> Issued:
-        """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token."""
+        """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token.
+
+        Raises OAuthError (invalid_client) when the client was removed in the meantime.
+        """
         pair, access, refresh = self._draw(client.id, principal, scope, new_id(), lifetime_s)
 
         async def insert(tx: Transaction) -> None:
@@ -149,38 +166,36 @@ class Tokens:
             if refresh is not None:
                 await self._store.insert_refresh(tx, refresh)
 
-        await self._db.transaction(insert)
+        try:
+            await self._db.transaction(insert)
+        except BrokenReference as error:
+            raise client_unknown() from error
         return pair.issued
 
     async def refresh(self, client: Client, token: str) -> Issued:
         """The next pair of the same log-in. Raises OAuthError (invalid_grant)."""
         hash_ = hash_secret(token)
-        # A hundred requests with one token share one rotation, and its answer.
-        running = self._refreshing.get(hash_)
-        if running is not None:
-            found = await self._store.refresh(self._db, hash_)
-            if found is None or found.client != client.id:
-                raise refresh_token_invalid("presented by another client while it was being used")
-            return await asyncio.shield(running)
-        mine: asyncio.Future[Issued] = asyncio.get_running_loop().create_future()
-        self._refreshing[hash_] = mine
-        try:
-            issued = await self._rotate(client, hash_)
-        except BaseException as error:
-            failure = error if isinstance(error, OAuthError) else refresh_token_invalid("the first use failed")
-            mine.set_exception(failure)
-            mine.exception()  # seen, even when nobody else waits for it
-            raise
-        else:
-            mine.set_result(issued)
-            return issued
-        finally:
-            del self._refreshing[hash_]
-
-    async def _rotate(self, client: Client, hash_: SecretHash) -> Issued:
         found = await self._store.refresh(self._db, hash_)
         if found is None or found.client != client.id:
             raise refresh_token_invalid("unknown, revoked, or another client's")
+        # A hundred requests with one token share one rotation and its answer. It is a task of its own, so that a
+        # request which is cancelled takes neither the answer from the others nor the pair from its own repetition.
+        running = self._refreshing.get(hash_)
+        if running is None:
+            running = asyncio.get_running_loop().create_task(self._rotate(client, hash_))
+            self._refreshing[hash_] = running
+            running.add_done_callback(lambda task: self._refreshed(hash_, task))
+        return await asyncio.shield(running)
+
+    def _refreshed(self, hash_: SecretHash, task: asyncio.Task[Issued]) -> None:
+        del self._refreshing[hash_]
+        if not task.cancelled():
+            task.exception()  # seen, even when everybody who waited is gone
+
+    async def _rotate(self, client: Client, hash_: SecretHash) -> Issued:
+        found = await self._store.refresh(self._db, hash_)
+        if found is None:
+            raise refresh_token_invalid("revoked at the same moment")
         now = self._clock.now()
         pair = self._pairs.get(hash_)
         match rotation(found, self._successor(pair), now, self._grace_s):
