@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bench.benchmarks import BENCHMARKS, Benchmark, hello_request
-from bench.load import LoadFailed, Order, Sample, in_own_process
+from bench.load import Load, LoadFailed, Order, Sample
 from bench.processes import CannotStart
 from bench.scene import Scene, scene
 
@@ -78,23 +78,23 @@ def measure(chosen: list[Benchmark], seconds: float, rounds: int) -> list[Result
         Progress(*columns, console=Console(stderr=True), transient=True) as progress,
     ):
         task = progress.add_task("starting a cloud and a device", total=rounds * len(chosen))
-        with scene(Path(folder)) as here:
+        with scene(Path(folder)) as here, Load() as load:
             for _ in range(rounds):
                 for benchmark, result in zip(chosen, results, strict=True):
                     progress.update(task, description=benchmark.name)
-                    result.rounds.append(_pair(benchmark, here, seconds))
+                    result.rounds.append(_pair(benchmark, here, load, seconds))
                     progress.advance(task)
     return results
 
 
-def _pair(benchmark: Benchmark, here: Scene, seconds: float) -> Pair:
+def _pair(benchmark: Benchmark, here: Scene, load: Load, seconds: float) -> Pair:
     def slice_of(url: str, pid: int, request: bytes) -> Sample:
         address = urlsplit(url)
         assert address.hostname is not None
         assert address.port is not None
         warm_up = seconds * _WARM_UP_SHARE
         order = Order(address.hostname, address.port, request, benchmark.connections, seconds, warm_up, pid)
-        return in_own_process(order)
+        return load.run(order)
 
     return Pair(
         hello=slice_of(here.hello_url, here.hello_pid, hello_request()),

@@ -1,8 +1,8 @@
 """The load: a closed loop of keep-alive connections, each of which asks again as soon as it has its answer.
 
-Runs as a process of its own (`python -m bench.load`, an Order on standard input, a Sample on standard output), so that
-its work is not counted as the server's. A protocol on the bare socket and not an HTTP client, because any of those
-costs more for each request than the servers that it is to measure.
+Runs as a process of its own (`python -m bench.load`, Orders on standard input, Samples on standard output, a line
+each), so that its work is not counted as the server's. A protocol on the bare socket and not an HTTP client, because
+any of those costs more for each request than the servers that it is to measure.
 """
 
 import asyncio
@@ -145,22 +145,42 @@ def _at(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def in_own_process(order: Order) -> Sample:
-    """Raises LoadFailed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load"], input=msgspec.json.encode(order), capture_output=True, check=False
-    )
-    if done.returncode:
-        raise LoadFailed(done.stderr.decode(errors="replace").strip())
-    return msgspec.json.decode(done.stdout, type=Sample)
+class Load:
+    """The process that carries out orders. Use it as a context manager."""
+
+    def __enter__(self) -> "Load":
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.load"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.communicate()
+
+    def run(self, order: Order) -> Sample:
+        """Raises LoadFailed; no more orders are taken then."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._process.stdin.write(msgspec.json.encode(order) + b"\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise LoadFailed(self._process.stderr.read().decode(errors="replace").strip())
+        return msgspec.json.decode(answer, type=Sample)
 
 
 def main() -> None:
-    try:
-        sample = uvloop.run(run(msgspec.json.decode(sys.stdin.buffer.read(), type=Order)))
-    except (LoadFailed, OSError) as error:
-        sys.exit(str(error))
-    sys.stdout.buffer.write(msgspec.json.encode(sample))
+    for line in sys.stdin.buffer:
+        try:
+            sample = uvloop.run(run(msgspec.json.decode(line, type=Order)))
+        except (LoadFailed, OSError) as error:
+            sys.exit(str(error))
+        sys.stdout.buffer.write(msgspec.json.encode(sample) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -30,20 +30,25 @@ def test_every_benchmark_runs_and_the_table_has_its_row(tmp_path: Path):
         for sample in (pair.hello, pair.sample):
             assert sample.requests > 0
             assert 0 < sample.p50_ms <= sample.p99_ms
-            # More than one core's whole time for a second thread's sake, and never nothing.
-            assert 0 < sample.server_cpu_seconds < 4 * sample.seconds
+            # The writer's thread works beside the loop's.
+            assert 0 < sample.server_cpu_seconds < 2 * sample.seconds
 
 
 def test_an_answer_other_than_200_fails_the_run():
     done = subprocess.run(
-        [sys.executable, "-c", _AGAINST_A_REFUSAL], cwd=Path(__file__).parents[1], capture_output=True, text=True
+        [sys.executable, "-c", _AGAINST_A_REFUSAL],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
+    assert done.returncode
     assert "HTTP/1.1 401 No" in done.stderr
 
 
 _AGAINST_A_REFUSAL = """
 import os, socket, threading
-from bench.load import Order, in_own_process
+from bench.load import Load, Order
 
 def refuse(listener):
     connection, _ = listener.accept()
@@ -53,5 +58,6 @@ def refuse(listener):
 listener = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=refuse, args=(listener,), daemon=True).start()
 host, port = listener.getsockname()
-in_own_process(Order(host, port, b"GET / HTTP/1.1\\r\\n\\r\\n", 1, 5.0, 0.0, os.getpid()))
+with Load() as load:
+    load.run(Order(host, port, b"GET / HTTP/1.1\\r\\n\\r\\n", 1, 5.0, 0.0, os.getpid()))
 """
