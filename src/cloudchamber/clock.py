@@ -1,7 +1,7 @@
 """The one place where the wall clock is read; everything that decides takes `now` as a parameter."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NewType, Protocol
 
@@ -12,6 +12,8 @@ SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
@@ -61,4 +63,5 @@ def parse_iso(text: str) -> Millis | None:
         return None
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
-    return Millis(int(parsed.timestamp() * 1000))
+    # In whole numbers: a float would lose a millisecond now and then.
+    return Millis((parsed - _EPOCH) // timedelta(milliseconds=1))

@@ -10,6 +10,8 @@ and with an underscore in the environment (`CLOUDCHAMBER_COMPAT_QUERY_TOKEN=fals
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
+from ipaddress import ip_address
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -43,7 +45,10 @@ class Address:
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in {"localhost", "::1"} or self.host.startswith("127.")
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +175,32 @@ def _converted(hint: Any, value: Any) -> Any:
         raise ValueError("it is true or false")
     if hint is Address:
         return value if isinstance(value, Address) else Address.parse(str(value))
-    if hint is Path:
+    if hint is Path and isinstance(value, str | Path):
         return Path(value)
-    if hint is str:
-        return str(value)
-    if hint in {int, float}:
-        number = hint(value)
+    if hint is int:
+        return _whole(value)
+    if hint is float:
+        return _number(value)
+    if hint in {str, Path}:
+        if not isinstance(value, str):
+            raise ValueError("it is text, in quotation marks")
+        return value
+    raise AssertionError(f"no conversion for settings of type {hint}")
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        number = int(value)
         if number < 0:
             raise ValueError("it cannot be negative")
         return number
-    raise AssertionError(f"no conversion for settings of type {hint}")
+    raise ValueError("it is a whole number")
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        number = float(value)
+        if not isfinite(number) or number < 0:
+            raise ValueError("it is a number that is not negative")
+        return number
+    raise ValueError("it is a number")
