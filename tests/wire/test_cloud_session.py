@@ -264,13 +264,16 @@ def test_trap_04_nothing_larger_than_a_photon_takes_is_sent() -> None:
 
 
 def test_from_3_0_on_the_limit_is_what_hello_tells() -> None:
-    cloud, peer = cloud_with_peer(HELLO_6)
+    cloud, _ = cloud_with_peer(HELLO_6)
     assert cloud.send_system_event("spark/x", b"x" * 1024, 0.0)
     assert not cloud.send_system_event("spark/x", b"x" * 1025, 0.0)
     small, _ = cloud_with_peer("50022121b168ff188f0001003600060000183801f4000a00000200")
     assert not small.send_system_event("spark/x", b"x" * 600, 0.0), "claims of 500 bytes are raised to the Core's 640"
     assert small.send_system_event("spark/x", b"x" * 520, 0.0)
-    del peer
+    call = small.call_function("brew", "x" * 600, 0.0, 10.0)
+    assert outcomes(small) == {call: TooLarge()}, (
+        "an argument that the release takes, in a message that its buffer does not"
+    )
 
 
 def test_the_core_takes_short_arguments_and_names_only() -> None:
