@@ -1,8 +1,9 @@
 """A whole cloud on free ports for each module, and clients that speak to it over real sockets."""
 
+import asyncio
 import dataclasses
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,19 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import uvloop
 
 from cloudchamber.app import Cloud
 from cloudchamber.settings import Address, Compat, Settings
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """uvloop, as in production; what concerns the server itself runs on asyncio's own loop, too."""
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    return loops | {"asyncio": asyncio.new_event_loop} if item.path.name == "test_server.py" else loops
+
 
 ANY_PORT = Address("127.0.0.1", 0)
 
