@@ -94,6 +94,21 @@ async def test_two_requests_in_one_piece_get_two_answers(talk: Talk) -> None:
     assert got.count(b"HTTP/1.1 200 OK") == 2
 
 
+async def test_head_and_body_of_an_answer_leave_in_one_piece(port: int) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.setblocking(False)
+        for _ in range(20):
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await loop.sock_recv(client, 65536)).endswith(b"\r\n\r\n0")
+
+
+async def test_a_head_without_body_is_not_held_back(talk: Talk) -> None:
+    answer = await talk(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", until=b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n")
+
+
 async def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     started = asyncio.get_running_loop().time()
