@@ -40,7 +40,14 @@ _MAX_ECHO: Final = 1_000
 
 
 def create_app(services: Services, settings: Settings) -> App:
-    guards = Guards(services.tokens, services.clients, services.token_endpoint, services.users, settings.compat)
+    guards = Guards(
+        services.tokens,
+        services.clients,
+        services.token_endpoint,
+        services.users,
+        settings.compat,
+        services.compat_uses,
+    )
     app: App = falcon.asgi.App(
         media_type="application/json; charset=utf-8",
         request_type=EdgeRequest,

@@ -30,10 +30,17 @@ _CREATE_ONLY: Final = Scopes(frozenset({Action.CUSTOMERS_CREATE.value}))
 
 
 class Guards:
-    def __init__(self, tokens: Tokens, clients: Clients, endpoint: TokenEndpoint, users: Users, compat: Compat) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        clients: Clients,
+        endpoint: TokenEndpoint,
+        users: Users,
+        compat: Compat,
+        compat_uses: Counter[str],
+    ) -> None:
         self.tokens = tokens
-        self.compat_uses: Counter[str] = Counter()
-        """How often each compatibility switch was what let a request in."""
+        self.compat_uses = compat_uses
         self._clients = clients
         self._endpoint = endpoint
         self._users = users

@@ -1,5 +1,6 @@
 """What the edge calls: the services of the domain, put together by app.py."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,3 +39,5 @@ class Services:
     public_url: str
     """What links in answers begin with, without a slash at the end."""
     clock: Clock = field(default_factory=SystemClock)
+    compat_uses: Counter[str] = field(default_factory=Counter)
+    """How often each compatibility switch was what let a request in; for the metrics."""
