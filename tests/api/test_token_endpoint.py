@@ -138,7 +138,9 @@ async def test_another_header_beside_credentials_in_the_body_is_ignored(
 async def test_tokens_of_a_person_are_listed_and_revoked(http: httpx.AsyncClient, maker: Maker) -> None:
     token = await log_in(http, maker.username, maker.password)
     basic = (maker.username, maker.password)
-    listed = (await http.get("/v1/access_tokens", auth=basic)).json()
+    answer = await http.get("/v1/access_tokens", auth=basic)
+    assert answer.headers["cache-control"] == "no-store"
+    listed = answer.json()
     assert {"token", "expires_at", "client"} == set(listed[0])
     assert token in [row["token"] for row in listed]
     current = (await http.get("/v1/access_tokens/current", headers=bearer(token))).json()

@@ -7,7 +7,9 @@ from cloudchamber.access.requester import Bearer, Customer, ProductClient, User
 from cloudchamber.access.service import require
 from cloudchamber.api.auth import basic_credentials
 from cloudchamber.api.call import Call
+from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.guards import Guards
+from cloudchamber.api.reply import Reply
 from cloudchamber.clock import iso_or_none
 from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.oauth.tokens import Tokens
@@ -21,9 +23,10 @@ class AccessTokensResource:
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         require(requester, Action.TOKENS_GET, OwnThings())
         listed = await self._tokens.of_principal(_principal(requester))
-        return [
+        rows = [
             {"token": each.token, "expires_at": iso_or_none(each.expires_at), "client": each.client} for each in listed
         ]
+        return Reply(rows, headers=NO_STORE)
 
     async def current(self, _call: Call, requester: Bearer) -> Any:
         require(requester, Action.TOKENS_GET, OwnThings())

@@ -6,8 +6,9 @@ from cloudchamber.access.model import ProductResource
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
+from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.fields import FieldInvalid, Fields
-from cloudchamber.api.reply import NO_CONTENT
+from cloudchamber.api.reply import NO_CONTENT, Reply
 from cloudchamber.fleet.products import Products
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.errors import ClientInvalid
@@ -58,7 +59,7 @@ class ClientsResource:
             redirect_uri=data.text("redirect_uri"),
             scope=_scope(data),
         )
-        return {"ok": True, "client": render.client(made, secret)}
+        return Reply({"ok": True, "client": render.client(made, secret)}, headers=NO_STORE)
 
     async def _update(self, call: Call, requester: Bearer, product: ProductResource | None) -> Any:
         changed = await self._clients.update(

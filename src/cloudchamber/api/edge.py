@@ -20,7 +20,6 @@ from cloudchamber.api.guards import Guards, require_form
 from cloudchamber.api.reply import Reply, encode_json, write_reply
 from cloudchamber.api.routes import (
     DEFAULT_BODY_LIMIT,
-    Access,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -62,7 +61,7 @@ def responder(route: Route, handler: Handler, guards: Guards) -> Responder:
         case ClientCredentials():
             return _client_credentials(route, handler)
         case Bearer() | BearerOrClient() | BearerOrPassword():
-            return _guarded(route, handler, guards)
+            return _guarded(route, route.access, handler, guards)
 
 
 def _public(route: Route, handler: Handler) -> Responder:
@@ -83,9 +82,10 @@ def _client_credentials(route: Route, handler: Handler) -> Responder:
     return respond
 
 
-def _guarded(route: Route, handler: Handler, guards: Guards) -> Responder:
-    access = route.access
-    action = _action(access)
+def _guarded(
+    route: Route, access: Bearer | BearerOrClient | BearerOrPassword, handler: Handler, guards: Guards
+) -> Responder:
+    action = access.action
     takes_bare_bearer = isinstance(access, Bearer)
     scope = action.value
 
@@ -124,11 +124,6 @@ async def _body_before_knowing_who(req: EdgeRequest, route: Route, query: Tree) 
     is_upload = media_type(req.content_type) == MULTIPART
     limit = route.body_limit if shows_token or not is_upload else min(route.body_limit, DEFAULT_BODY_LIMIT)
     return await body_of(req, limit)
-
-
-def _action(access: Access) -> Any:
-    assert not isinstance(access, Public | ClientCredentials)
-    return access.action
 
 
 def write(req: EdgeRequest, resp: falcon.asgi.Response, answer: Any) -> None:
