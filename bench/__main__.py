@@ -94,7 +94,10 @@ def _pair(benchmark: Benchmark, here: Scene, load: Load, seconds: float) -> Pair
         assert address.port is not None
         warm_up = seconds * _WARM_UP_SHARE
         order = Order(address.hostname, address.port, request, benchmark.connections, seconds, warm_up, pid)
-        return load.run(order)
+        try:
+            return load.run(order)
+        except LoadFailed as error:
+            raise LoadFailed(f"{benchmark.name}, {request.split(b' HTTP')[0].decode()}: {error}") from error
 
     return Pair(
         hello=slice_of(here.hello_url, here.hello_pid, hello_request()),
@@ -106,8 +109,8 @@ def table(results: list[Result]) -> Table:
     shown = Table(
         title=f"{platform.python_implementation()} {platform.python_version()}, {platform.machine()},"
         f" {os.cpu_count()} cores; medians",
-        caption="CPU: of the server process, for one request. hello: the same for a bare ASGI application on the same\n"
-        "HTTP server, measured in turns with it. ratio: of the two, by round.",
+        caption="CPU: of the server process, for one request. hello: the same for a bare ASGI application on the same"
+        " HTTP server, measured in turns with it. ratio: of the two, by round.",
         title_justify="left",
         caption_justify="left",
     )

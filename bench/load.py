@@ -128,6 +128,7 @@ async def run(order: Order) -> Sample:
         time.perf_counter() - started,
     )
     latencies = sorted(latency for client in clients for latency in client.latencies)
+    failed.cancel()  # nothing from here on is a failure
     for client in clients:
         client.close()
     if not latencies:
