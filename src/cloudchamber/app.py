@@ -248,7 +248,7 @@ class Cloud:
             public_url=public_url,
         )
         await self._serve(make_server(create_app(api, settings)), http, streams)
-        gauges = _gauges(hub, gateway, streams)
+        gauges = _gauges(hub, gateway, streams, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
         self._exit.push_async_callback(_cancelled, asyncio.create_task(self._purge(tokens)))
 
@@ -340,7 +340,7 @@ def _sealer(settings: Settings) -> Sealer | None:
     return Sealer(load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES)))
 
 
-def _gauges(hub: Hub, gateway: TcpGateway, streams: Streams) -> Gauges:
+def _gauges(hub: Hub, gateway: TcpGateway, streams: Streams, api: ApiServices) -> Gauges:
     return Gauges(
         {
             "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
@@ -353,7 +353,12 @@ def _gauges(hub: Hub, gateway: TcpGateway, streams: Streams) -> Gauges:
                 "Ended device connections over TCP.",
                 "reason",
                 lambda: {reason.value: count for reason, count in gateway.closed.items()},
-            )
+            ),
+            "cloudchamber_compat_uses": (
+                "Requests that needed a compatibility switch.",
+                "switch",
+                lambda: dict(api.compat_uses),
+            ),
         },
     )
 

@@ -22,6 +22,9 @@ def test_serve_says_ready_once_and_stops_cleanly(tmp_path: Path) -> None:
         assert httpx.get(f"{cloud.url}/version").json()["name"] == "cloudchamber"
         metrics = cloud.lines[-1].split("metrics=")[1]
         assert "cloudchamber_devices_online 0.0" in httpx.get(f"{metrics}/metrics").text
+        # What still needs a compatibility switch is counted.
+        httpx.get(f"{cloud.url}/v1/devices?access_token=0123456789")
+        assert 'cloudchamber_compat_uses_total{switch="query_token"} 1.0' in httpx.get(f"{metrics}/metrics").text
         # An open stream does not hold the end up.
         with httpx.stream("GET", f"{cloud.url}/healthz"):
             began = time.monotonic()

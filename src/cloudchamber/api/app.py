@@ -74,7 +74,7 @@ def resources(services: Services, guards: Guards) -> dict[str, object]:
         "devices": DevicesResource(s.devices, s.ownership, s.calls),
         "events": EventsResource(s.events, s.products),
         "health": HealthResource(s.ready),
-        "oauth": OAuthResource(s.token_endpoint),
+        "oauth": OAuthResource(s.token_endpoint, s.compat_uses),
         "organizations": OrganizationsResource(),
         "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
         "products": ProductsResource(s.products),
