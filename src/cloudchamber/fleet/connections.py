@@ -74,8 +74,9 @@ class Connections:
 
     async def described(self, device: DeviceId, description: Description) -> None:
         """Kept, because a device that resumes its session does not describe itself again."""
-        if self._provisional.describe(device, description):
-            return
+        # Both, because the device may be going on record now: either that finds the description here, or it is done
+        # before the write below, which for a device on no record changes nothing.
+        self._provisional.describe(device, description)
 
         async def write(tx: Transaction) -> DeviceRecord | None:
             await self._store.set_described(tx, device, description)

@@ -9,7 +9,7 @@ CloudError
 └── Invalid
     ├── ProductInvalid       a product that cannot be made as asked
     ├── UpdateEmpty          nothing in the request can be changed
-    ├── DeviceNameTaken
+    ├── UpdateInvalid        a name or notes that no device can have
     └── DeviceKeyInvalid
 """
 

@@ -109,12 +109,7 @@ class Products:
                 hardware_version=hardware_version,
                 owner=UserId(owner.id),
                 owner_name=owner.username,
-                settings={
-                    "location": {},
-                    "known_application": {"opt_in": False},
-                    "quarantine": True,
-                    **(settings or {}),
-                },
+                settings={**_DEFAULT_SETTINGS, **(settings or {})},
                 team={owner.id: Role.OWNER},
                 created_at=now,
                 updated_at=now,

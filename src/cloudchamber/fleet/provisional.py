@@ -24,12 +24,10 @@ class ProvisionalDevices:
     def add(self, device: DeviceId, handshake: Handshake, at: Millis) -> None:
         self._devices[device] = Provisional(handshake, at)
 
-    def describe(self, device: DeviceId, description: Description) -> bool:
-        """False when the device is not provisional."""
+    def describe(self, device: DeviceId, description: Description) -> None:
         found = self._devices.get(device)
         if found is not None:
             found.description = description
-        return found is not None
 
     def get(self, device: DeviceId) -> Provisional | None:
         return self._devices.get(device)

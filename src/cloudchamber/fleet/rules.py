@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any, Final
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
 from cloudchamber.fleet.model import DeviceRecord, Product
@@ -59,10 +60,16 @@ class Verdict(Enum):
     INVALID = auto()
 
 
-def import_verdict(device: DeviceRecord | None, product: Product, *, accepts_unknown: bool) -> Verdict:
-    """A device of another product, of another platform, or of somebody outside the team does not join."""
+def import_verdict(
+    device: DeviceRecord | None, product: Product, *, accepts_unknown: bool, arrived_platform_id: int | None = None
+) -> Verdict:
+    """A device of another product, of another platform, or of somebody outside the team does not join.
+
+    `arrived_platform_id` is what a device that is on no record said when it connected.
+    """
     if device is None:
-        return Verdict.CREATE if accepts_unknown else Verdict.INVALID
+        fits = arrived_platform_id is None or arrived_platform_id == product.platform_id
+        return Verdict.CREATE if accepts_unknown and fits else Verdict.INVALID
     if device.product == product.id:
         return Verdict.APPROVE if device.is_quarantined or device.is_denied else Verdict.PRESENT
     if device.product is not None:
@@ -139,12 +146,22 @@ class DeviceFilter:
         )
 
 
-SORT_KEYS: dict[str, Callable[[DeviceRecord], tuple[bool, str | int]]] = {
-    "deviceName": lambda device: (device.name is None, (device.name or "").lower()),
-    "deviceId": lambda device: (False, device.id),
-    "firmwareVersion": lambda device: (device.firmware_version is None, device.firmware_version or 0),
-    "lastConnection": lambda device: (device.last_handshake_at is None, device.last_handshake_at or 0),
+_SORT_KEYS: Final[dict[str, Callable[[DeviceRecord], Any]]] = {
+    "deviceName": lambda device: device.name.lower() if device.name is not None else None,
+    "deviceId": lambda device: device.id,
+    "firmwareVersion": lambda device: device.firmware_version,
+    "lastConnection": lambda device: device.last_handshake_at,
 }
+
+
+def in_order(devices: Iterable[DeviceRecord], sort: str, *, descending: bool) -> list[DeviceRecord]:
+    """Sorted by one of the API's names, by id for an unknown one. A device that has no name, version or connection
+    yet comes last in either direction; equal ones keep their order."""
+    key = _SORT_KEYS.get(sort, _SORT_KEYS["deviceId"])
+    keyed = [(key(device), device) for device in devices]
+    known = [pair for pair in keyed if pair[0] is not None]
+    known.sort(key=lambda pair: pair[0], reverse=descending)
+    return [device for _, device in known] + [device for value, device in keyed if value is None]
 
 
 def product_id_in(reference: str) -> ProductId | None:

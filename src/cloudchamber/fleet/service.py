@@ -26,7 +26,7 @@ from cloudchamber.fleet.errors import UpdateEmpty, UpdateInvalid, device_not_in_
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, ImportReport, KeyAlgorithm, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
-from cloudchamber.fleet.rules import SORT_KEYS, DeviceFilter, Verdict, import_verdict, unique
+from cloudchamber.fleet.rules import DeviceFilter, Verdict, import_verdict, in_order, unique
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.ids import DeviceId, parse_device_id
@@ -172,7 +172,7 @@ class Devices:
         """One page (from 1), and the number of all that match. Raises AccessRefused."""
         require(requester, Action.DEVICES_LIST, product.resource(requester))
         found = [device for device in await self._store.of_product(self._db, product.id) if wanted.matches(device)]
-        found.sort(key=SORT_KEYS.get(sort, SORT_KEYS["deviceId"]), reverse=descending)
+        found = in_order(found, sort, descending=descending)
         return found[(page - 1) * per_page : page * per_page], len(found)
 
     async def of_customers(self, customers: Sequence[str]) -> list[DeviceRecord]:
@@ -218,7 +218,10 @@ class Devices:
     # -- changing -----------------------------------------------------------------------------------------------------
 
     async def update(self, record: DeviceRecord, changes: DeviceChanges) -> DeviceRecord:
-        """For a record that `own` or `in_product` gave for DEVICES_UPDATE. Raises UpdateEmpty, UpdateInvalid."""
+        """For a record that `own` or `in_product` gave for DEVICES_UPDATE.
+
+        Raises UpdateEmpty, UpdateInvalid, DeviceUnknown.
+        """
         fields = {
             "name": changes.name,
             "notes": changes.notes,
@@ -234,6 +237,10 @@ class Devices:
         now = self._clock.now()
 
         async def write(tx: Transaction) -> DeviceRecord | None:
+            known = await self._store.by_id(tx, record.id)
+            # Whoever was allowed to change it may have lost it since: nothing of the next owner's may change.
+            if known is None or (known.owner, known.product) != (record.owner, record.product):
+                return None
             for column, value in wanted.items():
                 await self._store.set_field(tx, record.id, column, value, now)
             return await self._store.by_id(tx, record.id)
@@ -278,13 +285,20 @@ class Devices:
 
         async def write(tx: Transaction) -> list[tuple[DeviceId, Verdict, DeviceRecord | None]]:
             results: list[tuple[DeviceId, Verdict, DeviceRecord | None]] = []
-            for device in ids:
+            # In one order whoever asks: two imports that met from both ends would lock each other out.
+            for device in sorted(ids):
                 known = await self._store.by_id(tx, device)
-                verdict = import_verdict(known, product, accepts_unknown=self._accepts_unknown)
+                arrival = arrivals.get(device)
+                verdict = import_verdict(
+                    known,
+                    product,
+                    accepts_unknown=self._accepts_unknown,
+                    arrived_platform_id=arrival.waiting.handshake.platform_id if arrival else None,
+                )
                 changed: DeviceRecord | None = None
                 if verdict in {Verdict.CREATE, Verdict.ADD, Verdict.APPROVE}:
                     if known is None:
-                        known = await self.register(tx, device, arrivals.get(device), now)
+                        known = await self.register(tx, device, arrival, now)
                     await self._store.set_product(tx, device, product.id, now)
                     if verdict is not Verdict.APPROVE:
                         after = Custody.of(product.id, known.owner)
@@ -294,8 +308,10 @@ class Devices:
             return results
 
         done = await self._db.transaction(write)
-        for _, _, changed in done:
-            if changed is not None:
+        for device, verdict, changed in done:
+            if changed is not None and verdict is Verdict.CREATE:
+                self.publish_registered(changed, arrivals.get(device))
+            elif changed is not None:
                 self.publish(changed)
         return [(device, verdict) for device, verdict, _ in done]
 
@@ -324,12 +340,12 @@ class Devices:
         customer. Raises AccessRefused, DeviceNotInProduct."""
         found = await self.in_product(requester, product, reference, Action.DEVICES_REMOVE)
         now = self._clock.now()
-        owner = found.owner if isinstance(found.owner, OwnedByUser) else None
 
         async def write(tx: Transaction) -> DeviceRecord | None:
             known = await self._store.by_id(tx, found.id)
             if known is None or known.product != product.id:
                 return None
+            owner = known.owner if isinstance(known.owner, OwnedByUser) else None
             await self._store.set_product(tx, found.id, None, now)
             await self._store.set_owner(tx, found.id, owner, now)
             await self._custody.append(tx, known, Custody.of(None, owner), Change.REMOVED, describe(requester), now)
@@ -358,6 +374,14 @@ class Devices:
     def publish(self, record: DeviceRecord) -> None:
         """Tells every cache and index of a change that is committed."""
         self._bus.publish(DEVICE_CHANGED, record)
+
+    def publish_registered(self, record: DeviceRecord, arrival: Arrival | None) -> None:
+        """As `publish`, for a device that `register` put on record. Until then any key would do for its id; whoever is
+        connected by another one than what went on record has to come again, and shows then whether it is the device."""
+        presented = self._live.presented_key(record.id)
+        if presented is not None and (arrival is None or arrival.key != presented):
+            self._live.disconnect(record.id)
+        self.publish(record)
 
     def _changed(self, record: DeviceRecord) -> None:
         self._provisional.remove(record.id)

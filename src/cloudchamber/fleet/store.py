@@ -129,9 +129,16 @@ class DeviceStore:
         return [_device(row) for row in rows]
 
     async def set_owner(self, tx: Transaction, device: DeviceId, owner: Owner | None, now: Millis) -> None:
+        """What the owner who leaves wrote down about the device goes too: the next one must not read it."""
         kind, id_ = owner_columns(owner)
         await tx.execute(
-            "UPDATE devices SET owner_kind = $2, owner_id = $3, updated_at = $4 WHERE id = $1", device, kind, id_, now
+            "UPDATE devices SET owner_kind = $2, owner_id = $3, updated_at = $4, notes = CASE WHEN owner_id IS NULL"
+            " OR (owner_kind IS NOT DISTINCT FROM $2 AND owner_id IS NOT DISTINCT FROM $3) THEN notes END"
+            " WHERE id = $1",
+            device,
+            kind,
+            id_,
+            now,
         )
 
     async def set_product(

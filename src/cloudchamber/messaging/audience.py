@@ -19,6 +19,7 @@ class Audience:
 
     def enter(self, device: DeviceId, record: DeviceRecord | None) -> None:
         """The device is connected; None while it is on no record, and so reached by nothing."""
+        self.leave(device)
         if record is None:
             self._waiting.add(device)
         else:

@@ -1,7 +1,7 @@
 """Claiming and unclaiming. Every change is one transaction that reads the device again, decides, writes and appends to
 the custody log: of a thousand who claim one device at once, one gets it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser, Owner, OwnThings
@@ -13,7 +13,7 @@ from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
-from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.service import Arrival, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore
 from cloudchamber.ids import DeviceId, ProductId, hash_secret, new_claim_code, parse_device_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
@@ -97,7 +97,8 @@ class Ownership:
         if found is None:
             return None
         record = await self._devices.get(device)
-        is_member = await self._is_member(found.owner, record.product if record else None)
+        product = record.product if record else None
+        is_member = await self._is_member(found.owner, product)
         arrival = self._devices.arrival(device)
         actor = describe(DeviceRequester(device))
 
@@ -115,7 +116,9 @@ class Ownership:
             if not code_reaches(known, record):
                 return None, False
             given = Circumstances(
-                may_own=isinstance(known.owner, OwnedByCustomer) or record.product is None or is_member,
+                may_own=isinstance(known.owner, OwnedByCustomer)
+                or record.product is None
+                or (is_member and record.product == product),
                 is_online=True,
                 has_code=True,
                 by_id_outside_products=self._by_id_outside_products,
@@ -132,7 +135,7 @@ class Ownership:
 
         claimed, is_changed = await self._db.transaction(consume)
         if claimed is not None and is_changed:
-            self._devices.publish(claimed)
+            self._publish(claimed, arrival)
         return claimed
 
     # -- claiming by id -----------------------------------------------------------------------------------------------
@@ -151,7 +154,8 @@ class Ownership:
         if device is None:
             raise DeviceDoesNotExist(_DOES_NOT_EXIST)
         record = await self._devices.get(device)
-        is_member = await self._products.is_member(requester, record.product if record else None)
+        product = record.product if record else None
+        is_member = await self._products.is_member(requester, product)
         is_online = self._live.is_online(device)
         arrival = self._devices.arrival(device)
         now = self._clock.now()
@@ -160,11 +164,12 @@ class Ownership:
             known = await self._store.by_id(tx, device)
             if known is None:
                 # An unknown id counts only while a device that goes by it is connected.
-                if not isinstance(requester, User) or arrival is None:
+                if not isinstance(requester, User) or arrival is None or not self._by_id_outside_products:
                     return Claim.OUT_OF_REACH, None
                 known = await self._devices.register(tx, device, arrival, now)
             given = Circumstances(
-                may_own=may_own(requester, known.product, is_member=is_member),
+                # The team that was looked up is that of the product in which the device was then.
+                may_own=may_own(requester, known.product, is_member=is_member and known.product == product),
                 is_online=is_online,
                 has_code=False,
                 by_id_outside_products=self._by_id_outside_products,
@@ -185,7 +190,7 @@ class Ownership:
             case Claim.TAKE | Claim.YOURS_ALREADY:
                 assert taken is not None
                 if outcome is Claim.TAKE:
-                    self._devices.publish(taken)
+                    self._publish(taken, arrival)
                 return taken
 
     # -- giving up ----------------------------------------------------------------------------------------------------
@@ -214,12 +219,20 @@ class Ownership:
         if changed is not None:
             self._devices.publish(changed)
 
+    def _publish(self, record: DeviceRecord, arrival: Arrival | None) -> None:
+        if arrival is None:
+            self._devices.publish(record)
+        else:
+            self._devices.publish_registered(record, arrival)
+
     async def _set_owner(
         self, tx: Transaction, record: DeviceRecord, owner: Owner | None, change: Change, actor: str, now: Millis
     ) -> DeviceRecord:
         await self._store.set_owner(tx, record.id, owner, now)
         await self._custody.append(tx, record, Custody.of(record.product, owner), change, actor, now)
-        return replace(record, owner=owner, updated_at=now)
+        changed = await self._store.by_id(tx, record.id)
+        assert changed is not None
+        return changed
 
     async def _is_member(self, owner: Owner, product: ProductId | None) -> bool:
         if product is None or not isinstance(owner, OwnedByUser):

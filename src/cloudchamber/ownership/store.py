@@ -23,9 +23,12 @@ class ClaimCodeStore:
         )
 
     async def by_hash(self, db: Reader, hash_: SecretHash) -> ClaimCode | None:
+        """A code whose owner is gone is void."""
         row = await db.fetch_one(
             "SELECT hash, principal_kind, principal_id, product_id, created_at, expires_at, device_id FROM claim_codes"
-            " WHERE hash = $1",
+            " WHERE hash = $1 AND CASE WHEN principal_kind = 'user'"
+            " THEN EXISTS (SELECT 1 FROM users WHERE users.id = principal_id)"
+            " ELSE EXISTS (SELECT 1 FROM customers WHERE customers.id = principal_id) END",
             hash_,
         )
         if row is None:

@@ -1,0 +1,113 @@
+"""Which device may connect by which key, and what its connection leaves on record."""
+
+import asyncio
+
+import pytest
+
+from cloudchamber.fleet.connections import KeyRefused
+from cloudchamber.fleet.model import Description
+from cloudchamber.fleet.store import KeyStore
+from tests.world import World, device_id, handshake, key
+
+ONE, TWO = key("one"), key("two")
+D = device_id(1)
+
+
+async def recorded(world: World) -> bytes | None:
+    return await KeyStore().of_device(world.db, D)
+
+
+async def test_the_first_key_of_a_known_device_goes_on_record_when_it_is_proved(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    assert await world.connections.admit(D, ONE) == ONE
+    assert await world.connections.admit(D, TWO) == TWO
+    assert await recorded(world) is None  # a claim to a key is no proof
+    record = await world.connections.online(D, ONE, handshake())
+    assert record is not None
+    assert (record.platform_id, record.firmware_version, record.last_ip) == (6, 3, "192.0.2.1")
+    assert record.last_handshake_at == record.last_heard == world.clock.now()
+    assert await recorded(world) == ONE
+    assert await world.connections.admit(D, TWO) is None
+    assert await world.connections.admit(D, None) == ONE
+    with pytest.raises(KeyRefused):  # admitted before, proved too late
+        await world.connections.online(D, TWO, handshake(ip="198.51.100.1"))
+    assert await recorded(world) == ONE
+    assert (await world.record(1)).last_ip == "192.0.2.1"
+
+
+async def test_of_two_who_prove_keys_at_once_one_is_the_device(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    keys = [key(str(number)) for number in range(10)]
+    answers = await asyncio.gather(
+        *(world.connections.online(D, each, handshake()) for each in keys), return_exceptions=True
+    )
+    accepted = [each for each, answer in zip(keys, answers, strict=True) if not isinstance(answer, BaseException)]
+    assert accepted == [await recorded(world)]
+    assert sum(isinstance(answer, KeyRefused) for answer in answers) == 9
+
+
+async def test_an_unknown_device_waits_and_leaves_nothing(world: World) -> None:
+    assert await world.connect(1, ONE) is None
+    await world.connections.described(D, Description((), {}, "{}"))
+    await world.connections.set_flag(D, "firmware_updates_enabled", value=False)
+    assert await world.devices.get(D) is None
+    assert await recorded(world) is None
+    assert world.provisional.get(D) is not None
+    assert await world.connections.offline(D, world.clock.now()) is None
+    assert world.provisional.get(D) is None
+    assert not world.changes
+
+
+async def test_a_cloud_of_registered_devices(make_world) -> None:
+    world: World = make_world(trusts_on_first_use=False)
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    assert await world.connections.admit(D, ONE) is None
+    assert await world.connections.admit(device_id(2), ONE) is None
+    with pytest.raises(KeyRefused):
+        await world.connections.online(D, ONE, handshake())
+    await world.devices.put_key_on_record(D, ONE, "factory")
+    assert await world.connections.admit(D, ONE) == ONE
+    assert await world.connections.admit(D, TWO) is None
+    assert await world.connections.online(D, ONE, handshake()) == await world.record(1)
+
+
+async def test_a_key_that_is_put_on_record_ends_a_connection_by_another(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    await world.connect(1, ONE)
+    await world.devices.put_key_on_record(D, ONE, "factory")
+    assert world.connected.disconnected == []
+    await world.devices.put_key_on_record(D, TWO, "factory")
+    assert world.connected.disconnected == [D]
+    assert await world.connections.admit(D, ONE) is None
+    assert await world.connections.admit(D, TWO) == TWO
+
+
+async def test_a_denied_device_brings_no_key(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    await world.connections.set_flag(D, "is_denied", value=True)
+    assert await world.connections.admit(D, ONE) is None
+
+
+async def test_what_a_device_says_outlives_its_connection(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    await world.connect(1, ONE)
+    await world.connections.described(D, Description(("led",), {"t": "int32"}, "{}"))
+    await world.connections.set_flag(D, "firmware_updates_enabled", value=False)
+    await world.connections.set_flag(D, "firmware_updates_enabled", value=False)
+    world.clock.advance(1000)
+    record = await world.connections.offline(D, world.clock.now())
+    assert record == await world.record(1) == world.changes[-1]
+    assert record is not None
+    assert (record.functions, record.variables, record.firmware_updates_enabled) == (("led",), {"t": "int32"}, False)
+    assert record.last_heard == world.clock.now()
+    assert (await world.connections.offline(D, world.clock.now() - 5000)).last_heard == world.clock.now()
+    # A Hello that leaves something out takes nothing away.
+    again = await world.connections.online(D, ONE, handshake(platform_id=None))
+    assert again is not None
+    assert again.platform_id == 6

@@ -1,0 +1,263 @@
+"""Finding, changing and removing devices; the cache of records."""
+
+import asyncio
+
+import pytest
+
+from cloudchamber.access.errors import AccessRefused
+from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser
+from cloudchamber.access.requester import ProductClient
+from cloudchamber.access.rules import Reason
+from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown, UpdateEmpty, UpdateInvalid
+from cloudchamber.fleet.model import Change
+from cloudchamber.fleet.rules import DeviceFilter
+from cloudchamber.fleet.service import DeviceChanges
+from cloudchamber.fleet.store import DeviceStore
+from cloudchamber.ids import ClientId
+from tests.world import World, device_id, handshake, key
+
+GET = Action.DEVICES_GET
+
+
+async def test_a_device_is_found_by_its_owner_by_id_or_name(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    for number, who in [(1, ann), (2, bob), (3, ann)]:
+        await world.connect(number, key(str(number)))
+        await world.ownership.claim(who, device_id(number))
+    mine = await world.devices.own(ann, device_id(1), GET)
+    await world.devices.update(mine, DeviceChanges(name="Lamp"))
+    await world.devices.update(await world.devices.own(bob, device_id(2), GET), DeviceChanges(name="Lamp"))
+    await world.devices.update(await world.devices.own(ann, device_id(3), GET), DeviceChanges(name=device_id(1)))
+    for reference in (device_id(1), device_id(1).upper(), "Lamp", "lAMP"):
+        assert (await world.devices.own(ann, reference, GET)).id == device_id(1)  # an id always wins over a name
+    assert (await world.devices.own(bob, "lamp", GET)).id == device_id(2)
+    for reference in ("lam", "", "nothing", device_id(9)):
+        with pytest.raises(DeviceUnknown):
+            await world.devices.own(ann, reference, GET)
+    with pytest.raises(AccessRefused) as refused:
+        await world.devices.own(ann, device_id(2), GET)
+    assert refused.value.reason is Reason.NOT_OWNER
+
+
+async def test_who_sees_which_device(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    thing, other = await world.product(ann, "Thing"), await world.product(bob, "Other")
+    kim, lee = await world.customer(ann, thing, "kim"), await world.customer(ann, thing, "lee")
+    server = ProductClient(ClientId("c-1"), thing.id)
+    await world.import_(ann, thing, 1, 2)
+    await world.ownership.claim(kim, device_id(1))
+    assert [d.id for d in await world.devices.mine(kim)] == [device_id(1)]
+    for requester in (lee, ann, server):
+        assert not await world.devices.mine(requester)
+    assert (await world.devices.own(kim, device_id(1), GET)).owner == OwnedByCustomer(kim.id)
+    for requester in (ann, bob, lee):  # not even the product's owner, on the owner's path
+        with pytest.raises(AccessRefused):
+            await world.devices.own(requester, device_id(1), GET)
+    for requester in (ann, server):
+        assert (await world.devices.in_product(requester, thing, device_id(1), GET)).id == device_id(1)
+        listed, total = await world.devices.of_product(requester, thing, DeviceFilter())
+        assert (len(listed), total) == (2, 2)
+    for requester in (bob, kim):
+        with pytest.raises(AccessRefused):
+            await world.devices.in_product(requester, thing, device_id(1), GET)
+        with pytest.raises(AccessRefused):
+            await world.devices.of_product(requester, thing, DeviceFilter())
+    for reference in (device_id(1), device_id(9), "name"):  # in another product, in none, no id
+        with pytest.raises(DeviceNotInProduct):
+            await world.devices.in_product(bob, other, reference, GET)
+
+
+async def test_pages_of_a_product(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, *range(1, 8))
+    for number in (3, 5):
+        world.clock.advance(1)
+        await world.connect(number, key(str(number)))
+    found = [
+        [device.id for device in (await world.devices.of_product(ann, thing, DeviceFilter(), page=page, per_page=3))[0]]
+        for page in (1, 2, 3, 4)
+    ]
+    assert found == [[device_id(n) for n in numbers] for numbers in ([5, 3, 1], [2, 4, 6], [7], [])]
+
+
+async def test_what_can_be_changed(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1)
+    record = await world.record(1)
+    world.clock.advance(7)
+    changed = await world.devices.update(record, DeviceChanges(name=" Lamp ", notes="x" * 5000, is_development=True))
+    assert (changed.name, changed.notes, changed.is_development) == (" Lamp ", "x" * 5000, True)
+    assert changed.updated_at == record.updated_at + 7
+    assert world.changes[-1] == await world.devices.get(device_id(1)) == changed
+    with pytest.raises(UpdateEmpty, match=r"^Nothing to do\?$"):
+        await world.devices.update(record, DeviceChanges())
+    for changes in (DeviceChanges(name=" "), DeviceChanges(name="x" * 65), DeviceChanges(notes="x" * 5001)):
+        with pytest.raises(UpdateInvalid):
+            await world.devices.update(record, changes)
+    assert await world.record(1) == changed
+
+
+async def test_whoever_lost_a_device_cannot_change_it_any_more(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    kim, lee = await world.customer(ann, thing, "kim"), await world.customer(ann, thing, "lee")
+    await world.import_(ann, thing, 1)
+    await world.ownership.claim(kim, device_id(1))
+    allowed = await world.devices.own(kim, device_id(1), Action.DEVICES_UPDATE)
+    by_team = await world.devices.in_product(ann, thing, device_id(1), Action.DEVICES_UPDATE)
+    await world.ownership.unclaim(kim, device_id(1))
+    await world.ownership.claim(lee, device_id(1))
+    with pytest.raises(DeviceUnknown):
+        await world.devices.update(allowed, DeviceChanges(name="kim was here"))
+    await world.devices.remove(ann, thing, device_id(1))
+    with pytest.raises(DeviceUnknown):
+        await world.devices.update(by_team, DeviceChanges(name="ann was here"))
+    assert (await world.record(1)).name is None
+
+
+async def test_the_next_owner_reads_no_notes_of_the_last(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    kim, lee = await world.customer(ann, thing, "kim"), await world.customer(ann, thing, "lee")
+    await world.import_(ann, thing, 1)
+    await world.devices.update(await world.record(1), DeviceChanges(notes="made in May"))
+    await world.ownership.claim(kim, device_id(1))
+    assert (await world.record(1)).notes == "made in May"
+    await world.devices.update(await world.record(1), DeviceChanges(notes="the key is under the mat"))
+    await world.ownership.unclaim(kim, device_id(1))
+    assert (await world.ownership.claim(lee, device_id(1))).notes is None
+    assert world.changes[-1].notes is (await world.record(1)).notes is None
+
+
+async def test_removing(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    thing = await world.join(await world.product(ann), bob, "DEVELOPER")
+    kim = await world.customer(ann, thing, "kim")
+    await world.import_(ann, thing, 1, 2, 3)
+    await world.ownership.claim(kim, device_id(1))
+    await world.ownership.claim(ann, device_id(2))
+    for number, owner in [(1, None), (2, OwnedByUser(ann.id)), (3, None)]:
+        removed = await world.devices.remove(bob, thing, device_id(number))
+        assert (removed.product, removed.owner) == (None, owner)
+        assert world.changes[-1] == removed
+        with pytest.raises(DeviceNotInProduct):
+            await world.devices.remove(bob, thing, device_id(number))
+    with pytest.raises(AccessRefused):
+        await world.devices.remove(kim, thing, device_id(1))
+
+
+async def test_removing_gives_a_device_to_nobody_who_has_just_left_it(world: World, monkeypatch) -> None:
+    """Its owner gives it up between the look at it and the writing."""
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1)
+    await world.ownership.claim(ann, device_id(1))
+    looked = world.devices.in_product
+
+    async def look_and_let_go(*args):
+        found = await looked(*args)
+        await world.ownership.unclaim(ann, device_id(1))
+        return found
+
+    monkeypatch.setattr(world.devices, "in_product", look_and_let_go)
+    assert (await world.devices.remove(ann, thing, device_id(1))).owner is None
+    assert (await world.record(1)).owner is None
+    (*_, last) = await world.custody.of_device(world.db, device_id(1))
+    assert (last.change, last.before.owner_id, last.after.owner_id) == (Change.REMOVED, None, None)
+
+
+async def test_a_view_adds_what_the_connection_knows(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    kim = await world.customer(ann, thing, "kim@example.com")
+    await world.import_(ann, thing, 1, 2, 3)
+    await world.ownership.claim(kim, device_id(1))
+    await world.ownership.claim(ann, device_id(2))
+    await world.connect(1, key("one"))
+    views = await world.devices.views([await world.record(number) for number in (1, 2, 3)])
+    assert [(view.is_online, view.last_heard, view.owner_name) for view in views] == [
+        (True, 5, "kim@example.com"),
+        (False, None, "ann"),
+        (False, None, None),
+    ]
+
+
+async def test_a_record_in_use_is_not_read_again_until_it_changes(world: World, monkeypatch) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1)
+    first = await world.devices.get(device_id(1))
+    with monkeypatch.context() as patched:
+        patched.setattr(world.devices, "_db", None)
+        assert await world.devices.get(device_id(1)) is first
+    await world.ownership.claim(ann, device_id(1))
+    changed = await world.devices.get(device_id(1))
+    assert changed is not None
+    assert changed.owner == OwnedByUser(ann.id)
+
+
+async def test_a_record_that_changes_while_it_is_read_is_not_kept(world: World, monkeypatch) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1)
+    has_read, may_go = asyncio.Event(), asyncio.Event()
+
+    async def slow_read(self, db, device, read=DeviceStore.by_id):
+        found = await read(self, db, device)
+        has_read.set()
+        await may_go.wait()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DeviceStore, "by_id", slow_read)
+        reading = asyncio.create_task(world.devices.get(device_id(1)))
+        await has_read.wait()
+    await world.ownership.claim(ann, device_id(1))
+    may_go.set()
+    stale = await reading
+    assert stale is not None
+    assert stale.owner is None
+    assert (await world.devices.get(device_id(1))).owner == OwnedByUser(ann.id)
+
+
+async def test_readers_and_writers_together_end_with_what_is_on_record(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1)
+
+    async def write(number: int) -> None:
+        await world.devices.update(await world.record(1), DeviceChanges(name=f"name {number}"))
+
+    async def read() -> None:
+        for _ in range(20):
+            await world.devices.get(device_id(1))
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(write(number) for number in range(20)), *(read() for _ in range(5)))
+    assert await world.devices.get(device_id(1)) == await world.record(1)
+
+
+async def test_customers_devices_are_listed_together(world: World) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    kim, lee = await world.customer(ann, thing, "kim"), await world.customer(ann, thing, "lee")
+    await world.import_(ann, thing, 1, 2, 3)
+    await world.ownership.claim(kim, device_id(2))
+    await world.ownership.claim(kim, device_id(1))
+    await world.ownership.claim(ann, device_id(3))
+    found = await world.devices.of_customers([lee.id, kim.id, ann.id])
+    assert [device.id for device in found] == [device_id(1), device_id(2)]
+
+
+async def test_own_devices_come_newest_handshake_first(world: World) -> None:
+    ann = await world.user("ann")
+    for number in (1, 2, 3):
+        world.clock.advance(1)
+        await world.connect(number, key(str(number)))
+        await world.ownership.claim(ann, device_id(number))
+    await world.devices.put_key_on_record(device_id(4), key("4"), "factory")
+    world.clock.advance(1)
+    await world.connections.online(device_id(1), key("1"), handshake())
+    assert [device.id for device in await world.devices.mine(ann)] == [device_id(n) for n in (1, 3, 2)]
