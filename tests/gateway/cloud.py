@@ -5,6 +5,7 @@ import contextlib
 import random
 import struct
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,8 +19,9 @@ from cloudchamber.gateway.session import Services
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted
+from cloudchamber.simulator import firmware as firmwares
 from cloudchamber.simulator.device import State, VirtualDevice
-from cloudchamber.simulator.firmware import Counter, Firmware
+from cloudchamber.simulator.firmware import Firmware
 from cloudchamber.simulator.target import Target
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import Fact
@@ -49,18 +51,20 @@ class DictInbox:
         self.descriptions: dict[DeviceId, Describe] = {}
         self.claim_codes: set[str] = set()
         self.told: list[tuple[Any, ...]] = []
+        self._counts: Counter[str] = Counter()
         self.before: Callable[[DeviceId, str], Awaitable[None]] | None = None
 
     async def _tell(self, device: DeviceId, name: str, *values: Any) -> None:
         if self.before is not None:
             await self.before(device, name)
         self.told.append((device, name, *values))
+        self._counts[name] += 1
 
     def names(self, device: DeviceId) -> list[str]:
         return [call[1] for call in self.told if call[0] == device]
 
     def count(self, name: str) -> int:
-        return sum(call[1] == name for call in self.told)
+        return self._counts[name]
 
     async def admit(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
         known = self.keys.get(device)
@@ -144,7 +148,7 @@ class SmallCloud:
         *,
         key: RSAPrivateKey | None = None,
         server_key: RSAPublicKey | None = None,
-        firmware: type[Firmware] = Counter,
+        firmware: type[Firmware] = firmwares.Counter,
         device_os: str = "2.3.1",
         **setup: Any,
     ) -> VirtualDevice:

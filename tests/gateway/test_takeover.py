@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from cloudchamber.gateway import session as session_module
 from cloudchamber.gateway.session import MAX_UNTOLD
 from cloudchamber.ids import DeviceId
 from cloudchamber.simulator.device import State
@@ -155,6 +156,24 @@ async def test_a_failing_inbox_costs_one_connection(
     assert "could not be handled" in caplog.text
     assert await cloud.hub.ping(OTHER, 5) == Acknowledged()
     assert cloud.inbox.names(OTHER).count("online") == 1
+
+
+@pytest.mark.logs_errors
+async def test_an_inbox_that_never_comes_back_costs_one_connection(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "INBOX_TIMEOUT_S", 0.1)
+    hung = False
+
+    async def hang(_device: DeviceId, name: str) -> None:
+        nonlocal hung
+        if name == "described" and not hung:
+            hung = True
+            await asyncio.Event().wait()
+
+    cloud.inbox.before = hang
+    await cloud.online()
+    assert [name for name in cloud.inbox.names(ID) if name in ("online", "offline")] == ["online", "offline", "online"]
 
 
 @pytest.mark.logs_errors

@@ -90,7 +90,9 @@ async def test_ipv6_and_both_together(server_key: RSAPrivateKey, device_key: RSA
             reader, writer = await asyncio.open_connection(host, both)
             assert len(await reader.readexactly(40)) == 40
             writer.transport.abort()
-        await until(lambda: cloud.gateway.connections == 0)
+        cloud.port = both
+        await cloud.online()
+        assert cloud.inbox.told[0][3] == "127.0.0.1"
 
 
 async def test_an_address_in_use_is_an_error(cloud: SmallCloud) -> None:

@@ -125,7 +125,7 @@ class TcpGateway:
                 log.warning("cannot accept a device connection: %s", error)
                 await asyncio.sleep(0.1)
                 continue
-            link = _Link(self, self._limits, address[0])
+            link = _Link(self, self._limits, _plain_ip(address[0]))
             try:
                 await loop.connect_accepted_socket(lambda link=link: link, connection)  # type: ignore[misc]
             except OSError as error:
@@ -245,6 +245,11 @@ class _Link(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+
+def _plain_ip(text: str) -> str:
+    """IPv4 peers of a listener for both families come as `::ffff:192.0.2.1`."""
+    return text.removeprefix("::ffff:") if "." in text else text
 
 
 def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
