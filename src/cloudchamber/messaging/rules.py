@@ -48,13 +48,17 @@ def check_publication(name: str, data: str | None, ttl_s: int) -> None:
     """
     if not name:
         raise EventInvalid("Name is required")
-    if len(name.encode()) > MAX_NAME_LENGTH:
-        raise EventInvalid(f"An event's name has at most {MAX_NAME_LENGTH} bytes")
     if not name.isprintable():
         raise EventInvalid("An event's name cannot have control characters or line breaks")
+    if len(name.encode()) > MAX_NAME_LENGTH:
+        raise EventInvalid(f"An event's name has at most {MAX_NAME_LENGTH} bytes")
     if name.lower().startswith(_RESERVED):
         raise EventInvalid("Event names that begin with spark or particle are reserved: choose another name")
-    if data is not None and len(data.encode()) > MAX_DATA_BYTES:
+    try:
+        size = len((data or "").encode())
+    except UnicodeEncodeError as error:
+        raise EventInvalid("An event's data must be valid Unicode") from error
+    if size > MAX_DATA_BYTES:
         raise EventInvalid(f"An event's data have at most {MAX_DATA_BYTES} bytes")
     if not 0 <= ttl_s <= MAX_TTL_S:
         raise EventInvalid(f"ttl is a number of seconds from 0 to {MAX_TTL_S}; {DEFAULT_TTL_S} when it is left out")

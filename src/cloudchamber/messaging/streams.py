@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 from cloudchamber.access.requester import Customer, ProductClient, User
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.ids import SecretHash
+from cloudchamber.ids import ClientId, SecretHash
 from cloudchamber.messaging.errors import StreamEnded, TooManyStreams
 from cloudchamber.messaging.model import (
     Event,
@@ -24,7 +24,7 @@ from cloudchamber.messaging.model import (
     ProductEvents,
 )
 from cloudchamber.messaging.rules import hears
-from cloudchamber.oauth.tokens import TOKENS_REVOKED
+from cloudchamber.oauth.tokens import CLIENT_CHANGED, TOKENS_REVOKED
 
 K = TypeVar("K")
 
@@ -38,7 +38,18 @@ _PUBLIC: Final = "public"
 class Subscription:
     """One open stream. `next` and `close` belong to the one task that serves it."""
 
-    __slots__ = ("_ended", "_expires_at", "_queue", "_streams", "_waiter", "listening", "prefix", "principal", "token")
+    __slots__ = (
+        "_ended",
+        "_expires_at",
+        "_queue",
+        "_streams",
+        "_waiter",
+        "client",
+        "listening",
+        "prefix",
+        "principal",
+        "token",
+    )
 
     def __init__(
         self,
@@ -46,6 +57,7 @@ class Subscription:
         listening: Listening,
         prefix: str,
         principal: str,
+        client: ClientId,
         token: SecretHash | None,
         expires_at: Millis | None,
     ) -> None:
@@ -57,12 +69,12 @@ class Subscription:
         self.listening = listening
         self.prefix = prefix
         self.principal = principal
+        self.client = client
         self.token = token
 
     async def next(self, timeout_s: float) -> Event | None:
         """The next event, or None when none came within `timeout_s`. Raises StreamEnded."""
-        if self._expires_at is not None and self._expires_at <= self._streams.now():
-            self.end("the token expired")
+        self._end_if_expired()
         if not self._queue and self._ended is None:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -71,6 +83,7 @@ class Subscription:
                 return None
             finally:
                 self._waiter = None
+            self._end_if_expired()
         # What was queued for a stream that ended is not delivered: its reader has lost the right to it.
         if self._ended is not None:
             raise StreamEnded(self._ended)
@@ -93,6 +106,10 @@ class Subscription:
         self._streams.remove(self)
         self._wake()
 
+    def _end_if_expired(self) -> None:
+        if self._expires_at is not None and self._expires_at <= self._streams.now():
+            self.end("the token expired")
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -107,6 +124,7 @@ class Streams:
         self._per_principal: dict[str, int] = {}
         self._open: set[Subscription] = set()
         bus.subscribe(TOKENS_REVOKED, self._revoked)
+        bus.subscribe(CLIENT_CHANGED, self._client_changed)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -125,7 +143,7 @@ class Streams:
         principal = requester.client if isinstance(requester, ProductClient) else requester.id
         if len(self._open) >= self._limit or self._per_principal.get(principal, 0) >= _MAX_PER_PRINCIPAL:
             raise TooManyStreams("Too many event streams are open: close some, or try again later")
-        subscription = Subscription(self, listening, prefix, principal, requester.token, expires_at)
+        subscription = Subscription(self, listening, prefix, principal, requester.client, requester.token, expires_at)
         self._open.add(subscription)
         self._per_principal[principal] = self._per_principal.get(principal, 0) + 1
         for key in _keys(listening):
@@ -174,6 +192,12 @@ class Streams:
         for hash_ in hashes:
             for subscription in tuple(self._by_token.get(hash_, ())):
                 subscription.end("the token was revoked")
+
+    def _client_changed(self, client: ClientId) -> None:
+        # Its tokens may have lost the right to listen. Whoever has not opens the stream again.
+        for subscription in tuple(self._open):
+            if subscription.client == client:
+                subscription.end("the client was changed")
 
 
 def _keys(listening: Listening) -> tuple[object, ...]:

@@ -1,0 +1,52 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.fleet.service import DEVICE_CHANGED
+from cloudchamber.messaging.audience import Audience
+from tests.fleet.test_rules import device
+
+OWNERS = [OwnedByUser("a"), OwnedByUser("b"), OwnedByCustomer("a")]
+RECORDS = st.builds(
+    device, st.integers(0, 3), owner=st.none() | st.sampled_from(OWNERS), product=st.none() | st.sampled_from([1, 2])
+)
+STEPS = st.one_of(
+    st.tuples(st.just("enter"), RECORDS),
+    st.tuples(st.just("wait"), RECORDS),
+    st.tuples(st.just("leave"), RECORDS),
+    st.tuples(st.just("change"), RECORDS),
+)
+
+
+@given(st.lists(STEPS, max_size=30))
+def test_the_indexes_hold_who_is_connected_as_they_are_now(steps) -> None:
+    bus = InProcessBus()
+    audience, model, waiting = Audience(bus), {}, set()
+    for step, record in steps:
+        if step == "enter":
+            audience.enter(record.id, record)
+            model[record.id] = record
+            waiting.discard(record.id)
+        elif step == "wait":
+            audience.enter(record.id, None)
+            model.pop(record.id, None)
+            waiting.add(record.id)
+        elif step == "leave":
+            audience.leave(record.id)
+            model.pop(record.id, None)
+            waiting.discard(record.id)
+        else:
+            bus.publish(DEVICE_CHANGED, record)
+            if record.id in model or record.id in waiting:
+                model[record.id] = record
+                waiting.discard(record.id)
+        for number in range(4):
+            id_ = device(number).id
+            assert audience.record(id_) == model.get(id_)
+        for owner in OWNERS:
+            assert set(audience.of_owner(owner)) == {id_ for id_, one in model.items() if one.owner == owner}
+        for product in (1, 2):
+            assert set(audience.of_product(product)) == {id_ for id_, one in model.items() if one.product == product}
+    assert all(audience._by_owner.values())
+    assert all(audience._by_product.values())

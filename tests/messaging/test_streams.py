@@ -1,0 +1,178 @@
+"""Open streams: found by what they listen to, bounded, and ended with their token."""
+
+import asyncio
+from itertools import product as every
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
+from cloudchamber.access.requester import User
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import FixedClock, Millis
+from cloudchamber.ids import ClientId, CustomerId, DeviceId, ProductId, SecretHash, UserId
+from cloudchamber.messaging.errors import StreamEnded, TooManyStreams
+from cloudchamber.messaging.model import (
+    FROM_API,
+    Event,
+    OwnAndPublicEvents,
+    OwnDeviceEvents,
+    OwnEvents,
+    ProductDeviceEvents,
+    ProductEvents,
+)
+from cloudchamber.messaging.rules import hears
+from cloudchamber.messaging.streams import Streams
+from cloudchamber.oauth.tokens import CLIENT_CHANGED, TOKENS_REVOKED
+
+ANN = OwnedByUser(UserId("a"))
+OWNERS = [ANN, OwnedByUser(UserId("b")), OwnedByCustomer(CustomerId("a"))]
+PRODUCTS = [ProductId(1), ProductId(2)]
+DEVICES = [DeviceId("d" * 24), DeviceId("e" * 24)]
+LISTENINGS = [
+    *map(OwnEvents, OWNERS),
+    *map(OwnAndPublicEvents, OWNERS),
+    *(OwnDeviceEvents(owner, device) for owner, device in every(OWNERS, DEVICES)),
+    *map(ProductEvents, PRODUCTS),
+    *(ProductDeviceEvents(product, device) for product, device in every(PRODUCTS, DEVICES)),
+]
+PREFIXES = ["", "a", "ab", "b", "A"]
+
+
+def event(name: str = "x", *, public: bool = False, owner=ANN, product=None, source: str = FROM_API) -> Event:
+    return Event(name, None, 60, Millis(0), source, public, owner, product)
+
+
+def requester(token: str = "t", user: str = "a", client: str = "particle") -> User:
+    return User(UserId(user), ClientId(client), token=SecretHash(token.encode()))
+
+
+class Desk:
+    def __init__(self, limit: int = 1000) -> None:
+        self.bus, self.clock = InProcessBus(), FixedClock(0)
+        self.streams = Streams(self.bus, self.clock, limit=limit)
+
+    def open(self, listening=None, prefix: str = "", expires_at: int | None = None, **who: str):
+        return self.streams.open(requester(**who), listening or OwnEvents(ANN), prefix, expires_at)
+
+
+EVENTS = st.builds(
+    event,
+    st.sampled_from(["a", "ab", "b", "abc"]),
+    public=st.booleans(),
+    owner=st.none() | st.sampled_from(OWNERS),
+    product=st.none() | st.sampled_from(PRODUCTS),
+    source=st.sampled_from([FROM_API, *DEVICES]),
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(LISTENINGS), st.sampled_from(PREFIXES), st.booleans()), max_size=15), EVENTS)
+def test_an_event_reaches_whom_asking_everybody_would_find(opened, one) -> None:
+    desk = Desk()
+    open_ = []
+    for listening, prefix, stays in opened:
+        subscription = desk.open(listening, prefix)
+        if stays:
+            open_.append(subscription)
+        else:
+            subscription.close()
+    expected = [subscription for subscription in open_ if hears(subscription.listening, subscription.prefix, one)]
+    assert desk.streams.dispatch(one) == len(expected)
+    assert [subscription for subscription in open_ if subscription._queue] == expected
+    for subscription in open_:
+        subscription.close()
+        subscription.close()
+    streams = desk.streams
+    for index in (streams._open, streams._by_key, streams._by_token, streams._per_principal):
+        assert not index
+
+
+async def test_events_come_in_order_or_nothing_within_the_time() -> None:
+    desk = Desk()
+    stream = desk.open()
+    for name in ("one", "two"):
+        desk.streams.dispatch(event(name))
+    assert [(await stream.next(1)).name for _ in range(2)] == ["one", "two"]
+    assert await stream.next(0.001) is None
+    waiting = asyncio.create_task(stream.next(5))
+    await asyncio.sleep(0)
+    desk.streams.dispatch(event("three"))
+    assert (await waiting).name == "three"
+
+
+async def test_a_reader_that_is_too_slow_is_dropped_and_nobody_else() -> None:
+    desk = Desk()
+    slow, quick = desk.open(), desk.open()
+    for number in range(256):
+        desk.streams.dispatch(event(str(number)))
+        assert (await quick.next(1)).name == str(number)
+    assert desk.streams.dispatch(event("too much")) == 2
+    assert (await quick.next(1)).name == "too much"
+    with pytest.raises(StreamEnded, match="too slow"):
+        await slow.next(1)
+    assert len(slow._queue) == 0
+    assert len(desk.streams) == 1
+
+
+async def test_a_revoked_token_ends_its_streams_at_once() -> None:
+    desk = Desk()
+    mine, also_mine, other = desk.open(token="t"), desk.open(token="t"), desk.open(token="u")
+    waiting = asyncio.create_task(mine.next(5))
+    await asyncio.sleep(0)
+    desk.streams.dispatch(event("before"))
+    desk.bus.publish(TOKENS_REVOKED, frozenset({requester("t").token, SecretHash(b"unknown")}))
+    for ended in (waiting, also_mine.next(1)):
+        with pytest.raises(StreamEnded, match="revoked"):
+            await ended
+    assert (await other.next(1)).name == "before"
+    assert desk.streams.dispatch(event()) == len(desk.streams) == 1
+
+
+async def test_a_change_of_its_client_ends_a_stream() -> None:
+    desk = Desk()
+    mine, other = desk.open(client="shop-1"), desk.open(client="shop-2")
+    desk.bus.publish(CLIENT_CHANGED, ClientId("shop-1"))
+    with pytest.raises(StreamEnded, match="client"):
+        await mine.next(1)
+    assert await other.next(0.001) is None
+
+
+async def test_an_expired_token_hears_nothing_more() -> None:
+    desk = Desk()
+    stream = desk.open(expires_at=10)
+    waiting = asyncio.create_task(stream.next(5))
+    await asyncio.sleep(0)
+    desk.clock.advance(10)
+    desk.streams.dispatch(event("after its end"))
+    with pytest.raises(StreamEnded, match="expired"):
+        await waiting
+    late = desk.open(expires_at=10)
+    desk.streams.dispatch(event())
+    with pytest.raises(StreamEnded, match="expired"):
+        await late.next(1)
+    assert len(desk.streams) == 0
+
+
+async def test_the_number_of_streams_is_bounded_in_all_and_for_each() -> None:
+    desk = Desk(limit=101)
+    mine = [desk.open() for _ in range(100)]
+    with pytest.raises(TooManyStreams) as refused:
+        desk.open()
+    assert refused.value.status == 429
+    desk.open(user="b")
+    with pytest.raises(TooManyStreams):
+        desk.open(user="c")
+    mine[0].close()
+    desk.open()
+
+
+async def test_the_cloud_stops() -> None:
+    desk = Desk()
+    streams = [desk.open() for _ in range(3)]
+    waiting = asyncio.create_task(streams[0].next(5))
+    await asyncio.sleep(0)
+    desk.streams.close()
+    with pytest.raises(StreamEnded, match="stopping"):
+        await waiting
+    assert len(desk.streams) == 0
