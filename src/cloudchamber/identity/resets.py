@@ -1,6 +1,7 @@
 """Resetting a user's password by mail."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -18,6 +19,7 @@ PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - a bus subject
 """Bus subject; the message is a UserId. All of the user's tokens end."""
 
 _LIFETIME_MS = 60 * MINUTE
+_log = logging.getLogger(__name__)
 
 
 class PasswordResets:
@@ -93,4 +95,9 @@ class PasswordResets:
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a password-reset mail could not be written: %s", type(error).__name__)

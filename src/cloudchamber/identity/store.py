@@ -51,14 +51,18 @@ class ResetStore:
         )
 
     async def use(self, tx: Transaction, hash_: SecretHash, now: Millis) -> UserId | None:
-        """Whose password it resets, for exactly one of all who try, and only while it lives."""
+        """Whose password it resets, for exactly one of all who try, and only while it lives. The user's other tokens
+        end with it: whoever asked for them knows another mailbox or an older mail."""
         row = await tx.fetch_one(
             "UPDATE password_resets SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2"
             " RETURNING user_id",
             hash_,
             now,
         )
-        return UserId(row[0]) if row else None
+        if row is None:
+            return None
+        await tx.execute("UPDATE password_resets SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL", row[0], now)
+        return UserId(row[0])
 
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
         return await tx.execute("DELETE FROM password_resets WHERE expires_at < $1", before)
