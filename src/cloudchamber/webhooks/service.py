@@ -31,11 +31,12 @@ class Webhooks:
         _check(event, url)
         now = self._clock.now()
         kind, owner = _owner(requester, product)
-        if await self._store.count(self._db, kind, owner) >= MAX_PER_OWNER:
-            raise WebhookInvalid("Too many web hooks for this device")
         hook = Webhook(new_id(), kind, owner, event, url, settings, now, now)
 
         async def insert(tx: Transaction) -> None:
+            # Counted here, so that many at once do not get past the limit together.
+            if await self._store.count(tx, kind, owner) >= MAX_PER_OWNER:
+                raise WebhookInvalid("Too many web hooks for this device")
             await self._store.insert(tx, hook)
 
         await self._db.transaction(insert)
