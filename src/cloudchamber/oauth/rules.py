@@ -109,6 +109,9 @@ class Rotation(Enum):
     ROTATE = auto()
     REPEAT = auto()
     """Used moments ago and its answer perhaps lost on the way: the same pair once more."""
+    FORGOTTEN = auto()
+    """Used moments ago through another process, or before a restart: the pair cannot be given again, and whether it
+    was used cannot be told. Refused, and nothing ends, or two requests at once would log a person out."""
     EXPIRED = auto()
     REPLAYED = auto()
     """Used before, and its successor too: one of the two holders is a thief. The family ends (RFC 9700 4.14.2)."""
@@ -116,15 +119,15 @@ class Rotation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """The pair that the first use gave, and whether any of it has been used since."""
+    """The pair that the first use gave: has any of it been used since?"""
 
-    issued_at: Millis
     is_used: bool
 
 
 def rotation(token: RefreshToken, successor: Successor | None, now: Millis, grace_s: int) -> Rotation:
-    """`successor` is None when the pair is not known any more (restart, other process): then it counts as used."""
+    """`successor` is None when the pair is not known any more (restart, other process)."""
     if token.used_at is not None:
-        fresh = successor is not None and not successor.is_used and now - successor.issued_at <= grace_s * 1000
-        return Rotation.REPEAT if fresh else Rotation.REPLAYED
+        if now - token.used_at > grace_s * 1000 or (successor is not None and successor.is_used):
+            return Rotation.REPLAYED
+        return Rotation.REPEAT if successor is not None else Rotation.FORGOTTEN
     return Rotation.EXPIRED if token.expires_at <= now else Rotation.ROTATE

@@ -7,7 +7,8 @@ publisher answers its caller, and because an expiry is kept in the entry.
 
 **Refreshing.** A refresh token works once (RFC 9700 2.2.2, 4.14.2). An answer can be lost on the way, and the client
 then asks again: within a short grace, and only as long as nobody used the pair that the first use gave, the same pair
-is given again. Any other second use means that two parties hold the token, and ends every token of that log-in.
+is given again; where the pair is not known (another process, a restart), the second use is refused. Any other means
+that two parties hold the token, and ends every token of that log-in.
 """
 
 import asyncio
@@ -67,7 +68,6 @@ class _Pair:
     issued: Issued
     access_hash: SecretHash
     refresh_hash: SecretHash | None
-    issued_at: Millis
 
 
 class Tokens:
@@ -204,6 +204,8 @@ class Tokens:
             case Rotation.REPLAYED:
                 await self._revoke_family(found.family)
                 raise refresh_token_invalid(f"replayed: the whole family {found.family} is revoked")
+            case Rotation.FORGOTTEN:
+                raise refresh_token_invalid("used moments ago, through another process or before a restart")
             case Rotation.REPEAT:
                 assert pair is not None
                 return pair.issued
@@ -234,7 +236,7 @@ class Tokens:
             return None
         # A token gets into `_live` only by being checked, and into `_pairs` only by being refreshed.
         used = pair.access_hash in self._live or (pair.refresh_hash is not None and pair.refresh_hash in self._pairs)
-        return Successor(pair.issued_at, used)
+        return Successor(used)
 
     def _draw(
         self, client: ClientId, principal: Principal, scope: str | None, family: str, lifetime_s: int
@@ -255,7 +257,7 @@ class Tokens:
             expires_at=Millis(now + lifetime_s * 1000) if ends else None,
         )
         if not ends:
-            return _Pair(Issued(token, 0, None, scope), hash_, None, now), access, None
+            return _Pair(Issued(token, 0, None, scope), hash_, None), access, None
         again = new_token()
         refresh = RefreshToken(
             hash=hash_secret(again),
@@ -268,7 +270,7 @@ class Tokens:
             expires_at=Millis(now + (lifetime_s + REFRESH_MARGIN_S) * 1000),
             used_at=None,
         )
-        return _Pair(Issued(token, lifetime_s, again, scope), hash_, refresh.hash, now), access, refresh
+        return _Pair(Issued(token, lifetime_s, again, scope), hash_, refresh.hash), access, refresh
 
     # -- listing and revoking -----------------------------------------------------------------------------------------
 
