@@ -29,11 +29,11 @@ from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
 from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.model import Client, ClientType, Issued, Principal, PrincipalKind
-from cloudchamber.oauth.sealing import KEY_BYTES, Sealer
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.storage.database import Database
 from cloudchamber.wire.events import Acknowledged, Disconnected, Outcome
 

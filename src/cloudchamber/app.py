@@ -52,11 +52,11 @@ from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
 from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.model import Principal, PrincipalKind
-from cloudchamber.oauth.sealing import KEY_BYTES, Sealer
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.secretfiles import load_or_make
 from cloudchamber.settings import Address, Settings
 from cloudchamber.storage.database import Database, open_database
@@ -296,7 +296,8 @@ class Cloud:
                 streams.close()
             server.should_exit = True
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(serving), _HTTP_STOP_S)
+                async with asyncio.timeout(_HTTP_STOP_S):
+                    await asyncio.shield(serving)
             server.force_exit = True
             await serving
 

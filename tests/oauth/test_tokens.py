@@ -14,7 +14,7 @@ from cloudchamber.ids import hash_secret
 from cloudchamber.oauth import tokens as tokens_module
 from cloudchamber.oauth.errors import InvalidToken
 from cloudchamber.oauth.model import Principal, PrincipalKind
-from cloudchamber.oauth.sealing import KEY_BYTES, Sealer
+from cloudchamber.sealing import KEY_BYTES, Sealer
 from tests.world import PASSWORD, World
 
 CC = {"grant_type": "client_credentials"}
@@ -181,12 +181,12 @@ async def test_listing(world: World) -> None:
 
 def test_a_sealed_token_opens_in_its_own_row_only() -> None:
     sealer = Sealer(b"k" * KEY_BYTES)
-    sealed = sealer.seal("secret", b"row")
-    assert sealer.open(sealed, b"row") == "secret"
+    sealed = sealer.seal(b"secret", b"row")
+    assert sealer.open(sealed, b"row") == b"secret"
     assert sealer.open(sealed, b"other row") is None
     assert sealer.open(sealed[:-1] + bytes([sealed[-1] ^ 1]), b"row") is None
     assert sealer.open(b"", b"row") is None
-    assert sealer.seal("secret", b"row") != sealed
+    assert sealer.seal(b"secret", b"row") != sealed
 
 
 async def test_what_ended_over_a_week_ago_is_purged(world: World) -> None:

@@ -122,7 +122,8 @@ class Calls:
         waiter: asyncio.Future[DeviceRecord] = asyncio.get_running_loop().create_future()
         self._awaiting.setdefault(device.id, []).append(waiter)
         try:
-            return await asyncio.wait_for(waiter, _DESCRIBE_WAIT_S)
+            async with asyncio.timeout(_DESCRIBE_WAIT_S):
+                return await waiter
         except TimeoutError:
             return device
         finally:

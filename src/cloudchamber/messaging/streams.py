@@ -78,7 +78,8 @@ class Subscription:
         if not self._queue and self._ended is None:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
-                await asyncio.wait_for(self._waiter, timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._waiter
             except TimeoutError:
                 return None
             finally:

@@ -39,8 +39,8 @@ from cloudchamber.oauth.model import (
     RefreshToken,
 )
 from cloudchamber.oauth.rules import NEVER, Rotation, Successor, rotation, scopes_of
-from cloudchamber.oauth.sealing import Sealer
 from cloudchamber.oauth.store import ClientStore, TokenStore
+from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import BrokenReference
 
@@ -252,7 +252,9 @@ class Tokens:
             scope=scope,
             family=family,
             # Only people can list their tokens, so only their tokens are kept to be read back.
-            sealed=self._sealer.seal(token, hash_) if self._sealer and principal.kind is PrincipalKind.USER else None,
+            sealed=self._sealer.seal(token.encode(), hash_)
+            if self._sealer and principal.kind is PrincipalKind.USER
+            else None,
             issued_at=now,
             expires_at=Millis(now + lifetime_s * 1000) if ends else None,
         )
@@ -278,9 +280,21 @@ class Tokens:
         """A principal's living tokens; whole where they are kept to be read back, else their hash's first digits."""
         listed = []
         for token in await self._store.of_principal(self._db, principal, self._clock.now()):
-            opened = self._sealer.open(token.sealed, token.hash) if self._sealer and token.sealed else None
+            opened = self._opened(token)
             listed.append(ListedToken(opened or f"sha256:{token.hash.hex()[:12]}", token.client, token.expires_at))
         return listed
+
+    def _sealed(self, token: str, hash_: SecretHash, principal: Principal) -> bytes | None:
+        """Only people can list their tokens, so only their tokens are kept to be read back."""
+        if self._sealer is None or principal.kind is not PrincipalKind.USER:
+            return None
+        return self._sealer.seal(token.encode(), hash_)
+
+    def _opened(self, token: AccessToken) -> str | None:
+        if self._sealer is None or token.sealed is None:
+            return None
+        opened = self._sealer.open(token.sealed, token.hash)
+        return opened.decode() if opened is not None else None
 
     async def revoke(self, token: str) -> None:
         """Ends one token and its log-in's refresh tokens; an unknown one is no error (RFC 7009 2.2)."""

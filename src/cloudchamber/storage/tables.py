@@ -237,3 +237,20 @@ password_resets = table(
     Index(None, "user_id"),
     Index(None, "expires_at"),
 )
+
+# Sessions over datagrams. No foreign key on the device: one that waits to be imported has a session, and no record yet.
+dtls_sessions = table(
+    metadata,
+    "dtls_sessions",
+    blob("id", key=True),  # the server's random
+    blob("cid", null=True),
+    text("device_id", null=True),
+    text("address"),
+    blob("sealed"),  # the association's state, encrypted
+    blob("memory", null=True),  # what the device told of itself
+    whole("updated_at"),
+    UniqueConstraint("cid"),
+    Index(None, "device_id", "updated_at"),
+    Index(None, "address"),
+    Index(None, "updated_at"),
+)

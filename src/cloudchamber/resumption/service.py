@@ -1,0 +1,76 @@
+"""Saved sessions, encrypted at rest under the key that lies beside the database."""
+
+import logging
+from typing import Final
+
+from cloudchamber.clock import DAY, Clock, Millis
+from cloudchamber.resumption.model import SavedSession
+from cloudchamber.resumption.store import SealedSession, SessionStore
+from cloudchamber.sealing import Sealer
+from cloudchamber.storage.database import Database, Transaction
+
+# Devices sleep for months, on a shelf or in winter; a session costs half a kilobyte.
+_KEPT_MS: Final = 400 * DAY
+
+_log = logging.getLogger(__name__)
+
+
+class SavedSessions:
+    def __init__(self, db: Database, store: SessionStore, sealer: Sealer, clock: Clock) -> None:
+        self._db = db
+        self._store = store
+        self._sealer = sealer
+        self._clock = clock
+
+    async def save(self, session: SavedSession) -> None:
+        """Durable when it returns: record numbers may be used only below what is on disk. A session that knows its
+        device takes the place of the device's older ones."""
+        now = self._clock.now()
+        sealed = SealedSession(
+            session.id,
+            session.cid,
+            session.device,
+            session.address,
+            self._sealer.seal(session.state, session.id),
+            session.memory,
+        )
+
+        async def write(tx: Transaction) -> None:
+            await self._store.save(tx, sealed, now)
+            if session.device is not None:
+                await self._store.delete_others(tx, session.device, session.id)
+
+        await self._db.transaction(write)
+
+    async def by_cid(self, cid: bytes) -> SavedSession | None:
+        return self._opened(await self._store.by_cid(self._db, cid))
+
+    async def by_device(self, device: str) -> SavedSession | None:
+        return self._opened(await self._store.by_device(self._db, device))
+
+    async def by_address(self, address: str) -> SavedSession | None:
+        return self._opened(await self._store.by_address(self._db, address))
+
+    async def forget(self, id_: bytes) -> None:
+        async def write(tx: Transaction) -> None:
+            await self._store.delete(tx, id_)
+
+        await self._db.transaction(write)
+
+    async def purge(self) -> int:
+        """Removes sessions that nobody used for over a year; returns how many."""
+        before = Millis(self._clock.now() - _KEPT_MS)
+
+        async def write(tx: Transaction) -> int:
+            return await self._store.delete_idle(tx, before)
+
+        return await self._db.transaction(write)
+
+    def _opened(self, found: SealedSession | None) -> SavedSession | None:
+        if found is None:
+            return None
+        state = self._sealer.open(found.sealed, found.id)
+        if state is None:
+            _log.warning("a saved session cannot be decrypted: the sealing key has changed; the device starts anew")
+            return None
+        return SavedSession(found.id, found.cid, found.device, found.address, state, found.memory)
