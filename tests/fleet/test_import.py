@@ -23,6 +23,8 @@ async def test_each_id_gets_its_verdict_and_a_second_run_changes_nothing(world: 
         await world.connect(number, key(f"device {number}"), 10 if number == 4 else 6)
     await world.ownership.claim(ann, device_id(2))
     await world.ownership.claim(bob, device_id(3))
+    await world.ownership.claim(bob, device_id(4))
+    await world.ownership.unclaim(bob, device_id(4))
     await world.import_(ann, thing, 5, 6)
     await world.connections.set_flag(device_id(6), "is_quarantined", value=True)
     ids = [device_id(number) for number in (1, 2, 3, 4, 5, 6, 7)]
@@ -38,12 +40,21 @@ async def test_each_id_gets_its_verdict_and_a_second_run_changes_nothing(world: 
     assert [(await world.record(n)).product for n in (1, 2, 3, 5, 6, 7)] == [
         *(other.id, thing.id, None, thing.id, thing.id, thing.id)
     ]
-    assert await world.devices.get(device_id(4)) is None
+    assert (await world.record(4)).product is None
     world.changes.clear()
     again = await world.devices.import_(ann, thing, ids)
     assert (again.updated, set(again.existing)) == ((), {device_id(n) for n in (2, 5, 6, 7)})
     assert not world.changes
     assert [entry.change for entry in await world.custody.of_device(world.db, device_id(7))] == [Change.IMPORTED]
+
+
+async def test_an_unknown_device_joins_whether_it_is_connected_or_not(world: World) -> None:
+    """What it says of its platform counts once it is on record: the answer must not depend on the moment."""
+    ann = await world.user("ann")
+    thing = await world.product(ann, "Thing")
+    await world.connect(1, key("one"), 10)
+    report = await world.devices.import_(ann, thing, [device_id(1), device_id(2)])
+    assert set(report.updated) == {device_id(1), device_id(2)}
 
 
 async def test_registered_ids_only(make_world) -> None:

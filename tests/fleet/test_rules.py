@@ -85,8 +85,6 @@ def test_what_an_import_does_with_a_known_device(known, expected) -> None:
 def test_what_an_import_does_with_an_unknown_id() -> None:
     assert import_verdict(None, PRODUCT, accepts_unknown=True) is Verdict.CREATE
     assert import_verdict(None, PRODUCT, accepts_unknown=False) is Verdict.INVALID
-    assert import_verdict(None, PRODUCT, accepts_unknown=True, arrived_platform_id=6) is Verdict.CREATE
-    assert import_verdict(None, PRODUCT, accepts_unknown=True, arrived_platform_id=10) is Verdict.INVALID
 
 
 KNOWN, NEW = b"known", b"new"

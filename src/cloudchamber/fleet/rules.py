@@ -60,16 +60,14 @@ class Verdict(Enum):
     INVALID = auto()
 
 
-def import_verdict(
-    device: DeviceRecord | None, product: Product, *, accepts_unknown: bool, arrived_platform_id: int | None = None
-) -> Verdict:
+def import_verdict(device: DeviceRecord | None, product: Product, *, accepts_unknown: bool) -> Verdict:
     """A device of another product, of another platform, or of somebody outside the team does not join.
 
-    `arrived_platform_id` is what a device that is on no record said when it connected.
+    A platform counts when it is on record. One that is on no record joins whatever it says of itself on an open
+    connection: the outcome of an import must not depend on whether a device happens to be connected at the moment.
     """
     if device is None:
-        fits = arrived_platform_id is None or arrived_platform_id == product.platform_id
-        return Verdict.CREATE if accepts_unknown and fits else Verdict.INVALID
+        return Verdict.CREATE if accepts_unknown else Verdict.INVALID
     if device.product == product.id:
         return Verdict.APPROVE if device.is_quarantined or device.is_denied else Verdict.PRESENT
     if device.product is not None:

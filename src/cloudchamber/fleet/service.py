@@ -288,17 +288,11 @@ class Devices:
             # In one order whoever asks: two imports that met from both ends would lock each other out.
             for device in sorted(ids):
                 known = await self._store.by_id(tx, device)
-                arrival = arrivals.get(device)
-                verdict = import_verdict(
-                    known,
-                    product,
-                    accepts_unknown=self._accepts_unknown,
-                    arrived_platform_id=arrival.waiting.handshake.platform_id if arrival else None,
-                )
+                verdict = import_verdict(known, product, accepts_unknown=self._accepts_unknown)
                 changed: DeviceRecord | None = None
                 if verdict in {Verdict.CREATE, Verdict.ADD, Verdict.APPROVE}:
                     if known is None:
-                        known = await self.register(tx, device, arrival, now)
+                        known = await self.register(tx, device, arrivals.get(device), now)
                     await self._store.set_product(tx, device, product.id, now)
                     if verdict is not Verdict.APPROVE:
                         after = Custody.of(product.id, known.owner)
