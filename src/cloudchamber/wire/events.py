@@ -1,7 +1,8 @@
 """What a connection tells its owner. Values only; a question is an event that names the method that answers it.
 
-`CloudConnection` emits what stands under "cloud side", `DeviceConnection` what stands under "device side"; both end
-with exactly one `Closed`, after which nothing follows.
+`CloudConnection` and `CloudDatagramSession` emit what stands under "cloud side", `DeviceConnection` and
+`DeviceDatagramConnection` what stands under "device side"; all end with exactly one `Closed`, after which nothing
+follows.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from enum import Enum
 
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.messages import Goodbye, Hello, Subscription
+from cloudchamber.wire.session.memory import SessionMemory
 
 # --- both ends -------------------------------------------------------------------------------------------------------
 
@@ -41,6 +43,10 @@ class CloseReason(Enum):
     """Device side: the cloud told the device to start again with a full handshake."""
     MISSING_TOKEN = "missing_token"  # noqa: S105
     """Device side: a function or variable request without its one-byte token."""
+    MESSAGE_TIMEOUT = "message_timeout"
+    """Device side, datagrams: a message was not acknowledged in 60 to 90 s. A full handshake follows."""
+    RESET = "reset"
+    """Device side, datagrams: the cloud sent a reset. The session is discarded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,10 @@ class IdentifyDevice:
 
     Answer with `admit(seal_credentials(...), credentials, now)` or `refuse(now)`. `public_key_der` is the 162-byte
     SubjectPublicKeyInfo, or None when (very old) firmware sent its id only: then use the stored key.
+
+    Over datagrams the key was proven before, in the handshake, and the owner of the channel knows it: `public_key_der`
+    is None, the id comes from Hello, and the question is whether that key is this device's. Answer with `accept(now)`
+    or `refuse(now)`; until then the device gets nothing, not even an acknowledgement.
     """
 
     device_id: bytes
@@ -84,6 +94,21 @@ class Online:
     """The device said Hello and the server's Hello is queued. Again on a repeated Hello: subscriptions start anew."""
 
     hello: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Datagrams: the device is back in a session in which it said Hello before, and says none now. Once after
+    `resume`, and again after a Goodbye. What `memory` holds is still so: the device will not repeat it."""
+
+    memory: SessionMemory
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryChanged:
+    """Datagrams: store this in place of what was stored before, for `resume`."""
+
+    memory: SessionMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +193,8 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class SaidGoodbye:
-    """The device is about to disconnect, and says why. `Closed` follows within seconds."""
+    """The device is about to disconnect, and says why. Over TCP `Closed` follows within seconds. Over datagrams the
+    session stays for when the device comes back; until then commands are answered with Disconnected."""
 
     goodbye: Goodbye
 
@@ -211,7 +237,8 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """All one-byte tokens of this device are in use: the request was not sent."""
+    """All one-byte tokens of this device are in use, or (datagrams) all message ids were used within the last minutes:
+    the request was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +282,8 @@ CloudEvent = (
     DecryptHandshake
     | IdentifyDevice
     | Online
+    | Resumed
+    | MemoryChanged
     | Described
     | Subscribed
     | EventPublished
@@ -275,7 +304,8 @@ CloudEvent = (
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The server said Hello; what the device says at a connect is queued."""
+    """The server said Hello (datagrams: it acknowledged ours, or answered in a resumed session); what the device says
+    at a connect is queued."""
 
 
 @dataclass(frozen=True, slots=True)

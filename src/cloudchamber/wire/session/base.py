@@ -49,6 +49,13 @@ class Session(Generic[EventT]):
     def _abandon(self, now: float) -> None:
         """For the subclass: end what is outstanding, with events, before Closed."""
 
+    def _may_send(self, now: float) -> bool:
+        """For a transport that can send only so much at a time. Asked before each message that is not an answer."""
+        return True
+
+    def _settle(self, message_id: int) -> None:
+        """For a transport that sends again: this request is over, by its answer or because nobody waits any more."""
+
     def _emit(self, event: EventT) -> None:
         self._events.append(event)
 

@@ -40,7 +40,7 @@ from cloudchamber.wire.events import (
     VariableRead,
     Vitals,
 )
-from cloudchamber.wire.messages import Block, Goodbye
+from cloudchamber.wire.messages import Block, Goodbye, Hello, Subscription
 from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.commands import CloudCommands
 from cloudchamber.wire.session.describing import MAX_SIZE, Describing
@@ -52,6 +52,9 @@ from cloudchamber.wire.values import decode_int_untrusted
 HELLO_TIMEOUT_S: Final = 10.0
 """After it was admitted a device has nothing to do but to say Hello."""
 
+DATAGRAM_HELLO_TIMEOUT_S: Final = 90.0
+"""A device sends its Hello four times, and gives up after 60 to 90 s."""
+
 SILENCE_TIMEOUT_S: Final = 35.0
 """TCP: a device that received nothing for 15 s pings and gives up 10 s later; 10 s more allow for a slow network."""
 
@@ -62,6 +65,8 @@ GOODBYE_TIMEOUT_S: Final = 5.0
 """As long as a device waits for our end of the stream after its Goodbye."""
 
 DESCRIBE_TIMEOUT_S: Final = 10.0
+DATAGRAM_DESCRIBE_TIMEOUT_S: Final = 50.0
+"""Question and answer may each be lost three times."""
 
 MAX_SUBSCRIPTIONS: Final = 32
 """Firmware has at most 10 slots, the system's included."""
@@ -85,18 +90,20 @@ class CloudSession(CloudCommands):
     def open_session(self, now: float) -> None:
         """The channel stands: Hello must come."""
         self._heard_at = now
-        self._hello_deadline = now + HELLO_TIMEOUT_S
+        self._hello_deadline = now + (HELLO_TIMEOUT_S if self._transport is Transport.TCP else DATAGRAM_HELLO_TIMEOUT_S)
 
     def message_received(self, raw: bytes, now: float) -> None:
         """One whole message of the device. What cannot be a message ends the connection."""
         if self._closed:
             return
         try:
-            message = coap.decode_untrusted(raw)
-            self._heard_at, self._pinged_at = now, None
-            self._handle_untrusted(message, now)
+            self._take_untrusted(coap.decode_untrusted(raw), now)
         except WireError as error:
             self._end(CloseReason.MALFORMED, str(error), now)
+
+    def _take_untrusted(self, message: Message, now: float) -> None:
+        self._heard_at, self._pinged_at = now, None
+        self._handle_untrusted(message, now)
 
     # --- time --------------------------------------------------------------------------------------------------------
 
@@ -132,9 +139,13 @@ class CloudSession(CloudCommands):
                 self._pinged_at = now
                 self._send(messages.ping(self._new_message_id()))
         for pending in self._requests.expired(now):
-            self._requests.remove(pending, now + TOKEN_REST_S)
-            self._answer(pending, TimedOut())
+            self._time_out(pending, now)
         self._ask_missing_description(now)
+
+    def _time_out(self, pending: Pending, now: float) -> None:
+        self._settle(pending.message_id)
+        self._requests.remove(pending, now + TOKEN_REST_S)
+        self._answer(pending, TimedOut())
 
     def _abandon(self, now: float) -> None:
         for pending in self._requests.all():
@@ -145,7 +156,7 @@ class CloudSession(CloudCommands):
 
     def _handle_untrusted(self, message: Message, now: float) -> None:
         code = message.code
-        if not self.is_online and not (code == Code.POST and message.path() == b"h"):
+        if self._hello is None and not (code == Code.POST and message.path() == b"h"):
             raise WireError("Hello expected")
         if code == Code.EMPTY:
             self._handle_empty(message)
@@ -187,16 +198,19 @@ class CloudSession(CloudCommands):
             self._acknowledge(message, Code.NOT_FOUND)
 
     def _handle_hello_untrusted(self, message: Message, now: float) -> None:
-        hello = messages.read_hello_untrusted(message)
+        self._welcome(message, messages.read_hello_untrusted(message), now)
+
+    def _welcome(self, message: Message, hello: Hello, now: float) -> None:
         self._acknowledge(message)
-        self._send(messages.server_hello(self._new_message_id()))
+        if self._may_send(now):
+            self._send(messages.server_hello(self._new_message_id()))
         self._hello_deadline = None
         self._hello = hello
         self._limits = limits_of(hello, self._transport)
         # Subscriptions are only ever added: a new Hello starts a new set.
         self._subscriptions = []
         self._application = None
-        self._describing = Describing(hello, now)
+        self._describing = Describing(hello, self._transport, now)
         self._emit(Online(hello))
         self._ask_missing_description(now)
 
@@ -232,13 +246,15 @@ class CloudSession(CloudCommands):
         except WireError:
             self._acknowledge(message, Code.BAD_REQUEST)
             return
+        self._acknowledge(message, 0 if self._add_subscription(subscription) else Code.BAD_REQUEST)
+
+    def _add_subscription(self, subscription: Subscription) -> bool:
         if subscription not in self._subscriptions:
             if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-                self._acknowledge(message, Code.BAD_REQUEST)
-                return
+                return False
             self._subscriptions.append(subscription)
             self._emit(Subscribed(subscription))
-        self._acknowledge(message)
+        return True
 
     def _handle_goodbye(self, message: Message, now: float) -> None:
         self._acknowledge(message)
@@ -246,6 +262,9 @@ class CloudSession(CloudCommands):
             said = messages.read_goodbye_untrusted(message)
         except WireError:
             said = Goodbye()
+        self._leave(said, now)
+
+    def _leave(self, said: Goodbye, now: float) -> None:
         if self._goodbye_deadline is None:
             self._goodbye_deadline = now + GOODBYE_TIMEOUT_S
             self._emit(SaidGoodbye(said))
@@ -257,7 +276,9 @@ class CloudSession(CloudCommands):
             return
         part = self._describing.next_part(now)
         if part is not None:
-            self._ask_describe(Pending(None, Kind.DESCRIBE, now + DESCRIBE_TIMEOUT_S), part, now)
+            over_tcp = self._transport is Transport.TCP
+            deadline = now + (DESCRIBE_TIMEOUT_S if over_tcp else DATAGRAM_DESCRIBE_TIMEOUT_S)
+            self._ask_describe(Pending(None, Kind.DESCRIBE, deadline), part, now)
 
     def _handle_describe_post(self, message: Message, now: float) -> None:
         assert self._describing is not None
@@ -324,6 +345,7 @@ class CloudSession(CloudCommands):
         # A device refuses an argument that is too long in an ACK without a token, runs the function all the same, and
         # sends its result later: that token must rest.
         in_ack = message.type == Type.ACK and not success
+        self._settle(pending.message_id)
         self._requests.remove(pending, now + TOKEN_REST_S if in_ack else None)
         outcome = self._outcome(pending, message, now) if success else _refusal(pending, message.code)
         if outcome is not None:

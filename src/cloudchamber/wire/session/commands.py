@@ -37,6 +37,10 @@ class CloudCommands(Session[CloudEvent]):
         """Between `Online` and `Closed`: commands reach the device."""
         return self._hello is not None and not self._closed
 
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        return tuple(self._subscriptions)
+
     def call_function(self, name: str, argument: str, now: float, timeout_s: float) -> int:
         """NotFound at once when the description is known and does not hold the name; unknown before, it times out."""
         raw_name, raw_argument = name.encode(), argument.encode()
@@ -80,15 +84,15 @@ class CloudCommands(Session[CloudEvent]):
         """True when queued, as one copy: the device itself calls each handler that fits.
 
         False when no subscription of the device matches by name (whose events it may see is the caller's matter), when
-        the message is too large for it, or when it is not online.
+        the message is too large for it, when it is not online, or when (datagrams) it acknowledges none of the last.
         """
         if not any(subscription.matches(name) for subscription in self._subscriptions):
             return False
-        return self._queue_event(name, data, ttl_s, is_private)
+        return self._queue_event(name, data, ttl_s, is_private, now)
 
     def send_system_event(self, name: str, data: bytes | None, now: float) -> bool:
         """Private, and without looking at subscriptions: firmware handles `spark/` and `particle/` from the start."""
-        return self._queue_event(name, data, messages.DEFAULT_TTL_S, True)
+        return self._queue_event(name, data, messages.DEFAULT_TTL_S, True, now)
 
     def confirm_claim(self, now: float) -> bool:
         """Tells the device that it is claimed: it forgets its claim code, which it would repeat at each connect."""
@@ -98,12 +102,14 @@ class CloudCommands(Session[CloudEvent]):
         if self.is_online:
             self._send(messages.time_answer(question.message_id, question.token, unix_time_s))
 
-    def _queue_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool) -> bool:
+    def _queue_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool, now: float) -> bool:
         # Firmware answers key/restore by writing its vendor's server key over ours: never sent, whoever asks.
         if not self.is_online or not name or name.startswith(messages.KEY_RESTORE_PREFIX):
             return False
         assert self._limits is not None
         if len(name.encode()) > messages.MAX_EVENT_NAME or len(data or b"") > self._limits.max_event_data:
+            return False
+        if not self._may_send(now):
             return False
         confirmable = self._transport is Transport.UDP
         raw = coap.encode(
@@ -131,7 +137,7 @@ class CloudCommands(Session[CloudEvent]):
         if not self.is_online:
             self._answer(pending, Disconnected())
             return request
-        if not self._requests.add(pending, now):
+        if not (self._may_send(now) and self._requests.add(pending, now)):
             self._answer(pending, Busy())
             return request
         pending.message_id = self._new_message_id()

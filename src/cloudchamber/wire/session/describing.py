@@ -2,15 +2,23 @@
 
 Device OS 2.0 and later post both parts by themselves (a flag in Hello says so); older ones must be asked. One part is
 asked for at a time, which is the one form that every release answers rightly. Posts that do not come are asked for.
+
+A lost datagram is sent again up to 42 s later, so over datagrams every wait is longer.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from cloudchamber.wire.describe import Application, Describe, Part, Parts
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.messages import Block, Hello
+from cloudchamber.wire.transport import Transport
 
 POSTS_WAIT_S = 15.0
 """A device posts its application part after the user's `setup()` ran."""
 RETRY_S = 15.0
+DATAGRAM_POSTS_WAIT_S = 45.0
+DATAGRAM_RETRY_S = 60.0
 MAX_ASKS = 6
 MAX_SIZE = 32_768
 """The largest description seen has 3 KiB; blocks beyond this come from nothing that means well."""
@@ -24,21 +32,48 @@ class Describing:
         "_last",
         "_next_block",
         "_platform_id",
+        "_posts_wait_s",
+        "_retry_s",
         "application",
         "ask_at",
         "system",
     )
 
-    def __init__(self, hello: Hello, now: float) -> None:
+    def __init__(self, hello: Hello, transport: Transport, now: float) -> None:
         self.application: Application | None = None
-        self.system: dict[str, object] | None = None
-        self.ask_at: float | None = now + POSTS_WAIT_S if hello.describes_itself else now
+        self.system: Mapping[str, Any] | None = None
+        over_datagrams = transport is Transport.UDP
+        self._posts_wait_s = (
+            (DATAGRAM_POSTS_WAIT_S if over_datagrams else POSTS_WAIT_S) if hello.describes_itself else 0
+        )
+        self._retry_s = DATAGRAM_RETRY_S if over_datagrams else RETRY_S
+        self.ask_at: float | None = now + self._posts_wait_s
         self._platform_id = hello.platform_id
         self._asks = 0
         self._last: Describe | None = None
         self._blocks = bytearray()
         self._blocks_part: Part | None = None
         self._next_block = 0
+
+    @property
+    def complete(self) -> Describe | None:
+        """What was given last."""
+        return self._last
+
+    def know(self, describe: Describe) -> None:
+        """From before a restart: what does not change is not told again."""
+        self.application = Application(describe.functions, describe.variables)
+        self.system = describe.system
+        self._last = describe
+
+    def sleep(self) -> None:
+        """Nothing is asked until `wake`: the device is not there."""
+        self.ask_at = None
+
+    def wake(self, now: float) -> None:
+        if self.application is None or self.system is None:
+            self._asks = 0
+            self.ask_at = now + self._posts_wait_s
 
     def next_part(self, now: float) -> Part | None:
         """The part to ask for now; the caller asks, and the next question waits."""
@@ -49,7 +84,7 @@ class Describing:
             self.ask_at = None
             return None
         self._asks += 1
-        self.ask_at = now + RETRY_S
+        self.ask_at = now + self._retry_s
         return missing
 
     def add(self, parts: Parts, now: float) -> Describe | None:

@@ -29,14 +29,16 @@ from cloudchamber.wire.events import (
 from cloudchamber.wire.messages import Goodbye, Hello, HelloFlag, Subscription
 from cloudchamber.wire.session import device_describe
 from cloudchamber.wire.session.base import Session, earliest
+from cloudchamber.wire.session.device_state import Told
 from cloudchamber.wire.session.offsets import Heard, Memory
-from cloudchamber.wire.session.profile import DeviceSetup
+from cloudchamber.wire.session.profile import ELECTRON, DeviceSetup
 from cloudchamber.wire.transport import Transport
 from cloudchamber.wire.values import Value
 
 HELLO_TIMEOUT_S: Final = 4.0
 PING_AFTER_S: Final = 15.0
 PING_TIMEOUT_S: Final = 10.0
+DATAGRAM_PING_TIMEOUT_S: Final = 30.0
 ACK_TIMEOUT_S: Final = 20.0
 
 _RESET_MODES = frozenset((b"safe mode", b"dfu", b"reboot", b"network"))
@@ -68,10 +70,13 @@ class DeviceSession(Session[DeviceEvent]):
         "_connected",
         "_heard_at",
         "_hello_deadline",
+        "_hello_id",
         "_memory",
         "_next_request",
         "_next_token",
+        "_ping_after_s",
         "_ping_deadline",
+        "_ping_timeout_s",
         "_posts",
         "_subscriptions",
         "_waiting",
@@ -91,7 +96,11 @@ class DeviceSession(Session[DeviceEvent]):
         self._connected = False
         self._heard_at = now
         self._hello_deadline: float | None = None
+        self._hello_id: int | None = None
         self._ping_deadline: float | None = None
+        over_tcp = transport is Transport.TCP
+        self._ping_after_s = PING_AFTER_S if over_tcp else setup.datagram_ping_after_s
+        self._ping_timeout_s = PING_TIMEOUT_S if over_tcp else DATAGRAM_PING_TIMEOUT_S
 
     @property
     def is_connected(self) -> bool:
@@ -107,10 +116,16 @@ class DeviceSession(Session[DeviceEvent]):
         else:
             self._message_id = int.from_bytes(salt[:2], "little")
         self._message_id = (self._message_id + 1) & 0xFFFF
-        self._heard_at = now
         self._hello_deadline = now + HELLO_TIMEOUT_S
+        self._say_hello(now)
+
+    def _say_hello(self, now: float) -> None:
+        """Over datagrams nothing else is sent or taken until it is acknowledged."""
+        self._heard_at = now
         confirmable = self._transport is Transport.UDP
-        self._send(messages.device_hello(self._new_message_id(), self._hello(), confirmable))
+        message_id = self._send(messages.device_hello(self._new_message_id(), self._hello(), confirmable))
+        if confirmable:
+            self._hello_id = message_id
 
     def _hello(self) -> Hello:
         setup, profile = self.setup, self.setup.profile
@@ -225,21 +240,39 @@ class DeviceSession(Session[DeviceEvent]):
         if self.setup.claim_code is not None:
             self.publish(messages.CLAIM_CODE_EVENT, self.setup.claim_code.encode(), now)
         if profile.tells_hardware:
-            self.publish(messages.MAX_BINARY_EVENT, b"393216", now)
-            self.publish(messages.OTA_CHUNK_SIZE_EVENT, b"512", now)
+            self._tell_hardware(now)
         if profile.asks_time_early:
             self.ask_time(now)
         self._tell_state(now)
-        if posts:
-            if not profile.asks_time_early:
-                self.ask_time(now)
+        if posts and not profile.asks_time_early:
+            self.ask_time(now)
+        self._tell_application(now)
+
+    def _tell_hardware(self, now: float) -> None:
+        if self.setup.platform_id != ELECTRON:
+            self.publish(messages.MAX_BINARY_EVENT, b"393216", now)
+        if self._transport is Transport.TCP:
+            # Over datagrams it is told only when it is another size.
+            self.publish(messages.OTA_CHUNK_SIZE_EVENT, b"512", now)
+
+    def _tell_application(self, now: float) -> None:
+        """As far as the cloud does not know it: what the application is, and what it listens to."""
+        posts = bool(self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
+        if posts and not self._cloud_knows(Told.APPLICATION):
             self._post_describe(Part.APPLICATION)
-        for subscription in profile.system_subscriptions:
-            self._send_subscription(subscription, now, tracked=False)
+        knows_subscriptions = self._cloud_knows(Told.SUBSCRIPTIONS)
+        if not knows_subscriptions:
+            for subscription in self.setup.profile.system_subscriptions:
+                self._send_subscription(subscription, now, tracked=False)
         if not posts:
             self.ask_time(now)
-        for subscription in self._subscriptions:
-            self._send_subscription(subscription, now, tracked=False)
+        if not knows_subscriptions:
+            for subscription in self._subscriptions:
+                self._send_subscription(subscription, now, tracked=False)
+
+    def _cloud_knows(self, told: Told) -> bool:
+        """For a transport whose sessions outlive a connection."""
+        return False
 
     def _tell_state(self, now: float) -> None:
         setup = self.setup
@@ -278,9 +311,7 @@ class DeviceSession(Session[DeviceEvent]):
         if not self._connected:
             return None
         waiting = min((deadline for _, deadline in self._waiting.values()), default=None)
-        quiet = None
-        if self._transport is Transport.TCP:
-            quiet = self._ping_deadline if self._ping_deadline is not None else self._heard_at + PING_AFTER_S
+        quiet = self._ping_deadline if self._ping_deadline is not None else self._heard_at + self._ping_after_s
         return earliest(quiet, waiting)
 
     def _handle_session_deadline(self, now: float) -> None:
@@ -295,13 +326,11 @@ class DeviceSession(Session[DeviceEvent]):
             if now >= deadline:
                 del self._waiting[message_id]
                 self._emit(PublishAnswered(request, accepted=False))
-        if self._transport is not Transport.TCP:
-            return
         if self._ping_deadline is not None:
             if now >= self._ping_deadline:
                 self._end(CloseReason.SILENCE, "ping not answered (error 1)", now)
-        elif now >= self._heard_at + PING_AFTER_S:
-            self._ping_deadline = now + PING_TIMEOUT_S
+        elif now >= self._heard_at + self._ping_after_s:
+            self._ping_deadline = now + self._ping_timeout_s
             self._send(messages.ping(self._new_message_id()))
 
     def _abandon(self, now: float) -> None:
@@ -328,7 +357,7 @@ class DeviceSession(Session[DeviceEvent]):
     def _handle_untrusted(self, memory: Memory, raw: bytes, now: float) -> None:
         heard = memory.heard()
         if memory.kind == Type.ACK:
-            self._acknowledged(memory, now)
+            self._acknowledged_id(memory.message_id, memory.code < 0x80, now)
         if heard is Heard.PING:
             self._acknowledge_afresh(b"", 0)
         elif heard is Heard.HELLO:
@@ -357,12 +386,14 @@ class DeviceSession(Session[DeviceEvent]):
         message_id = self._new_message_id() if fresh else self._memory.message_id
         self._send(Message(Type.ACK, code, message_id, token))
 
-    def _acknowledged(self, memory: Memory, now: float) -> None:
-        accepted = memory.code < 0x80
-        waiting = self._waiting.pop(memory.message_id, None)
+    def _acknowledged_id(self, message_id: int, accepted: bool, now: float) -> None:
+        if message_id == self._hello_id:
+            self._hello_id = None
+            self._connect(now)
+        waiting = self._waiting.pop(message_id, None)
         if waiting is not None:
             self._emit(PublishAnswered(waiting[0], accepted))
-        post = self._posts.pop(memory.message_id, None)
+        post = self._posts.pop(message_id, None)
         if post is not None:
             # The next block goes whatever the code was.
             self._post_block(post)
@@ -370,8 +401,10 @@ class DeviceSession(Session[DeviceEvent]):
     def _handle_hello(self, memory: Memory, now: float) -> None:
         if memory.kind == Type.CON:
             self._outbox.append(coap.empty_ack(memory.message_id))
-        if self._connected:
-            return
+        if not self._connected:
+            self._connect(now)
+
+    def _connect(self, now: float) -> None:
         self._hello_deadline = None
         self._connected = True
         self._emit(Connected())

@@ -1,12 +1,19 @@
 """How a Device OS of a given age behaves: data, so that a simulated device shows the quirks of the real one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import HelloFlag, Subscription
+
+ELECTRON = 10
+BORON = 13
+_CELLULAR = frozenset((ELECTRON, BORON, 23, 25))
+"""Electron, Boron and the B-series modules: every datagram costs its owner money, and wakes a modem."""
+_GEN3 = frozenset((12, BORON, 14, 22, 23, 25, 26))
+_CELLULAR_PING_AFTER_S = 23 * 60.0
 
 _WITH_DIAGNOSTICS = HelloFlag.DIAGNOSTICS | HelloFlag.IMMEDIATE_UPDATES
 _SELF_DESCRIBING = _WITH_DIAGNOSTICS | HelloFlag.GOODBYE | HelloFlag.DEVICE_INITIATED_DESCRIBE
@@ -46,6 +53,10 @@ class DeviceProfile:
     asks_time_early: bool = False
     """The time request before the events of the system, not after them (seen on 6.2)."""
     system_subscriptions: tuple[Subscription, ...] = (Subscription("particle"), Subscription("spark"))
+    resumes_with_hello: bool = False
+    """Datagrams: says Hello at each resume, whatever changed (seen on 1.5.2)."""
+    ping_after_s: float = 25.0
+    """Datagrams, over Wi-Fi or Ethernet; over cellular networks it is 23 minutes."""
 
 
 _OLD_SYSTEM = (Subscription("spark", own_devices=False),)
@@ -64,7 +75,8 @@ PROFILES: Mapping[str, DeviceProfile] = MappingProxyType(
             ),
             DeviceProfile(
                 "1.5.2", _WITH_DIAGNOSTICS, 800, 64, 622, 622, describes_in_ack=True, tells_hardware=True,
-                system_subscriptions=(Subscription("spark"), Subscription("particle")),
+                system_subscriptions=(Subscription("spark"), Subscription("particle")), resumes_with_hello=True,
+                ping_after_s=30.0,
             ),
             DeviceProfile("2.3.1", _SELF_DESCRIBING, 800, 64, 622, 622, tells_hardware=True),
             DeviceProfile(
@@ -80,6 +92,16 @@ PROFILES: Mapping[str, DeviceProfile] = MappingProxyType(
         )
     }
 )  # fmt: skip
+
+
+def profile_on(release: str, platform_id: int) -> DeviceProfile:
+    """A release as it is on that platform: from 3.0 on, Gen 3 has a larger buffer and updates of its own."""
+    profile = PROFILES[release]
+    if platform_id not in _GEN3 or profile.system_version is None:
+        return profile
+    return replace(
+        profile, hello_flags=profile.hello_flags | HelloFlag.OTA_V3, buffer_size=1152, max_argument=1024, max_data=1024
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +127,11 @@ class DeviceSetup:
     ota_successful: bool = False
     tells_updates: bool = True
     """False leaves out the two `particle/device/updates/` events that newer firmware sends at each connect."""
+    keepalive_s: float | None = None
+    """Datagrams: seconds of silence after which the device pings, when its application sets them."""
+
+    @property
+    def datagram_ping_after_s(self) -> float:
+        if self.keepalive_s is not None:
+            return self.keepalive_s
+        return _CELLULAR_PING_AFTER_S if self.platform_id in _CELLULAR else self.profile.ping_after_s

@@ -44,11 +44,11 @@ class Pending:
 class RequestTable:
     __slots__ = ("_by_token", "_next_token", "_pings", "_resting")
 
-    def __init__(self) -> None:
+    def __init__(self, first_token: int = 0) -> None:
         self._by_token: dict[int, Pending] = {}
         self._pings: list[Pending] = []
         self._resting: deque[tuple[float, int]] = deque()
-        self._next_token = 0
+        self._next_token = first_token
 
     def add(self, pending: Pending, now: float) -> bool:
         """Gives it a token; False when all are in use."""

@@ -1,0 +1,107 @@
+"""What the cloud must still know of a session when the device comes back to it without a word.
+
+A device keeps a datagram session over sleep and reset. It says Hello again only when something changed, and describes
+itself and subscribes again only as far as that changed: what the cloud acknowledged once, it must hold as long as the
+session's keys. This is that state as one value, and as bytes for a store.
+"""
+
+import json
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from cloudchamber.wire.describe import Describe
+from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.messages import Hello, Subscription
+from cloudchamber.wire.values import VariableType
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SessionMemory:
+    """`hello` names the device (12 bytes). `describe` is None until both of its parts were told.
+
+    `next_message_id`: the first id that no message of the session before can have used, some hundreds ahead of those
+    that it did use, so that the memory need not be stored for each.
+    """
+
+    hello: Hello
+    describe: Describe | None
+    subscriptions: tuple[Subscription, ...]
+    next_message_id: int
+
+    def to_bytes(self) -> bytes:
+        """JSON, UTF-8. Nothing in it is secret."""
+        hello = self.hello
+        device_id = hello.device_id.hex() if hello.device_id is not None else None
+        found = self.describe
+        return json.dumps(
+            {
+                "version": _VERSION,
+                "hello": [*astuple(hello)[:4], device_id, *astuple(hello)[5:]],
+                "describe": None if found is None else [found.functions, dict(found.variables), dict(found.system)],
+                "subscriptions": [astuple(subscription) for subscription in self.subscriptions],
+                "next_message_id": self.next_message_id,
+            },
+            separators=(",", ":"),
+        ).encode()
+
+    @staticmethod
+    def from_bytes_untrusted(data: bytes) -> "SessionMemory":
+        """Raises WireError for anything that `to_bytes` did not write: then the device must start anew."""
+        try:
+            found = json.loads(data)
+            if found["version"] != _VERSION:
+                raise WireError("session memory of another version")
+            memory = SessionMemory(
+                _hello(found["hello"]),
+                None if found["describe"] is None else _describe(found["describe"]),
+                tuple(_subscription(*row) for row in found["subscriptions"]),
+                _int(found["next_message_id"], 0xFFFF),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise WireError("session memory cannot be read") from None
+        return memory
+
+
+def _hello(row: list[Any]) -> Hello:
+    product_id, product_version, flags, platform_id, device_id, *tail = row
+    if len(tail) != 4:
+        raise ValueError
+    raw_id = bytes.fromhex(device_id)
+    if len(raw_id) != 12:
+        raise ValueError
+    facts = [_int(value, 0xFFFF) for value in (product_id, product_version, flags, platform_id)]
+    sizes = [None if value is None else _int(value, 0xFFFFFFFF) for value in tail]
+    return Hello(facts[0], facts[1], facts[2], facts[3], raw_id, *sizes)
+
+
+def _describe(row: list[Any]) -> Describe:
+    functions, variables, system = row
+    if not isinstance(system, dict):
+        raise ValueError
+    kinds = {name: VariableType(number) for name, number in variables.items()}
+    return Describe(tuple(_text(name) for name in functions), kinds, system)
+
+
+def _subscription(prefix: Any, own_devices: Any, device_id: Any, encoding: Any) -> Subscription:
+    if not isinstance(own_devices, bool):
+        raise TypeError
+    return Subscription(
+        _text(prefix),
+        own_devices,
+        None if device_id is None else _text(device_id),
+        None if encoding is None else _text(encoding),
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _int(value: Any, limit: int) -> int:
+    if type(value) is not int or not 0 <= value <= limit:
+        raise ValueError
+    return value

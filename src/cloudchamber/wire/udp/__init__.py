@@ -1,0 +1,1 @@
+"""Sessions over datagrams: reliability and session behind one surface."""

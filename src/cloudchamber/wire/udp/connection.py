@@ -1,0 +1,452 @@
+"""Both ends of a session over datagrams: reliability and session behind one surface.
+
+    receive_message(data, now)   messages_to_send(now)   events()   next_deadline()   handle_deadline(now)   close(now)
+
+The channel underneath carries whole messages, encrypted, each in a datagram of its own: it may lose, repeat, delay and
+reorder them, and it has proven the peer's key before either object here is made. `now` is monotonic time in float
+seconds. `receive_message` raises nothing, whatever the peer sends; what is not CoAP at all is passed over.
+
+A session outlives its object. A device keeps it over sleep, reset and a new address, and comes back without a
+handshake, perhaps with nothing but a ping. So the cloud's end has no time-out for silence, tells by `MemoryChanged`
+what must be stored, and is made anew by `resume`. When its `next_deadline()` is None it holds nothing that the stored
+memory does not hold, and may be dropped until the device's next datagram.
+
+The cloud's end is in one of these states:
+
+    WAITING --Hello--> ASKED --accept--> ONLINE --Goodbye--> AWAY --any newer message--> ONLINE
+                (IdentifyDevice)        (Online)       (SaidGoodbye)                    (Resumed)
+
+A device sends nothing while it waits for the acknowledgement of its Hello, and drops requests in that time. So Hello is
+acknowledged first, and only after `accept`.
+"""
+
+from typing import Final
+
+from cloudchamber.wire import coap, messages
+from cloudchamber.wire.coap import Code, Message, Type
+from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.events import (
+    Closed,
+    CloseReason,
+    CloudEvent,
+    Connected,
+    Described,
+    Disconnected,
+    IdentifyDevice,
+    MemoryChanged,
+    Online,
+    Resumed,
+    SaidGoodbye,
+    Subscribed,
+)
+from cloudchamber.wire.messages import Goodbye, Hello, HelloFlag, Subscription
+from cloudchamber.wire.reliability import CLOUD_MEMORY_S, CLOUD_SPREAD, Draw, MessageIds, Reliability
+from cloudchamber.wire.session.base import earliest
+from cloudchamber.wire.session.cloud import MAX_SUBSCRIPTIONS, CloudSession
+from cloudchamber.wire.session.describing import Describing
+from cloudchamber.wire.session.device import DeviceSession
+from cloudchamber.wire.session.device_state import DeviceState, Told, checksum, told_by
+from cloudchamber.wire.session.limits import limits_of
+from cloudchamber.wire.session.memory import SessionMemory
+from cloudchamber.wire.session.profile import DeviceSetup
+from cloudchamber.wire.session.requests import TOKEN_REST_S, TOKENS, Kind, RequestTable
+from cloudchamber.wire.transport import Transport
+
+MAX_OUTSTANDING: Final = 256
+"""Confirmable messages to a device that acknowledges none of them: a stream of events for four minutes at a second
+each would hold this many, and each is given up after one."""
+
+ID_RESERVE: Final = 1024
+"""The stored memory is this far ahead of the ids that are used, and is renewed when half of it is used up."""
+
+GOODBYE_TIMEOUT_S: Final = 60.0
+"""A device that says Goodbye waits this long for all that it sent to be acknowledged."""
+
+_NEWER = 0x8000
+
+
+class CloudDatagramSession(CloudSession):
+    """The cloud's end. Commands and their outcomes: `CloudCommands`."""
+
+    __slots__ = (
+        "_asked",
+        "_device_id",
+        "_goodbye_id",
+        "_ids",
+        "_is_away",
+        "_is_quiet",
+        "_memory_is_new",
+        "_newest_id",
+        "_reliability",
+        "_reserved_id",
+    )
+
+    def __init__(self, *, draw: Draw, now: float) -> None:
+        """The channel stands, and its device has not said Hello in it. `draw` gives random numbers from 0 to 1."""
+        super().__init__(Transport.UDP, 0, now)
+        self._reliability = Reliability(draw, CLOUD_SPREAD, CLOUD_MEMORY_S)
+        self._ids = MessageIds(int(draw() * 0x10000), now)
+        # The session that this one follows may have asked something that is still to be answered, with its token.
+        self._requests = RequestTable(int(draw() * TOKENS))
+        self._reserved_id = self._ids.next
+        self._memory_is_new = False
+        self._device_id: bytes | None = None
+        self._asked: tuple[Message, Hello] | None = None
+        self._newest_id: int | None = None
+        self._goodbye_id = 0
+        self._is_away = False
+        self._is_quiet = False
+        self.open_session(now)
+
+    @classmethod
+    def resume(cls, memory: SessionMemory, *, draw: Draw, now: float) -> "CloudDatagramSession":
+        """A session in which the device said Hello before. Commands reach the device at once, for all that is known;
+        `Resumed` (or, after a new Hello, `Online`) follows when it says something."""
+        session = cls(draw=draw, now=now)
+        hello = memory.hello
+        session._ids = MessageIds(memory.next_message_id, now)
+        session._reserved_id = memory.next_message_id
+        session._hello = hello
+        session._hello_deadline = None
+        session._device_id = hello.device_id
+        session._limits = limits_of(hello, Transport.UDP)
+        session._subscriptions = list(memory.subscriptions)
+        session._describing = Describing(hello, Transport.UDP, now)
+        if memory.describe is not None:
+            session._describing.know(memory.describe)
+            session._application = session._describing.application
+        session._describing.sleep()
+        session._is_quiet = True
+        return session
+
+    @property
+    def is_online(self) -> bool:
+        return self._hello is not None and not self._is_away and not self._closed
+
+    @property
+    def device_id(self) -> bytes | None:
+        """12 bytes, once they are accepted."""
+        return self._device_id
+
+    @property
+    def heard_at(self) -> float:
+        """When the last message came, a duplicate or not."""
+        return self._heard_at
+
+    def memory(self) -> SessionMemory:
+        """What `resume` takes. There is one once the device said Hello."""
+        assert self._hello is not None
+        assert self._describing is not None
+        return SessionMemory(self._hello, self._describing.complete, self.subscriptions, self._reserved_id)
+
+    # --- the surface -------------------------------------------------------------------------------------------------
+
+    def receive_message(self, data: bytes, now: float) -> None:
+        """One decrypted message of the device."""
+        if self._closed:
+            return
+        try:
+            message = coap.decode_untrusted(data)
+        except WireError:
+            return
+        self._heard_at = now
+        if self._asked is not None or not self._reliability.receive(message.type, message.id, now):
+            return
+        is_own = message.type == Type.CON or message.type == Type.NON
+        if self._is_quiet and (is_own or not self._is_away):
+            self._notice(message, now)
+        if is_own and (self._newest_id is None or _is_newer(message.id, self._newest_id)):
+            self._newest_id = message.id
+        try:
+            self._take_untrusted(message, now)
+        except WireError as error:
+            self._end(CloseReason.MALFORMED, str(error), now)
+
+    def messages_to_send(self, now: float) -> list[bytes]:
+        """Each to be encrypted and sent as one datagram; each is given once."""
+        leaving = self._reliability.take_again()
+        for raw in self._take_messages():
+            if not self._closed:
+                self._reliability.sending(raw, now)
+            leaving.append(raw)
+        return leaving
+
+    def events(self) -> list[CloudEvent | Closed]:
+        self._tell_memory()
+        return super().events()
+
+    def accept(self, now: float) -> None:
+        """The answer to IdentifyDevice: the key of this channel is this device's."""
+        if self._closed or self._asked is None:
+            return
+        message, hello = self._asked
+        self._asked = None
+        self._device_id = hello.device_id
+        self._welcome(message, hello, now)
+
+    def refuse(self, now: float) -> None:
+        """The answer to IdentifyDevice: the device gets nothing, and disturbs nobody."""
+        self._end(CloseReason.REFUSED, "", now)
+
+    def next_deadline(self) -> float | None:
+        if self._closed:
+            return None
+        return earliest(self._session_deadline(), self._reliability.next_deadline())
+
+    def handle_deadline(self, now: float) -> None:
+        """Calling early does nothing."""
+        if self._closed:
+            return
+        for message_id in self._reliability.handle_deadline(now):
+            pending = self._requests.with_message_id(message_id)
+            if pending is None:
+                pending = self._requests.ping_answered_by(message_id, any_id=False)
+            if pending is not None:
+                self._time_out(pending, now)
+        self._handle_session_deadline(now)
+
+    # --- what differs from a stream ----------------------------------------------------------------------------------
+
+    def _handle_hello_untrusted(self, message: Message, now: float) -> None:
+        hello = messages.read_hello_untrusted(message)
+        if hello.device_id is None:
+            raise WireError("Hello without a device id")
+        if self._device_id is None:
+            self._asked = (message, hello)
+            self._emit(IdentifyDevice(hello.device_id, None))
+        elif self._device_id == hello.device_id:
+            self._welcome(message, hello, now)
+        else:
+            self._end(CloseReason.REFUSED, "Hello of another device", now)
+
+    def _welcome(self, message: Message, hello: Hello, now: float) -> None:
+        # From 2.0 on a device that says Hello again within its session posts its application part and subscribes only
+        # as far as these changed: what it does not repeat stays. Older ones say all anew.
+        kept, application = ([], None) if not hello.describes_itself else (self._subscriptions, self._application)
+        super()._welcome(message, hello, now)
+        assert self._describing is not None
+        self._describing.application = self._application = application
+        for subscription in kept:
+            self._add_subscription(subscription)
+
+    def _add_subscription(self, subscription: Subscription) -> bool:
+        # Nothing tells that a subscription of an earlier application is gone; the one said longest ago makes room.
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._subscriptions.append(subscription)
+            return True
+        if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
+            del self._subscriptions[0]
+        return super()._add_subscription(subscription)
+
+    def _handle_goodbye(self, message: Message, now: float) -> None:
+        self._goodbye_id = message.id
+        super()._handle_goodbye(message, now)
+
+    def _leave(self, said: Goodbye, now: float) -> None:
+        # One that was overtaken by the device's return means nothing any more.
+        if self._is_away or self._newest_id != self._goodbye_id:
+            return
+        self._is_away = self._is_quiet = True
+        assert self._describing is not None
+        self._describing.sleep()
+        for pending in self._requests.all():
+            self._requests.remove(pending, now + TOKEN_REST_S if pending.kind is not Kind.PING else None)
+            self._answer(pending, Disconnected())
+        self._reliability.give_up()
+        self._emit(SaidGoodbye(said))
+
+    def _notice(self, message: Message, now: float) -> None:
+        """The first word since `resume` or Goodbye, unless it was on its way before that Goodbye."""
+        if self._is_away and not _is_newer(message.id, self._goodbye_id):
+            return
+        self._is_away = self._is_quiet = False
+        assert self._describing is not None
+        self._describing.wake(now)
+        if not (message.code == Code.POST and message.path() == b"h"):
+            self._emit(Resumed(self.memory()))
+
+    # --- hooks -------------------------------------------------------------------------------------------------------
+
+    def _new_message_id(self) -> int:
+        message_id = self._ids.take()
+        if (self._reserved_id - self._ids.next) & 0xFFFF <= ID_RESERVE // 2 or self._reserved_id == message_id:
+            self._reserved_id = (self._ids.next + ID_RESERVE) & 0xFFFF
+            self._memory_is_new = True
+        return message_id
+
+    def _may_send(self, now: float) -> bool:
+        return self._reliability.outstanding < MAX_OUTSTANDING and self._ids.may_take(now)
+
+    def _settle(self, message_id: int) -> None:
+        self._reliability.settle(message_id)
+
+    def _emit(self, event: CloudEvent) -> None:
+        if isinstance(event, Online | Described | Subscribed):
+            self._memory_is_new = True
+        super()._emit(event)
+
+    def _tell_memory(self) -> None:
+        if self._memory_is_new and self._hello is not None:
+            self._memory_is_new = False
+            super()._emit(MemoryChanged(self.memory()))
+
+    def _abandon(self, now: float) -> None:
+        super()._abandon(now)
+        self._reliability.give_up()
+        self._tell_memory()
+
+
+def _is_newer(message_id: int, than: int) -> bool:
+    return 0 < (message_id - than) & 0xFFFF < _NEWER
+
+
+class DeviceDatagramConnection(DeviceSession):
+    """A device's end. Made when the channel stands; says Hello at once."""
+
+    __slots__ = ("_known", "_leaving_until", "_reliability", "_resumed", "_unconfirmed")
+
+    def __init__(self, *, setup: DeviceSetup, draw: Draw, now: float, state: DeviceState | None = None) -> None:
+        """`state` (of `state()`, in an earlier object of the same session) resumes: the device says Hello only when
+        something changed that Hello tells, else it pings."""
+        super().__init__(Transport.UDP, setup, int(draw() * 0x100), now)
+        self._reliability = Reliability(draw)
+        self._known: dict[Told, int | None] = {}
+        self._unconfirmed: dict[int, Told] = {}
+        self._resumed = False
+        self._leaving_until: float | None = None
+        # Ids count from 1 in a new session, and on in a resumed one.
+        self._message_id = 1
+        if state is not None:
+            self._message_id, self._next_token = state.next_message_id, state.next_token
+            self._known = {
+                Told.SYSTEM: state.system,
+                Told.APPLICATION: state.application,
+                Told.SUBSCRIPTIONS: state.subscriptions,
+            }
+        if state is not None and self._needs_no_hello():
+            self._resume(now)
+        else:
+            self._say_hello(now)
+
+    def state(self) -> DeviceState:
+        """What a device keeps over sleep and reset."""
+        known = self._known
+        return DeviceState(
+            self._message_id,
+            self._next_token,
+            known.get(Told.SYSTEM),
+            known.get(Told.APPLICATION),
+            known.get(Told.SUBSCRIPTIONS),
+        )
+
+    # --- the surface -------------------------------------------------------------------------------------------------
+
+    def receive_message(self, data: bytes, now: float) -> None:
+        """One decrypted message of the cloud."""
+        if self._closed or len(data) < 4:
+            return
+        kind, message_id = data[0] >> 4 & 3, data[2] << 8 | data[3]
+        if kind == Type.RST:
+            self._end(CloseReason.RESET, "session discarded (error 12)", now)
+            return
+        if self._hello_id is not None and kind != Type.ACK:
+            # It waits for the acknowledgement of its Hello, and for nothing else.
+            return
+        if not self._reliability.receive(kind, message_id, now):
+            self._heard_at, self._ping_deadline = now, None
+            return
+        if self._resumed:
+            self._resumed = False
+            self._emit(Connected())
+        self.message_received(data, now)
+
+    def messages_to_send(self, now: float) -> list[bytes]:
+        """Each to be encrypted and sent as one datagram; each is given once."""
+        leaving = self._reliability.take_again()
+        for raw in self._take_messages():
+            if not self._closed:
+                self._reliability.sending(raw, now)
+            leaving.append(raw)
+        return leaving
+
+    def next_deadline(self) -> float | None:
+        if self._closed:
+            return None
+        return earliest(self._session_deadline(), self._reliability.next_deadline(), self._leaving_until)
+
+    def handle_deadline(self, now: float) -> None:
+        """Calling early does nothing."""
+        if self._closed:
+            return
+        if self._reliability.handle_deadline(now):
+            self._end(CloseReason.MESSAGE_TIMEOUT, "not acknowledged (error 10)", now)
+        if self._leaving_until is not None and now >= self._leaving_until:
+            self._end(CloseReason.LOCAL, "", now)
+        self._handle_session_deadline(now)
+
+    def goodbye(self, reason: Goodbye, now: float) -> None:
+        """Says why, where the release can (2.0 and later). `Closed` follows when all is acknowledged, or after 60 s."""
+        if self._leaving_until is not None or not self.is_connected:
+            self.close(now)
+            return
+        if self.setup.profile.hello_flags & HelloFlag.GOODBYE:
+            self._send(messages.goodbye(self._new_message_id(), reason, confirmable=True))
+        self._leaving_until = now + GOODBYE_TIMEOUT_S
+        self._leave_when_done(now)
+
+    # --- what differs from a stream ----------------------------------------------------------------------------------
+
+    def _resume(self, now: float) -> None:
+        """The cloud forgot nothing: only what changed is said."""
+        self._connected = self._resumed = True
+        self._send(messages.ping(self._new_message_id()))
+        self._ping_deadline = now + self._ping_timeout_s
+        self._tell_state(now)
+        if self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE:
+            self._tell_application(now)
+
+    def _needs_no_hello(self) -> bool:
+        profile = self.setup.profile
+        if profile.resumes_with_hello or not self._cloud_knows(Told.SYSTEM):
+            return False
+        posts = bool(profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
+        return posts or all(self._cloud_knows(told) for told in Told)
+
+    def _cloud_knows(self, told: Told) -> bool:
+        known = self._known.get(told)
+        return known is not None and known == self._checksum(told)
+
+    def _checksum(self, told: Told) -> int:
+        return checksum(told, self.setup, self._hello(), self._subscriptions)
+
+    def _send(self, message: Message) -> int:
+        told = told_by(message) if message.type == Type.CON else None
+        if told is not None:
+            self._unconfirmed[message.id] = told
+        return super()._send(message)
+
+    def _acknowledged_id(self, message_id: int, accepted: bool, now: float) -> None:
+        super()._acknowledged_id(message_id, accepted, now)
+        told = self._unconfirmed.pop(message_id, None)
+        if told is not None:
+            if not accepted:
+                self._known[told] = None
+            elif told not in self._unconfirmed.values():
+                self._confirm(told)
+        self._leave_when_done(now)
+
+    def _confirm(self, told: Told) -> None:
+        self._known[told] = self._checksum(told)
+        if not self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE:
+            # One checksum over all, and the description was the cloud's to ask for.
+            for other in Told:
+                self._known[other] = self._checksum(other)
+
+    def _leave_when_done(self, now: float) -> None:
+        if self._leaving_until is not None and not self._outbox and not self._reliability.outstanding:
+            self._end(CloseReason.LOCAL, "", now)
+
+    def _abandon(self, now: float) -> None:
+        super()._abandon(now)
+        self._reliability.give_up()
