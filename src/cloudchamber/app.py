@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,10 +37,9 @@ from cloudchamber.gateway.session import Services as GatewayServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.resets import PASSWORD_CHANGED, PasswordResets
+from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.identity.store import CustomerStore, ResetStore, UserStore
-from cloudchamber.ids import UserId
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
@@ -51,7 +50,6 @@ from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
 from cloudchamber.oauth.grants.password import PasswordGrant
-from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.ownership.service import Ownership
@@ -159,13 +157,13 @@ class Cloud:
         public_url = settings.public_url.rstrip("/") or f"http://{http_address}"
 
         self.users = Users(db, UserStore(), passwords, clock, is_open=settings.registration_is_open)
-        resets = PasswordResets(
-            db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), bus, clock, public_url
-        )
-        self._exit.push_async_callback(resets.close)
         customers = Customers(db, CustomerStore(), passwords, clock)
 
         tokens = Tokens(db, TokenStore(), ClientStore(), bus, clock, sealer, settings.refresh_grace_s)
+        resets = PasswordResets(
+            db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), tokens, clock, public_url
+        )
+        self._exit.push_async_callback(resets.close)
         clients = Clients(db, ClientStore(), tokens, bus, clock)
         endpoint = TokenEndpoint(
             clients,
@@ -175,7 +173,6 @@ class Cloud:
             clock,
         )
         await clients.install_well_known(is_enabled=settings.compat.builtin_clients)
-        self._revoke_at_password_change(bus, tokens)
 
         hub = Hub()
         provisional = ProvisionalDevices()
@@ -250,7 +247,8 @@ class Cloud:
         await self._serve(make_server(create_app(api, settings)), http, streams)
         gauges = _gauges(hub, gateway, streams, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
-        self._exit.push_async_callback(_cancelled, asyncio.create_task(self._purge(tokens)))
+        purging = asyncio.create_task(self._purge(tokens.purge, resets.purge, ownership.purge))
+        self._exit.push_async_callback(_cancelled, purging)
 
         self._listening = Listening(http_address, self._tcp_address, _address(metrics, settings.metrics))
         self._exit.enter_context(_listeners_file(settings.data / LISTENERS_FILE, self._listening))
@@ -316,23 +314,14 @@ class Cloud:
             has_database = False
         return {"database": has_database, "listeners": self._is_ready}
 
-    def _revoke_at_password_change(self, bus: InProcessBus, tokens: Tokens) -> None:
-        running: set[asyncio.Task[None]] = set()
-
-        def changed(user: UserId) -> None:
-            task = asyncio.get_running_loop().create_task(tokens.revoke_all(Principal(PrincipalKind.USER, user)))
-            running.add(task)
-            task.add_done_callback(running.discard)
-
-        bus.subscribe(PASSWORD_CHANGED, changed)
-
-    async def _purge(self, tokens: Tokens) -> None:
+    async def _purge(self, *purges: Callable[[], Awaitable[int]]) -> None:
         while True:
             await asyncio.sleep(_PURGE_INTERVAL_MS / 1000)
-            try:
-                await tokens.purge()
-            except CloudError:
-                _log.warning("ended tokens could not be removed now; the next hour tries again", exc_info=True)
+            for purge in purges:
+                try:
+                    await purge()
+                except CloudError:
+                    _log.warning("what has ended could not be removed now; the next hour tries again", exc_info=True)
 
 
 def _sealer(settings: Settings) -> Sealer | None:

@@ -23,10 +23,11 @@ from cloudchamber.identity.errors import (
 )
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.resets import PASSWORD_CHANGED, PasswordResets
+from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.service import Users
 from cloudchamber.identity.store import ResetStore, UserStore
 from cloudchamber.ids import ClientId
+from cloudchamber.oauth.errors import InvalidToken
 from tests.world import PASSWORD, World
 
 
@@ -139,10 +140,9 @@ class Post:
     """Password resets over a world, and the mail that they wrote."""
 
     def __init__(self, world: World, folder: Path) -> None:
-        self.folder, self.changed = folder, []
-        world.bus.subscribe(PASSWORD_CHANGED, self.changed.append)
+        self.folder = folder
         self.resets = PasswordResets(
-            *(world.db, ResetStore(), UserStore(), world.passwords, Outbox(folder), world.bus, world.clock),
+            *(world.db, ResetStore(), UserStore(), world.passwords, Outbox(folder), world.tokens, world.clock),
             "https://cloud.example",
         )
 
@@ -171,9 +171,13 @@ async def test_a_reset_works_once_for_an_hour(world: World, tmp_path: Path, capl
     assert not any(each in caplog.text for each in (token, older, late))
     with pytest.raises(CredentialsMissing):
         await post.resets.complete(token, "")
+    log_in = await world.issue(ann)
+    assert await world.tokens.check(log_in.access_token)
     answers = await asyncio.gather(*(post.resets.complete(token, "new") for _ in range(3)), return_exceptions=True)
     assert sorted(type(answer).__name__ for answer in answers) == ["ResetTokenInvalid", "ResetTokenInvalid", "str"]
-    assert post.changed == [ann.id]
+    # Whoever was logged in with the old password is not any more.
+    with pytest.raises(InvalidToken):
+        await world.tokens.check(log_in.access_token)
     assert await world.users.with_password("ann@example.com", "new")
     assert await world.users.with_password("ann@example.com", PASSWORD) is None
     # The other mails open nothing any more.

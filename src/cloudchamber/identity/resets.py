@@ -2,24 +2,32 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
-from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.identity.errors import ResetTokenInvalid
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.rules import check_password
 from cloudchamber.identity.store import ResetStore, UserStore
-from cloudchamber.ids import UserId, hash_secret, new_token
+from cloudchamber.ids import SecretHash, UserId, hash_secret, new_token
 from cloudchamber.storage.database import Database, Transaction
-
-PASSWORD_CHANGED = "user.password_changed"  # noqa: S105 - a bus subject
-"""Bus subject; the message is a UserId. All of the user's tokens end."""
 
 _LIFETIME_MS = 60 * MINUTE
 _log = logging.getLogger(__name__)
+
+
+class LogIns(Protocol):
+    """What ends when a password changes. The tokens answer: they are built on accounts, not the other way round."""
+
+    async def end_of_user(self, tx: Transaction, user: UserId) -> Sequence[SecretHash]:
+        """Ends all of a user's tokens inside the caller's transaction."""
+        ...
+
+    def announce(self, hashes: Sequence[SecretHash]) -> None:
+        """Tells caches and streams of tokens that ended, once the transaction is committed."""
+        ...
 
 
 class PasswordResets:
@@ -30,7 +38,7 @@ class PasswordResets:
         users: UserStore,
         passwords: Passwords,
         outbox: Outbox,
-        bus: InProcessBus,
+        log_ins: LogIns,
         clock: Clock,
         public_url: str,
     ) -> None:
@@ -39,7 +47,7 @@ class PasswordResets:
         self._users = users
         self._passwords = passwords
         self._outbox = outbox
-        self._bus = bus
+        self._log_ins = log_ins
         self._clock = clock
         self._public_url = public_url
         self._sending: set[asyncio.Task[None]] = set()
@@ -52,23 +60,37 @@ class PasswordResets:
             self._in_background(self._send(user.id, user.username))
 
     async def complete(self, token: str, password: str) -> UserId:
-        """Sets the password; the token works once. Raises ResetTokenInvalid, CredentialsMissing, PasswordUnusable."""
+        """Sets the password and ends all log-ins of before, in one transaction; the token works once.
+
+        Raises ResetTokenInvalid, CredentialsMissing, PasswordUnusable.
+        """
         check_password(password)
         hash_ = hash_secret(token)
         password_hash = await self._passwords.hash(password)
         now = self._clock.now()
 
-        async def write(tx: Transaction) -> UserId | None:
+        async def write(tx: Transaction) -> tuple[UserId, Sequence[SecretHash]] | None:
             user = await self._store.use(tx, hash_, now)
-            if user is not None:
-                await self._users.set_password(tx, user, password_hash, now)
-            return user
+            if user is None:
+                return None
+            await self._users.set_password(tx, user, password_hash, now)
+            return user, await self._log_ins.end_of_user(tx, user)
 
-        user = await self._db.transaction(write)
-        if user is None:
+        done = await self._db.transaction(write)
+        if done is None:
             raise ResetTokenInvalid("This reset link was used before or is too old: ask for a new one")
-        self._bus.publish(PASSWORD_CHANGED, user)
+        user, ended = done
+        self._log_ins.announce(ended)
         return user
+
+    async def purge(self) -> int:
+        """Removes resets that can no longer be used; returns how many."""
+        before = self._clock.now()
+
+        async def delete(tx: Transaction) -> int:
+            return await self._store.delete_expired(tx, before)
+
+        return await self._db.transaction(delete)
 
     async def close(self) -> None:
         """Waits for mail that is being written."""

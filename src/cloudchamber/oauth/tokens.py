@@ -20,7 +20,7 @@ from typing import Final
 from cloudchamber.access.requester import Bearer
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.ids import ClientId, SecretHash, hash_secret, new_id, new_token
+from cloudchamber.ids import ClientId, SecretHash, UserId, hash_secret, new_id, new_token
 from cloudchamber.oauth.errors import (
     OAuthError,
     client_unknown,
@@ -319,6 +319,10 @@ class Tokens:
     async def revoke_client(self, tx: Transaction, client: ClientId) -> list[SecretHash]:
         """Ends every token made with a client, inside the caller's transaction; publish with `announce` after it."""
         return await self._store.delete_of_client(tx, client)
+
+    async def end_of_user(self, tx: Transaction, user: UserId) -> list[SecretHash]:
+        """Ends every token of a user, inside the caller's transaction; publish with `announce` after it."""
+        return await self._store.delete_of_principal(tx, Principal(PrincipalKind.USER, user))
 
     def announce(self, hashes: Iterable[SecretHash]) -> None:
         self._publish(hashes)

@@ -9,7 +9,7 @@ from cloudchamber.access.requester import Customer, Requester, User, describe
 from cloudchamber.access.requester import Device as DeviceRequester
 from cloudchamber.access.rules import may_own, owner_of
 from cloudchamber.access.service import require
-from cloudchamber.clock import Clock, Millis
+from cloudchamber.clock import DAY, Clock, Millis
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
@@ -137,6 +137,15 @@ class Ownership:
         if claimed is not None and is_changed:
             self._publish(claimed, arrival)
         return claimed
+
+    async def purge(self) -> int:
+        """Removes codes that ended over a week ago; until then a device that repeats one is recognised."""
+        before = Millis(self._clock.now() - 7 * DAY)
+
+        async def delete(tx: Transaction) -> int:
+            return await self._codes.delete_expired(tx, before)
+
+        return await self._db.transaction(delete)
 
     # -- claiming by id -----------------------------------------------------------------------------------------------
 
