@@ -169,7 +169,8 @@ def test_a_megabyte_of_brackets_or_quotes_takes_no_time(body: bytes) -> None:
     started = time.process_time()
     with contextlib.suppress(BodyInvalid):
         parse_json(body)
-    assert time.process_time() - started < 0.5, "linear, and in C"
+    # What is quadratic takes minutes; a busy machine does not.
+    assert time.process_time() - started < 10
 
 
 @given(st.binary() | st.text('{}[]":,\\a1 ', max_size=60).map(str.encode))
