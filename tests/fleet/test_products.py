@@ -38,6 +38,19 @@ async def test_names_may_repeat_and_slugs_do_not(world: World, monkeypatch) -> N
         await world.product(ann, "thing")
 
 
+async def test_a_number_finds_a_product_by_its_id_and_never_by_its_name(world: World, monkeypatch) -> None:
+    eve, ann = await world.user("eve"), await world.user("ann")
+    squatter = await world.product(eve, "4711")
+    assert (squatter.slug, await world.products.find("product-4711")) == ("product-4711", squatter)
+    with pytest.raises(ProductNotFound):
+        await world.products.find("4711")
+    monkeypatch.setattr(products_module.secrets, "randbelow", lambda _: 3711)
+    mine = await world.product(ann, "Lamp")
+    assert mine.id == 4711
+    assert await world.products.find("4711") == mine
+    assert not await world.products.is_member(eve, mine.id)
+
+
 @pytest.mark.parametrize(
     "fields",
     [{"name": " "}, {"name": "x" * 101}, {"description": "x" * 2001}, {"platform_id": -1}, {"platform_id": 65_536}],

@@ -41,9 +41,10 @@ class Products:
         if cached is not None:
             return cached
         number = product_id_in(reference)
-        found = await self._store.by_id(self._db, number) if number is not None else None
-        # A slug may consist of digits; an id always wins.
-        found = found or await self._store.by_slug(self._db, reference)
+        # No slug is a number (rules.slugs): what a number finds never depends on how somebody named a product.
+        found = await (
+            self._store.by_slug(self._db, reference) if number is None else self._store.by_id(self._db, number)
+        )
         if found is None:
             raise product_not_found()
         self._cache[reference] = found

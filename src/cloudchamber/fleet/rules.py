@@ -105,8 +105,13 @@ def ids_in_file(text: str) -> Iterator[str]:
 
 
 def slugs(name: str, hardware_version: str | None) -> Iterator[str]:
-    """Candidates in order of preference: the name, with `-v10` for hardware version 1.0, then `-2`, `-3`, ..."""
-    base = slugify(name) or "product"
+    """Candidates in order of preference: the name, with `-v10` for hardware version 1.0, then `-2`, `-3`, ...
+
+    Never a number alone: a path that names a product by its id must not find somebody else's slug.
+    """
+    base = slugify(name)
+    if not base or base.isdecimal():
+        base = f"product-{base}".rstrip("-")
     if hardware_version:
         digits = "".join(character for character in hardware_version if character.isdecimal())
         base += f"-v{digits}" if digits else ""
