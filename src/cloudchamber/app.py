@@ -33,8 +33,8 @@ from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.server_keys import ServerKeys
 from cloudchamber.gateway.server_keys import load_or_make as load_server_keys
-from cloudchamber.gateway.session import Services as GatewayServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
+from cloudchamber.gateway.tcp_session import TcpServices
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.resets import PasswordResets
@@ -257,7 +257,7 @@ class Cloud:
     async def _start_gateway(self, inbox: Inbox, hub: Hub, keys: ServerKeys) -> TcpGateway:
         crypto = ThreadPoolExecutor(max(1, self._settings.workers_crypto), thread_name_prefix="crypto")
         self._exit.callback(crypto.shutdown, wait=True, cancel_futures=True)
-        services = GatewayServices(inbox, hub, keys.tcp, crypto, self._clock, Mailboxes())
+        services = TcpServices(inbox, hub, self._clock, Mailboxes(), keys.tcp, crypto)
         gateway = TcpGateway(services, replace(TcpLimits(), max_connections=self._settings.max_devices))
         address = self._settings.tcp
         try:

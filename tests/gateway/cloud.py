@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cloudchamber.clock import SystemClock
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
-from cloudchamber.gateway.session import Services
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
+from cloudchamber.gateway.tcp_session import TcpServices
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted
 from cloudchamber.simulator import firmware as firmwares
@@ -128,7 +128,7 @@ class Screen:
 class SmallCloud:
     """One gateway, one inbox, and whatever devices a test switches on."""
 
-    def __init__(self, services: Services, gateway: TcpGateway, inbox: DictInbox, device_key: RSAPrivateKey) -> None:
+    def __init__(self, services: TcpServices, gateway: TcpGateway, inbox: DictInbox, device_key: RSAPrivateKey) -> None:
         self.services = services
         self.gateway = gateway
         self.hub: Hub = services.hub
@@ -190,7 +190,7 @@ async def start_cloud(
 ) -> AsyncIterator[SmallCloud]:
     inbox = DictInbox()
     with ThreadPoolExecutor(2) as crypto:
-        services = Services(
+        services = TcpServices(
             inbox=inbox, hub=Hub(), server_key=server_key, crypto=crypto, clock=SystemClock(), mailboxes=Mailboxes()
         )
         gateway = TcpGateway(services, limits)

@@ -11,7 +11,7 @@ from cloudchamber.ids import DeviceId
 from cloudchamber.simulator.device import State
 from cloudchamber.wire import coap
 from cloudchamber.wire.events import Acknowledged, CloseReason, FunctionReturned
-from cloudchamber.wire.messages import device_event
+from cloudchamber.wire.messages import Subscription, device_event, subscribe
 from tests.gateway.cloud import ID, SmallCloud, device_id, until
 from tests.gateway.stranger import Insider
 
@@ -101,6 +101,38 @@ async def test_a_slow_inbox_keeps_the_order_across_connections(cloud: SmallCloud
         "online", "event0", "event1", "event2", "event3", "event4", "offline", "online",
     ]  # fmt: skip
     assert cloud.hub.is_online(ID)
+    second.close()
+
+
+async def test_who_was_gone_before_it_could_be_told_online_is_not_left_in_the_hub(
+    cloud: SmallCloud, device_key: RSAPrivateKey
+) -> None:
+    gate = asyncio.Event()
+    cloud.services.mailboxes.post(ID, gate.wait)  # type: ignore[arg-type]
+    device = await insider(cloud, device_key)
+    device.close()
+    await until(lambda: cloud.gateway.connections == 0)
+    gate.set()
+    await until(lambda: cloud.inbox.names(ID) == ["online", "offline"])
+    assert not cloud.hub.is_online(ID)
+
+
+async def test_public_events_find_a_device_that_subscribed_while_its_older_session_was_there(
+    cloud: SmallCloud, device_key: RSAPrivateKey
+) -> None:
+    first = await insider(cloud, device_key)
+    await until(lambda: cloud.hub.is_online(ID))
+    older = cloud.hub.session(ID)
+
+    async def slowly(_device: DeviceId, name: str) -> None:
+        await asyncio.sleep(0.05)
+
+    cloud.inbox.before = slowly
+    second = await insider(cloud, device_key)
+    second.send(coap.encode(subscribe(7, Subscription("alpha", own_devices=False), confirmable=True, says_own=True)))
+    await until(lambda: cloud.hub.session(ID) is not older)
+    assert list(cloud.hub.public_subscribers()) == [ID]
+    await first.rest()
     second.close()
 
 

@@ -8,8 +8,8 @@ import weakref
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from cloudchamber.gateway.session import DeviceSession
 from cloudchamber.gateway.tcp import TcpLimits
+from cloudchamber.gateway.tcp_session import TcpSession
 from cloudchamber.simulator.device import State
 from cloudchamber.wire import coap
 from cloudchamber.wire.coap import Code, Message, Type
@@ -138,7 +138,7 @@ async def test_a_peer_that_does_not_take_the_last_bytes_does_not_hold_the_stop_u
 
 async def test_nothing_is_left_of_a_connection(cloud: SmallCloud) -> None:
     device = await cloud.online()
-    session: weakref.ref[DeviceSession] = weakref.ref(cloud.hub.session(ID))  # type: ignore[arg-type]
+    session: weakref.ref[TcpSession] = weakref.ref(cloud.hub.session(ID))  # type: ignore[arg-type]
     assert await cloud.hub.call_function(ID, "brew", "1", 5)
     await cloud.switch_off(device)
     await until(lambda: cloud.gateway.connections == 0 and not len(cloud.services.mailboxes))

@@ -1,9 +1,9 @@
-"""Drives one connection's protocol machine: feeds it, answers its questions, tells the rest of the cloud.
+"""Drives one device's protocol machine, whatever carries it: answers its questions, tells the rest of the cloud.
 
-Transports differ in how bytes move, and only in that: each is a `Peer` for this driver. The machine decides; this file
-awaits. What the machine emits goes one of three ways:
+How bytes move is the subclass's matter (tcp_session.py, udp_session.py). The machine decides; this file awaits. What
+the machine emits goes one of three ways:
 
-* a question is answered from here: RSA work in a thread pool, who the device is by the inbox, the time by the clock;
+* a question is answered from here: who the device is by the inbox, the time by the clock;
 * the end of a request resolves the future of whoever waits for it;
 * what the rest of the cloud must know is told to the inbox through the device's mailbox, in order.
 
@@ -13,33 +13,27 @@ device's key can have sent. What goes wrong in the inbox ends this one connectio
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from typing import Any, ClassVar, Generic, TypeVar
 
 from cloudchamber.clock import Clock, Millis
+from cloudchamber.gateway.alarm import Alarm
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import DeviceInbox, DeviceRefused, NotAdmitted
-from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import (
     Answered,
     ClaimCodePresented,
     Closed,
     CloudEvent,
-    DecryptHandshake,
     Described,
     Disconnected,
     EventPublished,
     FactAsked,
-    IdentifyDevice,
     Online,
     Outcome,
     SafeMode,
@@ -52,7 +46,7 @@ from cloudchamber.wire.events import (
 )
 from cloudchamber.wire.messages import DEFAULT_TTL_S, Hello, Subscription
 from cloudchamber.wire.tcp.connection import CloudConnection
-from cloudchamber.wire.tcp.handshake import CREDENTIALS_SIZE, open_handshake, seal_credentials
+from cloudchamber.wire.udp.connection import CloudDatagramSession
 
 log = logging.getLogger(__name__)
 
@@ -66,65 +60,42 @@ INBOX_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What all connections of a gateway share. `crypto` runs RSA operations of about 1 ms each."""
+    """What all connections of all gateways share."""
 
     inbox: DeviceInbox
     hub: Hub
-    server_key: RSAPrivateKey
-    crypto: Executor
     clock: Clock
     mailboxes: Mailboxes
 
 
-class Peer(Protocol):
-    """The transport's side."""
-
-    @property
-    def ip(self) -> str: ...
-
-    def send(self, data: bytes) -> None: ...
-
-    def proven(self) -> None:
-        """The device has proven its key: this is no stranger any more."""
-        ...
-
-    def pause(self) -> None: ...
-
-    def resume(self) -> None: ...
-
-    def finish(self, closed: Closed) -> None:
-        """Nothing more will be sent."""
-        ...
+ConnectionT = TypeVar("ConnectionT", bound=CloudConnection | CloudDatagramSession)
 
 
-class DeviceSession:
+class DeviceSession(Generic[ConnectionT]):
     """One connection. All methods run on the loop's thread."""
 
     __slots__ = (
         "__weakref__",
+        "_alarm",
         "_connection",
         "_device",
         "_failed",
         "_heard_at",
+        "_is_online",
         "_is_paused",
         "_loop",
         "_owes_offline",
-        "_peer",
         "_public_key_der",
-        "_said_hello",
         "_services",
         "_subscriptions",
-        "_timer",
-        "_timer_at",
         "_untold",
         "_waiting",
         "_work",
     )
 
-    def __init__(self, connection: CloudConnection, peer: Peer, services: Services) -> None:
+    def __init__(self, connection: ConnectionT, services: Services) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
-        self._peer = peer
         self._services = services
         self._device = DeviceId("")
         self._public_key_der = b""
@@ -132,13 +103,33 @@ class DeviceSession:
         self._subscriptions: list[Subscription] = []
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._work: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._alarm = Alarm(self._loop, self._ring)
         self._untold = 0
         self._is_paused = False
-        self._said_hello = False
+        self._is_online = False
         self._owes_offline = False
         self._failed = False
+
+    # --- what the transport does ---
+
+    @property
+    def ip(self) -> str:
+        raise NotImplementedError
+
+    def _send(self) -> None:
+        """Moves what the machine wants to send."""
+        raise NotImplementedError
+
+    def _finish(self, closed: Closed) -> None:
+        """Nothing more will be sent."""
+        raise NotImplementedError
+
+    def _pause(self) -> None:
+        """Take nothing from the device for a while."""
+        raise NotImplementedError
+
+    def _resume(self) -> None:
+        raise NotImplementedError
 
     # --- LiveSession ---
 
@@ -196,102 +187,37 @@ class DeviceSession:
 
     # --- for the transport ---
 
-    @property
-    def waits_for_peer(self) -> bool:
-        """True when the next step of the handshake is the peer's, not ours."""
-        return self._work is None
-
-    def receive(self, data: bytes) -> None:
-        now = self._heard_at = self._loop.time()
-        self._connection.receive(data, now)
-        self.pump()
-
-    def receive_eof(self) -> None:
-        self._connection.receive_eof(self._loop.time())
-        self.pump()
-
-    def lost(self) -> None:
-        """The transport is gone, in whatever way."""
-        now = self._loop.time()
-        self._connection.receive_eof(now)
-        self._connection.close(now)
-        self.pump()
-
     def pump(self) -> None:
         """Moves what the machine has to say. Called after everything that was done to it."""
-        connection = self._connection
+        connection, handlers = self._connection, self.handlers
         while events := connection.events():
             for event in events:
-                _HANDLERS[type(event)](self, event)
-        data = connection.data_to_send(self._loop.time())
-        if data:
-            self._peer.send(data)
-        self._set_timer(connection.next_deadline())
-
-    def _set_timer(self, deadline: float | None) -> None:
-        # Deadlines mostly move away with each message: the timer stays, and looks again when it rings.
-        timer = self._timer
-        if timer is not None:
-            if deadline is not None and deadline >= self._timer_at:
-                return
-            timer.cancel()
-            self._timer = None
-        if deadline is not None:
-            self._timer = self._loop.call_at(deadline, self._ring)
-            self._timer_at = deadline
+                handlers[type(event)](self, event)
+        self._send()
+        self._alarm.set(connection.next_deadline())
 
     def _ring(self) -> None:
-        self._timer = None
         self._connection.handle_deadline(self._loop.time())
         self.pump()
 
     # --- questions ---
 
-    def _on_decrypt(self, event: DecryptHandshake) -> None:
-        self._start(self._decrypt(event))
-
-    async def _decrypt(self, event: DecryptHandshake) -> None:
-        services = self._services
-        plaintext = await self._loop.run_in_executor(
-            services.crypto, open_handshake, services.server_key, event.ciphertext
-        )
-        self._work = None
-        self._connection.handshake_decrypted(plaintext, self._loop.time())
-        self.pump()
-
-    def _on_identify(self, event: IdentifyDevice) -> None:
-        self._start(self._identify(event))
-
-    async def _identify(self, event: IdentifyDevice) -> None:
-        services = self._services
-        device = DeviceId(event.device_id.hex())
-        reply = credentials = b""
-        try:
-            async with asyncio.timeout(INBOX_TIMEOUT_S):
-                admission = await services.inbox.admit(device, event.public_key_der)
-            if isinstance(admission, NotAdmitted):
-                log.info("device %s at %s not admitted: %s", device, self._peer.ip, admission.reason)
-            else:
-                credentials = secrets.token_bytes(CREDENTIALS_SIZE)
-                reply = await self._loop.run_in_executor(
-                    services.crypto, seal_credentials, services.server_key, admission.public_key_der, credentials
-                )
-                self._device = device
-                self._public_key_der = admission.public_key_der
-        except WireError as error:
-            log.info("device %s at %s not admitted: %s", device, self._peer.ip, error)
-        except Exception:
-            log.exception("device %s at %s: cannot ask whether it may connect", device, self._peer.ip)
-        self._work = None
-        if reply:
-            self._connection.admit(reply, credentials, self._loop.time())
-        else:
-            self._connection.refuse(self._loop.time())
-        self.pump()
-
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         assert self._work is None
         self._work = self._loop.create_task(work)
+
+    async def _admitted(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
+        """The device's key, if it may connect."""
+        try:
+            async with asyncio.timeout(INBOX_TIMEOUT_S):
+                admission = await self._services.inbox.admit(device, public_key_der)
+        except Exception:
+            log.exception("device %s at %s: cannot ask whether it may connect", device, self.ip)
+            return None
+        if isinstance(admission, NotAdmitted):
+            log.info("device %s at %s not admitted: %s", device, self.ip, admission.reason)
+            return None
+        return admission.public_key_der
 
     def _on_time(self, event: TimeAsked) -> None:
         self._connection.tell_time(event, self._services.clock.now() // 1000, self._loop.time())
@@ -305,16 +231,24 @@ class DeviceSession:
 
     def _on_subscribed(self, event: Subscribed) -> None:
         self._subscriptions.append(event.subscription)
-        if reaches_beyond_owner(event.subscription):
-            self._services.hub.listens_widely(self)
+        self._tell_width((event.subscription,))
 
     def _on_online(self, event: Online) -> None:
         self._subscriptions.clear()
         # A second Hello on one connection only starts subscriptions anew: `online` and `offline` come in pairs.
-        if not self._said_hello:
-            self._said_hello = True
-            self._peer.proven()
-            self._tell(partial(self._tell_online, event.hello))
+        if not self._is_online:
+            self._come_online(event.hello)
+
+    def _come_online(self, hello: Hello) -> None:
+        self._is_online = True
+        self._tell(partial(self._tell_online, hello))
+
+    def _go_offline(self) -> None:
+        self._services.hub.detach(self)
+        if self._is_online:
+            self._is_online = False
+            # Posted even when `online` has not been told yet: by then it is known whether it was.
+            self._services.mailboxes.post(self._device, self._tell_offline)
 
     def _on_described(self, event: Described) -> None:
         self._tell(partial(self._services.inbox.described, self._device, event.describe))
@@ -347,15 +281,12 @@ class DeviceSession:
         if self._work is not None:
             self._work.cancel()
             self._work = None
-        self._services.hub.detach(self)
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(Disconnected())
-        if self._said_hello:
-            # Posted even when `online` has not been told yet: by then it is known whether it was.
-            self._services.mailboxes.post(self._device, self._tell_offline)
-        self._peer.send(self._connection.data_to_send(self._loop.time()))
-        self._peer.finish(event)
+        self._go_offline()
+        self._send()
+        self._finish(event)
 
     # --- the inbox, in order ---
 
@@ -363,7 +294,7 @@ class DeviceSession:
         self._untold += 1
         if self._untold >= MAX_UNTOLD and not self._is_paused:
             self._is_paused = True
-            self._peer.pause()
+            self._pause()
         self._services.mailboxes.post(self._device, partial(self._tell_now, call))
 
     async def _tell_now(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
@@ -372,7 +303,7 @@ class DeviceSession:
                 async with asyncio.timeout(INBOX_TIMEOUT_S):
                     await call()
             except DeviceRefused as refused:
-                log.warning("device %s at %s refused: %s", self._device, self._peer.ip, refused)
+                log.warning("device %s at %s refused: %s", self._device, self.ip, refused)
                 self._fail()
             except Exception:
                 log.exception("device %s: what it said could not be handled; closing its connection", self._device)
@@ -380,7 +311,7 @@ class DeviceSession:
         self._untold -= 1
         if self._is_paused and self._untold <= MAX_UNTOLD // 2:
             self._is_paused = False
-            self._peer.resume()
+            self._resume()
 
     def _fail(self) -> None:
         self._failed = True
@@ -389,17 +320,25 @@ class DeviceSession:
     async def _tell_online(self, hello: Hello) -> None:
         hub = self._services.hub
         older = hub.session(self._device)
-        if older is None:
-            hub.attach(self)
-        await self._services.inbox.online(self._device, hello, self._peer.ip, self._public_key_der)
-        if self._connection.is_closed:
+        if older is None and self._is_online:
+            self._attach()
+        await self._services.inbox.online(self._device, hello, self.ip, self._public_key_der)
+        if not self._is_online:
             self._owes_offline = older is None
             return
         self._owes_offline = True
-        if older is not None:
+        if older is not None and older is not self:
             # Only now: had the inbox refused this connection, the older one would not have been disturbed.
-            hub.attach(self)
+            self._attach()
             older.replaced()
+
+    def _attach(self) -> None:
+        self._services.hub.attach(self)
+        self._tell_width(self._subscriptions)
+
+    def _tell_width(self, subscriptions: Iterable[Subscription]) -> None:
+        if any(reaches_beyond_owner(subscription) for subscription in subscriptions):
+            self._services.hub.listens_widely(self)
 
     async def _tell_offline(self) -> None:
         if not self._owes_offline:
@@ -417,26 +356,24 @@ class DeviceSession:
             self.pump()
 
     async def _tell_fact(self, event: FactAsked) -> None:
-        answer = await self._services.inbox.fact(self._device, event.fact, self._peer.ip)
+        answer = await self._services.inbox.fact(self._device, event.fact, self.ip)
         self._connection.send_event(event.event_name, answer, DEFAULT_TTL_S, True, self._loop.time())
         self.pump()
 
-
-_HANDLERS: dict[type[CloudEvent], Callable[[DeviceSession, Any], None]] = {
-    Answered: DeviceSession._on_answered,
-    ClaimCodePresented: DeviceSession._on_claim_code,
-    Closed: DeviceSession._on_closed,
-    DecryptHandshake: DeviceSession._on_decrypt,
-    Described: DeviceSession._on_described,
-    EventPublished: DeviceSession._on_published,
-    FactAsked: DeviceSession._on_fact,
-    IdentifyDevice: DeviceSession._on_identify,
-    Online: DeviceSession._on_online,
-    SafeMode: DeviceSession._on_safe_mode,
-    SaidGoodbye: DeviceSession._on_nothing,
-    Subscribed: DeviceSession._on_subscribed,
-    TimeAsked: DeviceSession._on_time,
-    UpdatesEnabled: DeviceSession._on_updates_enabled,
-    UpdatesForced: DeviceSession._on_updates_forced,
-    Vitals: DeviceSession._on_nothing,
-}
+    handlers: ClassVar[Mapping[type[CloudEvent], Callable[[Any, Any], None]]] = {
+        Answered: _on_answered,
+        ClaimCodePresented: _on_claim_code,
+        Closed: _on_closed,
+        Described: _on_described,
+        EventPublished: _on_published,
+        FactAsked: _on_fact,
+        Online: _on_online,
+        SafeMode: _on_safe_mode,
+        SaidGoodbye: _on_nothing,
+        Subscribed: _on_subscribed,
+        TimeAsked: _on_time,
+        UpdatesEnabled: _on_updates_enabled,
+        UpdatesForced: _on_updates_forced,
+        Vitals: _on_nothing,
+    }
+    """What a machine may emit, and the method for it. Subclasses add what is theirs."""

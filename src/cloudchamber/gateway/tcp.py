@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
-from cloudchamber.gateway.session import DeviceSession, Services
+from cloudchamber.gateway.tcp_session import TcpServices, TcpSession
 from cloudchamber.wire.events import Closed, CloseReason
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.handshake import NONCE_SIZE
@@ -44,7 +44,7 @@ class TcpLimits:
 class TcpGateway:
     """All TCP listeners of a process, and their connections."""
 
-    def __init__(self, services: Services, limits: TcpLimits | None = None) -> None:
+    def __init__(self, services: TcpServices, limits: TcpLimits | None = None) -> None:
         self._services = services
         self._limits = limits or TcpLimits()
         self._listeners: list[socket.socket] = []
@@ -155,14 +155,14 @@ class TcpGateway:
 
     # --- told by the links ---
 
-    def arrived(self, link: "_Link") -> DeviceSession:
+    def arrived(self, link: "_Link") -> TcpSession:
         loop = asyncio.get_running_loop()
         self._links.add(link)
         self._strangers[link] = loop.time()
         connection = CloudConnection(
             nonce=secrets.token_bytes(NONCE_SIZE), now=loop.time(), first_message_id=secrets.randbelow(0x10000)
         )
-        return DeviceSession(connection, link, self._services)
+        return TcpSession(connection, link, self._services)
 
     def proven(self, link: "_Link") -> None:
         self._strangers.pop(link, None)
@@ -179,7 +179,7 @@ class _Link(asyncio.Protocol):
 
     __slots__ = ("__weakref__", "_gateway", "_ip", "_limits", "_linger", "_transport", "session")
 
-    session: DeviceSession
+    session: TcpSession
     _transport: asyncio.Transport
 
     def __init__(self, gateway: TcpGateway, limits: TcpLimits, ip: str) -> None:
