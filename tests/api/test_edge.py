@@ -286,6 +286,17 @@ async def test_the_access_log_has_routes_but_neither_paths_nor_queries(
     assert not [line for line in server if UNKNOWN in line], "the test's own client may log what it likes"
 
 
+async def test_preflights_are_answered_and_logged_where_requests_are(
+    strict_http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = await strict_http.options("/v1/devices")
+    assert (answer.status_code, answer.content) == (204, b"")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "cloudchamber.access_log"]
+    assert line.startswith("method=OPTIONS ")
+    assert f"request={answer.headers['x-request-id']}" in line
+
+
 async def test_health(http: httpx.AsyncClient) -> None:
     assert (await http.get("/healthz")).json() == {"ok": True}
     ready = await http.get("/readyz")

@@ -51,7 +51,8 @@ def create_app(services: Services, settings: Settings) -> App:
     app: App = falcon.asgi.App(
         media_type="application/json; charset=utf-8",
         request_type=EdgeRequest,
-        middleware=[Common(), *([AccessLog()] if settings.access_log else [])],
+        # The log first: a preflight's answer is complete in Common, and what comes after it does not see the request.
+        middleware=[*([AccessLog()] if settings.access_log else []), Common()],
     )
     # iOS posts to /v1/users/.
     app.req_options.strip_url_path_trailing_slash = True
