@@ -197,7 +197,7 @@ def test_a_lost_final_flight_is_sent_again_for_a_repeated_finished() -> None:
     assert pair.cloud.session_count == 1
     for number in range(MAX_FINAL_FLIGHTS + 2):
         pair.device._timeout_s = 3.0  # this device never gives up
-        pair.now += 3.0
+        pair.now += 6.0
         pair.device.handle_deadline(pair.now)
         pair.cloud.receive_datagram(pair.device_says()[0], HOME, pair.now)
         assert len(pair.cloud_says()) == (number < MAX_FINAL_FLIGHTS)
