@@ -38,16 +38,22 @@ def test_the_offer_of_real_firmware(dialect: Dialect, golden: bytes, size: int) 
     assert len(golden) == size
     (fragment,) = messages.read_fragments_untrusted(read_record_untrusted(golden, 0)[0].body)
     assert (fragment.kind, fragment.number, fragment.is_whole) == (messages.CLIENT_HELLO, 0, True)
-    hello = messages.read_client_hello_untrusted(fragment.data)
+    cookie, without_cookie = messages.split_cookie_untrusted(fragment.data)
+    assert cookie == b""
+    assert without_cookie == fragment.data[:35] + fragment.data[36:]
+    hello = messages.read_client_hello_untrusted(without_cookie)
     assert hello.random == RANDOM
-    assert hello.cookie == b""
     assert hello.suites == {0xC0AE, 0x00FF}
     assert hello.cid_extension == dialect.cid_extension
     hello.check_untrusted()
 
 
+def read_hello(body: bytes) -> messages.ClientHello:
+    return messages.read_client_hello_untrusted(messages.split_cookie_untrusted(body)[1])
+
+
 def parsed(extensions: list[tuple[int, bytes]]) -> messages.ClientHello:
-    return messages.read_client_hello_untrusted(messages.client_hello(RANDOM, b"", extensions))
+    return read_hello(messages.client_hello(RANDOM, b"", extensions))
 
 
 RAW_KEYS = [(19, b"\1\2"), (20, b"\1\2")]
@@ -90,17 +96,16 @@ def test_an_extension_given_twice() -> None:
 
 def test_a_hello_cut_anywhere_or_with_a_tail() -> None:
     body = messages.client_hello(RANDOM, b"cookie", RAW_KEYS)
-    whole = messages.read_client_hello_untrusted(body)
-    assert whole.cookie == b"cookie"
-    assert len(whole.without_cookie) == len(body) - 6 - 1
+    assert messages.split_cookie_untrusted(body) == (b"cookie", body[:35] + body[42:])
+    read_hello(body)
     without_extensions = body[: -2 - 2 * 6]
     for end in range(len(body)):
         if body[:end] == without_extensions:
             continue  # the only place where a hello may end as well
         with pytest.raises(WireError):
-            messages.read_client_hello_untrusted(body[:end])
+            read_hello(body[:end])
     with pytest.raises(WireError):
-        messages.read_client_hello_untrusted(body + b"\0")
+        read_hello(body + b"\0")
 
 
 @given(st.binary(max_size=400))
@@ -108,7 +113,9 @@ def test_readers_raise_only_what_they_say(data: bytes) -> None:
     for read in (
         messages.read_fragments_untrusted,
         messages.read_client_hello_untrusted,
-        lambda body: messages.read_client_hello_untrusted(b"\xfe\xfd" + body),
+        messages.split_cookie_untrusted,
+        lambda body: read_hello(b"\xfe\xfd" + body),
+        lambda body: read_hello(b"\xfe\xfd" + bytes(34) + b"\0\2\xc0\xae\1\0" + body),
         messages.read_hello_verify_request_untrusted,
         messages.read_server_hello_untrusted,
         lambda body: messages.read_server_hello_untrusted(b"\xfe\xfd" + bytes(33) + b"\xc0\xae\0" + body),

@@ -408,13 +408,14 @@ class Endpoint:
         body, number = fragments[0].data, fragments[0].number
         if not fragments[0].is_whole or number > _MAX_HELLO_NUMBER or record.number > _MAX_RECORD_NUMBER:
             raise WireError("ClientHello in fragments, or with impossible numbers")
-        hello = messages.read_client_hello_untrusted(body)
-        if not self._cookies.is_good(hello.cookie, address, hello.without_cookie):
-            cookie = self._cookies.make(address, hello.without_cookie)
+        cookie, without_cookie = messages.split_cookie_untrusted(body)
+        if not self._cookies.is_good(cookie, address, without_cookie):
+            cookie = self._cookies.make(address, without_cookie)
             request = messages.message(messages.HELLO_VERIFY_REQUEST, number, messages.hello_verify_request(cookie))
             self.counters.hello_verify_requests += 1
             self._datagrams.append((plain_record(HANDSHAKE, record.number, request), address))
             return
+        hello = messages.read_client_hello_untrusted(without_cookie)
         handshake = self._handshakes.get(address)
         if handshake is not None and handshake.is_of(hello):
             handshake.repeat_flight()

@@ -151,10 +151,6 @@ class _Reader:
         self._at = 0
 
     @property
-    def at(self) -> int:
-        return self._at
-
-    @property
     def is_at_end(self) -> bool:
         return self._at == len(self._data)
 
@@ -175,12 +171,17 @@ class _Reader:
 
 
 def _read_extensions_untrusted(data: bytes) -> dict[int, bytes]:
-    reader, found = _Reader(data), dict[int, bytes]()
-    while not reader.is_at_end:
-        number = int.from_bytes(reader.take(2), "big")
+    found: dict[int, bytes] = {}
+    at = 0
+    while at < len(data):
+        start = at + 4
+        number = data[at] << 8 | int.from_bytes(data[at + 1 : at + 2], "big")
+        at = start + int.from_bytes(data[at + 2 : start], "big")
+        if at > len(data):
+            raise WireError("extension cut off")
         if number in found:
             raise WireError("extension given twice")
-        found[number] = reader.vector(2)
+        found[number] = data[start:at]
     return found
 
 
@@ -193,11 +194,8 @@ class ClientHello(NamedTuple):
     """version random(32) <session id> <cookie> <<suites>> <compressions> <<extensions>>"""
 
     random: bytes
-    cookie: bytes
     suites: frozenset[int]
     extensions: dict[int, bytes]
-    without_cookie: bytes
-    """What the cookie stands for: all of the body but itself."""
 
     @property
     def cid_extension(self) -> int:
@@ -222,16 +220,24 @@ def _pairs(vector: bytes) -> list[bytes]:
     return [vector[at : at + 2] for at in range(2, len(vector), 2)]
 
 
-def read_client_hello_untrusted(body: bytes) -> ClientHello:
-    reader = _Reader(body)
-    version = reader.take(2)
-    if version[0] != 0xFE or version > VERSION:  # the first version, 1.0, is feff: larger numbers are older
+def split_cookie_untrusted(body: bytes) -> tuple[bytes, bytes]:
+    """The cookie of a ClientHello, and all but it: what the cookie stands for. Cheap; reads nothing else."""
+    at = 2 + RANDOM_SIZE
+    if len(body) < at + 2 or body[0] != 0xFE or body[:2] > VERSION:  # 1.0 is feff: larger numbers are older
         raise WireError("client does not have DTLS 1.2")
+    at += 1 + body[at]
+    end = at + 1 + int.from_bytes(body[at : at + 1], "big")
+    if end >= len(body):
+        raise WireError("ClientHello cut off")
+    return body[at + 1 : end], body[:at] + body[end:]
+
+
+def read_client_hello_untrusted(without_cookie: bytes) -> ClientHello:
+    """`without_cookie`: as `split_cookie_untrusted` gives it."""
+    reader = _Reader(without_cookie)
+    reader.take(2)
     random = reader.take(RANDOM_SIZE)
     reader.vector(1)
-    before = reader.at
-    cookie = reader.vector(1)
-    after = reader.at
     suites = reader.vector(2)
     if len(suites) % 2:
         raise WireError("half a cipher suite")
@@ -240,7 +246,7 @@ def read_client_hello_untrusted(body: bytes) -> ClientHello:
     extensions = {} if reader.is_at_end else _read_extensions_untrusted(reader.vector(2))
     reader.expect_end()
     offered = frozenset(int.from_bytes(suites[at : at + 2], "big") for at in range(0, len(suites), 2))
-    return ClientHello(random, cookie, offered, extensions, body[:before] + body[after:])
+    return ClientHello(random, offered, extensions)
 
 
 def client_hello(random: bytes, cookie: bytes, extensions: list[tuple[int, bytes]]) -> bytes:

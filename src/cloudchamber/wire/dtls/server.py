@@ -23,7 +23,7 @@ from cloudchamber.wire.dtls import raw_keys
 from cloudchamber.wire.dtls.events import EndReason
 from cloudchamber.wire.dtls.flights import pack
 from cloudchamber.wire.dtls.handshake_messages import ClientHello, Reassembler
-from cloudchamber.wire.dtls.prf import client_verify_data, key_block, master_secret, server_verify_data
+from cloudchamber.wire.dtls.prf import KeyBlock, client_verify_data, key_block, master_secret, server_verify_data
 from cloudchamber.wire.dtls.raw_keys import Entropy
 from cloudchamber.wire.dtls.records import (
     ALERT,
@@ -74,6 +74,7 @@ class ServerHandshake:
         "_first_client_message",
         "_flight",
         "_incoming",
+        "_keys",
         "_master",
         "_max_datagram",
         "_record_number",
@@ -132,6 +133,7 @@ class ServerHandshake:
         self._repeats_left = MAX_REPEATS
         self._timeouts = 0
         self._bad_flights = 0
+        self._keys: KeyBlock | None = None
         self._first_client_message = message_number + 1
 
         params = messages.key_exchange_parameters(raw_keys.point_of(self._ephemeral.public_key()))
@@ -271,7 +273,7 @@ class ServerHandshake:
             self._key_is_proven(number + 1)
 
     def _key_is_proven(self, next_number: int) -> None:
-        keys = key_block(self._master, self._client_random, self._server_random)
+        self._keys = keys = key_block(self._master, self._client_random, self._server_random)
         self.opener = Opener(keys.client_key, keys.client_iv, cid=self.cid, mode=self.cid_mode, window=ReplayWindow())
         self._incoming = Reassembler(next_number)  # what came ahead so far was not protected
         early, self._early = self._early, []
@@ -284,7 +286,8 @@ class ServerHandshake:
         self._transcript.update(messages.message(messages.FINISHED, number, body))
         verify_data = server_verify_data(self._master, self._transcript.digest())
         self.final_flight = messages.message(messages.FINISHED, self._server_number, verify_data)
-        keys = key_block(self._master, self._client_random, self._server_random)
+        keys = self._keys
+        assert keys is not None
         self.sealer = Sealer(keys.server_key, keys.server_iv, cid=b"", mode=0, next_number=0, limit=RESERVED_NUMBERS)
         assert self.opener is not None
         self.state = SessionState(
