@@ -144,8 +144,7 @@ class DeviceSession(Generic[ConnectionT]):
 
     @property
     def last_heard(self) -> Millis:
-        # Monotonic time is kept, so that a step of the wall clock moves no device into the future.
-        return Millis(self._services.clock.now() - int((self._loop.time() - self._heard_at) * 1000))
+        return last_heard(self._services.clock, self._loop.time() - self._heard_at)
 
     async def call_function(self, name: str, argument: str, timeout_s: float) -> Outcome:
         return await self._ask(self._connection.call_function(name, argument, self._loop.time(), timeout_s))
@@ -341,14 +340,9 @@ class DeviceSession(Generic[ConnectionT]):
             self._services.hub.listens_widely(self)
 
     async def _tell_offline(self) -> None:
-        if not self._owes_offline:
-            return
-        self._owes_offline = False
-        try:
-            async with asyncio.timeout(INBOX_TIMEOUT_S):
-                await self._services.inbox.offline(self._device, self.last_heard)
-        except Exception:
-            log.exception("device %s: could not be told to be offline", self._device)
+        if self._owes_offline:
+            self._owes_offline = False
+            await tell_offline(self._services, self._device, self.last_heard)
 
     async def _tell_claim_code(self, code: str) -> None:
         if await self._services.inbox.claim_code(self._device, code):
@@ -377,3 +371,17 @@ class DeviceSession(Generic[ConnectionT]):
         Vitals: _on_nothing,
     }
     """What a machine may emit, and the method for it. Subclasses add what is theirs."""
+
+
+def last_heard(clock: Clock, seconds_ago: float) -> Millis:
+    """Monotonic time is kept of devices, so that a step of the wall clock moves none into the future."""
+    return Millis(clock.now() - int(seconds_ago * 1000))
+
+
+async def tell_offline(services: Services, device: DeviceId, heard: Millis) -> None:
+    """An errand for the device's mailbox: it does not raise."""
+    try:
+        async with asyncio.timeout(INBOX_TIMEOUT_S):
+            await services.inbox.offline(device, heard)
+    except Exception:
+        log.exception("device %s: could not be told to be offline", device)

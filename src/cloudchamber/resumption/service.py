@@ -1,6 +1,7 @@
 """Saved sessions, encrypted at rest under the key that lies beside the database."""
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from cloudchamber.clock import DAY, Clock, Millis
@@ -25,20 +26,18 @@ class SavedSessions:
     async def save(self, session: SavedSession) -> None:
         """Durable when it returns: record numbers may be used only below what is on disk. A session that knows its
         device takes the place of the device's older ones."""
+        await self.save_all((session,))
+
+    async def save_all(self, sessions: Sequence[SavedSession]) -> None:
+        """In one transaction. See `save`."""
         now = self._clock.now()
-        sealed = SealedSession(
-            session.id,
-            session.cid,
-            session.device,
-            session.address,
-            self._sealer.seal(session.state, session.id),
-            session.memory,
-        )
+        all_sealed = [self._sealed(session) for session in sessions]
 
         async def write(tx: Transaction) -> None:
-            await self._store.save(tx, sealed, now)
-            if session.device is not None:
-                await self._store.delete_others(tx, session.device, session.id)
+            for sealed in all_sealed:
+                await self._store.save(tx, sealed, now)
+                if sealed.device is not None:
+                    await self._store.delete_others(tx, sealed.device, sealed.id)
 
         await self._db.transaction(write)
 
@@ -65,6 +64,16 @@ class SavedSessions:
             return await self._store.delete_idle(tx, before)
 
         return await self._db.transaction(write)
+
+    def _sealed(self, session: SavedSession) -> SealedSession:
+        return SealedSession(
+            session.id,
+            session.cid,
+            session.device,
+            session.address,
+            self._sealer.seal(session.state, session.id),
+            session.memory,
+        )
 
     def _opened(self, found: SealedSession | None) -> SavedSession | None:
         if found is None:

@@ -1,0 +1,475 @@
+"""The listeners for devices over datagrams: sockets around one DTLS endpoint, and the sessions behind it.
+
+    datagram -> Endpoint -> Received -> UdpSession (udp_session.py) -> hub, inbox
+                         -> SessionAsked -> the store -> restore
+
+A session is in one of three places. In memory, while something goes on in it. In the store alone but in the hub as
+`Dozing` (dozing.py), when nothing went on for some minutes and its device counts as online. In the store alone, when
+the device is offline: for months, at no cost. A restart of the cloud is the third case for all of them at once; devices
+do not notice it.
+
+What strangers can cost is bounded: nothing is kept before an address has returned its cookie (the endpoint's rule),
+handshakes and sessions without an accepted Hello crowd out their own kind, and look-ups of made-up sessions are one
+indexed read each, so many at a time and no more.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+from cloudchamber.gateway.alarm import Alarm
+from cloudchamber.gateway.datagrams import Port, listen
+from cloudchamber.gateway.dozing import Dozing
+from cloudchamber.gateway.hub import LiveSession
+from cloudchamber.gateway.rules import offline_after_s
+from cloudchamber.gateway.session import INBOX_TIMEOUT_S, Services
+from cloudchamber.gateway.udp_session import UdpSession, address_text
+from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.ports import Admitted
+from cloudchamber.resumption.model import SavedSession
+from cloudchamber.resumption.service import SavedSessions
+from cloudchamber.wire.dtls.cookies import SECRET_SIZE
+from cloudchamber.wire.dtls.endpoint import Counters, Endpoint
+from cloudchamber.wire.dtls.events import (
+    ByAddress,
+    ByCid,
+    ByDeviceId,
+    Closed,
+    Established,
+    HandshakeFailed,
+    Moved,
+    Received,
+    ReservationNeeded,
+    SessionAsked,
+    SessionKey,
+)
+from cloudchamber.wire.dtls.records import Address
+from cloudchamber.wire.dtls.session import DtlsSession
+from cloudchamber.wire.dtls.state import SessionState
+from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.session.memory import SessionMemory
+from cloudchamber.wire.udp.connection import CloudDatagramSession
+
+log = logging.getLogger(__name__)
+
+SAVED_AT_ONCE: Final = 500
+COOKIE_LIFETIME_S: Final = 300.0
+
+MAX_LOOKED_AT: Final = 64
+"""When memory is full: among so many sessions that were silent longest, one is expected to be idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class UdpLimits:
+    """Bounds of one gateway. Times in seconds, sizes in bytes."""
+
+    max_sessions: int = 20_000
+    """In memory. The one that was silent longest makes room."""
+    max_strangers: int = 2_048
+    """Sessions whose device has not said Hello, or waits for the answer. Each cost a handshake, and stays 90 s."""
+    max_lookups: int = 256
+    """At once. What is dropped here, a device sends again."""
+    max_unsent: int = 1024 * 1024
+    """The kernel takes datagrams at once; where it does not, old ones are worth nothing."""
+    idle_s: float = 300.0
+    """Silent for so long, a session leaves memory: a device that speaks more often than its keep-alive stays."""
+    sweep_s: float = 10.0
+
+
+class UdpGateway:
+    """All UDP listeners of a process, and the sessions of their devices."""
+
+    def __init__(
+        self, services: Services, saved: SavedSessions, key: EllipticCurvePrivateKey, limits: UdpLimits | None = None
+    ) -> None:
+        """`key`: P-256, whose public half devices hold."""
+        self._loop = asyncio.get_running_loop()
+        self._services = services
+        self._saved = saved
+        self._limits = limits or UdpLimits()
+        self._draw = random.SystemRandom().random
+        self._endpoint = Endpoint(key=key, cookie_secret=os.urandom(SECRET_SIZE), entropy=os.urandom)
+        self._alarm = Alarm(self._loop, self._ring)
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._cookies_rotate_at = self._loop.time() + COOKIE_LIFETIME_S
+        self._ports: dict[int, Port] = {}
+        # Those heard last come last.
+        self._sessions: dict[bytes, UdpSession] = {}
+        self._strangers: dict[bytes, UdpSession] = {}
+        self._dozing: dict[bytes, Dozing] = {}
+        # In memory for one datagram: their device was refused when they were looked up.
+        self._unwelcome: dict[bytes, SavedSession] = {}
+        self._lookups = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_pumping = False
+        self._is_stopping = False
+        self.datagrams_in = 0
+        self.datagrams_out = 0
+        self.datagrams_unsent = 0
+        """Dropped because the system did not take more."""
+        self.lookups_dropped = 0
+
+    # --- figures ---
+
+    @property
+    def counters(self) -> Counters:
+        return self._endpoint.counters
+
+    @property
+    def sessions(self) -> int:
+        """In memory."""
+        return len(self._sessions)
+
+    @property
+    def strangers(self) -> int:
+        return len(self._strangers)
+
+    @property
+    def dozing(self) -> int:
+        return len(self._dozing)
+
+    # --- start and stop ---
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens on `host`, for a name with addresses of both families on one of each (`::` takes IPv4 as well);
+        gives the port, which port 0 leaves open.
+
+        Raises OSError when an address cannot be had.
+        """
+        found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
+        # An answer must come from the address that the device spoke to: so there is one socket for each family.
+        for family, address in {family: address for family, _, _, _, address in reversed(found)}.items():
+            listener = listen(family, (address[0], port, *address[2:]))
+            port = listener.getsockname()[1]
+            _, protocol = await self._loop.create_datagram_endpoint(partial(Port, self._received), sock=listener)
+            self._ports[family] = protocol
+            if address[0] == "::":
+                self._ports.setdefault(socket.AF_INET, protocol)
+        self._sweeper = self._loop.call_later(self._limits.sweep_s, self._sweep)
+        return port
+
+    async def stop(self, timeout_s: float = 5.0) -> None:
+        """Takes nothing in any more, stores every session, and tells the inbox what remains to be told. Devices hear
+        nothing of it."""
+        self._is_stopping = True
+        self._alarm.set(None)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        sessions = list(self._sessions.values())
+        for session in sessions:
+            await session.leave()
+        for dozing in self._dozing.values():
+            dozing.go_offline()
+        try:
+            known = [session.saved() for session in sessions if session.is_confirmed]
+            for first in range(0, len(known), SAVED_AT_ONCE):
+                await self._saved.save_all(known[first : first + SAVED_AT_ONCE])
+        except Exception:
+            log.exception("not all sessions could be stored: devices may take a minute or two to come back")
+        self._transmit()
+        for port in set(self._ports.values()):
+            port.close()
+        self._ports.clear()
+        self._sessions.clear()
+        self._strangers.clear()
+        self._dozing.clear()
+        if not await self._services.mailboxes.drain(timeout_s):
+            log.error("the gateway stopped before everything that devices said was handled")
+
+    def close_all(self) -> None:
+        """Each device makes a new session at once."""
+        for session in list(self._sessions.values()):
+            session.close()
+        for dozing in list(self._dozing.values()):
+            dozing.close()
+
+    # --- the endpoint ---
+
+    def _received(self, data: bytes, address: Address) -> None:
+        self.datagrams_in += 1
+        if not self._is_stopping:
+            self._endpoint.receive_datagram(data, address, self._loop.time())
+            self._pump()
+
+    def _ring(self) -> None:
+        self._endpoint.handle_deadline(self._loop.time())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Moves what the endpoint has to say. Whatever that leads to comes round in the same loop."""
+        if self._is_pumping:
+            return
+        self._is_pumping = True
+        try:
+            while events := self._endpoint.events():
+                for event in events:
+                    _HANDLERS[type(event)](self, event)
+        finally:
+            self._is_pumping = False
+        self._transmit()
+        self._alarm.set(self._endpoint.next_deadline())
+
+    def _transmit(self) -> None:
+        for data, address in self._endpoint.datagrams_to_send(self._loop.time()):
+            port = self._ports.get(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+            if port is not None and port.send(data, address, self._limits.max_unsent):
+                self.datagrams_out += 1
+            else:
+                self.datagrams_unsent += 1
+
+    # --- what the endpoint found ---
+
+    def _on_established(self, event: Established) -> None:
+        dtls = event.session
+        connection = CloudDatagramSession(draw=self._draw, now=self._loop.time())
+        session = UdpSession(connection, dtls, self, self._services)
+        if len(self._strangers) >= self._limits.max_strangers:
+            next(iter(self._strangers.values())).give_up()
+        self._strangers[dtls.id] = session
+        self._remember(session)
+
+    def _remember(self, session: UdpSession) -> None:
+        if len(self._sessions) >= self._limits.max_sessions:
+            self._make_room()
+        self._sessions[session.dtls.id] = session
+        session.pump()
+
+    def _make_room(self) -> None:
+        for session in islice(self._sessions.values(), MAX_LOOKED_AT):
+            if session.is_confirmed and session.is_idle:
+                self._unload(session)
+                return
+        next(iter(self._sessions.values())).give_up()
+
+    def _on_received(self, event: Received) -> None:
+        key = event.session.id
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            self._sessions[key] = session
+            session.receive(event.payload)
+        elif key in self._unwelcome:
+            self._spawn(self._turn_away(event.session, self._unwelcome.pop(key)))
+
+    def _on_moved(self, event: Moved) -> None:
+        session = self._sessions.get(event.session.id)
+        if session is not None:
+            session.store()
+
+    def _on_reservation(self, event: ReservationNeeded) -> None:
+        session = self._sessions.get(event.session.id)
+        if session is not None:
+            session.needs_numbers()
+
+    def _on_closed(self, event: Closed) -> None:
+        session = self._sessions.get(event.session.id)
+        if session is not None:
+            session.ended()
+
+    def _on_failed(self, event: HandshakeFailed) -> None:
+        log.debug("handshake with %s failed: %s %s", event.address, event.reason.value, event.detail)
+
+    # --- sessions out of the store ---
+
+    def _on_asked(self, event: SessionAsked) -> None:
+        if self._lookups >= self._limits.max_lookups:
+            self.lookups_dropped += 1
+            self._endpoint.restore(event.ticket, None, self._loop.time())
+            return
+        self._lookups += 1
+        self._spawn(self._look_up(event))
+
+    async def _look_up(self, asked: SessionAsked) -> None:
+        saved = state = memory = None
+        is_admitted = False
+        try:
+            saved = await self._find(asked.key)
+            if saved is not None and saved.device is not None:
+                state = SessionState.from_bytes_untrusted(saved.state)
+                is_admitted = await self._admits(DeviceId(saved.device), state.peer_spki)
+                memory = SessionMemory.from_bytes_untrusted(saved.memory or b"")
+        except WireError as error:
+            log.warning("a stored session cannot be read (%s): its device starts anew", error)
+        except Exception:
+            log.exception("a stored session could not be looked up")
+            state = None
+        finally:
+            self._lookups -= 1
+        dtls = self._endpoint.restore(asked.ticket, state, self._loop.time())
+        if dtls is not None and saved is not None and dtls.id not in self._sessions:
+            if is_admitted and memory is not None:
+                session = self._resume(dtls, saved, memory)
+                self._pump()
+                if session.is_untouched:
+                    self._unload(session)  # whoever named it had no record of it
+                return
+            self._unwelcome[dtls.id] = saved
+            self._pump()
+            if self._unwelcome.pop(dtls.id, None) is not None:
+                self._endpoint.unload(dtls)
+        self._pump()
+
+    async def _find(self, key: SessionKey) -> SavedSession | None:
+        match key:
+            case ByCid(cid):
+                return await self._saved.by_cid(cid)
+            case ByDeviceId(device_id):
+                return await self._saved.by_device(device_id.hex())
+            case ByAddress(address):
+                return await self._saved.by_address(address_text(address))
+
+    async def _admits(self, device: DeviceId, public_key_der: bytes) -> bool:
+        """Its key may have changed since the session was stored."""
+        async with asyncio.timeout(INBOX_TIMEOUT_S):
+            admission = await self._services.inbox.admit(device, public_key_der)
+        return admission == Admitted(public_key_der)
+
+    def _resume(self, dtls: DtlsSession, saved: SavedSession, memory: SessionMemory) -> UdpSession:
+        assert saved.device is not None
+        assert saved.memory is not None
+        connection = CloudDatagramSession.resume(memory, draw=self._draw, now=self._loop.time())
+        session = UdpSession(connection, dtls, self, self._services)
+        session.resumed_as(DeviceId(saved.device), memory.hello, saved.memory, memory.subscriptions)
+        self._remember(session)
+        dozing = self._dozing.pop(dtls.id, None)
+        if dozing is not None:
+            session.take_over(dozing)
+        return session
+
+    async def _turn_away(self, dtls: DtlsSession, saved: SavedSession) -> None:
+        """The device itself is here, but its key is not its key any more: close_notify makes it start anew, which then
+        shows what it holds. The record number for that has to be reserved as any other."""
+        state = dtls.state()
+        await self._saved.save_all(
+            [SavedSession(saved.id, saved.cid, saved.device, saved.address, state.to_bytes(), None)]
+        )
+        dtls.reserved(state.next_number)
+        self._endpoint.close(dtls, self._loop.time())
+        self._pump()
+        await self._saved.forget(saved.id)
+
+    # --- Carrier ---
+
+    def transmit(self) -> None:
+        self._pump()
+
+    async def save(self, session: SavedSession) -> None:
+        await self._saved.save(session)
+
+    def proven(self, session: UdpSession) -> None:
+        self._strangers.pop(session.dtls.id, None)
+        self._endpoint.identify(session.dtls, bytes.fromhex(session.device))
+        self._pump()
+
+    def left(self, session: UdpSession, *, notify: bool) -> None:
+        dtls = session.dtls
+        self._sessions.pop(dtls.id, None)
+        self._strangers.pop(dtls.id, None)
+        if not dtls.is_closed:
+            if notify:
+                self._endpoint.close(dtls, self._loop.time())
+            else:
+                self._endpoint.unload(dtls)
+        if session.is_confirmed and not session.stays_stored:
+            self._spawn(self._saved.forget(dtls.id))
+        self._pump()
+
+    # --- Bed ---
+
+    async def wake(self, dozing: Dozing) -> LiveSession | None:
+        session = self._sessions.get(dozing.session_id)
+        if session is not None:
+            return session
+        saved = await self._saved.by_device(dozing.device)
+        session = self._sessions.get(dozing.session_id)
+        if session is not None:
+            return session
+        dtls = memory = None
+        if saved is not None and saved.id == dozing.session_id:
+            try:
+                memory = SessionMemory.from_bytes_untrusted(saved.memory or b"")
+                dtls = self._endpoint.load(SessionState.from_bytes_untrusted(saved.state))
+            except WireError as error:
+                log.warning("device %s: its stored session cannot be read: %s", dozing.device, error)
+        if saved is None or memory is None or dtls is None:
+            self.risen(dozing)
+            dozing.go_offline()
+            return None
+        session = self._resume(dtls, saved, memory)
+        session.touch()
+        self._pump()
+        return session
+
+    def wake_for(self, dozing: Dozing, act: Callable[[LiveSession], object]) -> None:
+        self._spawn(self._wake_for(dozing, act))
+
+    async def _wake_for(self, dozing: Dozing, act: Callable[[LiveSession], object]) -> None:
+        session = await self.wake(dozing)
+        if session is not None:
+            act(session)
+
+    def risen(self, dozing: Dozing) -> None:
+        self._dozing.pop(dozing.session_id, None)
+
+    # --- housekeeping ---
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        if now >= self._cookies_rotate_at:
+            self._cookies_rotate_at = now + COOKIE_LIFETIME_S
+            self._endpoint.rotate_cookie_secret(os.urandom(SECRET_SIZE))
+        for session in list(self._sessions.values()):
+            silent_s = now - session.heard_at
+            if session.is_online and silent_s >= offline_after_s(session.platform_id):
+                session.go_offline()
+            if silent_s >= self._limits.idle_s and session.is_confirmed and session.is_idle:
+                self._unload(session)
+        for dozing in list(self._dozing.values()):
+            if now - dozing.heard_at >= offline_after_s(dozing.platform_id):
+                del self._dozing[dozing.session_id]
+                dozing.go_offline()
+        self._sweeper = self._loop.call_later(self._limits.sweep_s, self._sweep)
+
+    def _unload(self, session: UdpSession) -> None:
+        """The store holds all of it but the end of its replay window; that goes there first."""
+        if session.dtls.unsaved_records:
+            session.store()
+            return
+        del self._sessions[session.dtls.id]
+        dozing = session.doze(self)
+        if dozing is not None:
+            self._dozing[dozing.session_id] = dozing
+            dozing.lie_down()
+        self._endpoint.unload(session.dtls)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a session could not be kept in order", exc_info=task.exception())
+
+
+_HANDLERS: Final[dict[type[Any], Callable[[UdpGateway, Any], None]]] = {
+    Closed: UdpGateway._on_closed,
+    Established: UdpGateway._on_established,
+    HandshakeFailed: UdpGateway._on_failed,
+    Moved: UdpGateway._on_moved,
+    Received: UdpGateway._on_received,
+    ReservationNeeded: UdpGateway._on_reservation,
+    SessionAsked: UdpGateway._on_asked,
+}
