@@ -37,7 +37,7 @@ def scene(folder: Path) -> Iterator[Scene]:
     """Raises CannotStart, httpx.HTTPError."""
     data, anywhere = folder / "data", "127.0.0.1:0"
     serve = ["-m", "cloudchamber", "serve", "--data", str(data), "--log-level", "warning"]
-    for listener in ("--http", "--tcp", "--metrics"):
+    for listener in ("--http", "--tcp", "--udp", "--metrics"):
         serve += [listener, anywhere]
     with contextlib.ExitStack() as stack:
         hello_pid, hello_url = stack.enter_context(server(["-m", "bench.hello"], folder / "hello.log"))

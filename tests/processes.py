@@ -88,7 +88,8 @@ class Cloudchamber:
     @contextlib.contextmanager
     def serve(self, folder: Path, *words: str) -> Iterator[Serving]:
         """On free ports, over the data folder `folder`/data."""
-        addresses = ("--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--metrics", "127.0.0.1:0")
+        listeners = ("--http", "--tcp", "--udp", "--metrics")
+        addresses = [word for listener in listeners for word in (listener, "127.0.0.1:0")]
         with self.start("serve", "--data", str(folder / "data"), *addresses, *words, kind=Serving) as running:
             assert isinstance(running, Serving)
             ready = running.wait_for("ready http=")

@@ -33,8 +33,10 @@ from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.server_keys import ServerKeys
 from cloudchamber.gateway.server_keys import load_or_make as load_server_keys
+from cloudchamber.gateway.session import Services as GatewayServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.gateway.tcp_session import TcpServices
+from cloudchamber.gateway.udp import UdpGateway, UdpLimits
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.resets import PasswordResets
@@ -54,6 +56,8 @@ from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.resumption.service import SavedSessions
+from cloudchamber.resumption.store import SessionStore
 from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.secretfiles import load_or_make
 from cloudchamber.settings import Address, Settings
@@ -83,11 +87,12 @@ class Listening:
 
     http: Address
     tcp: Address
+    udp: Address
     metrics: Address
 
     def ready_line(self) -> str:
         """What `serve` prints once, when everything is up."""
-        return f"ready http=http://{self.http} tcp={self.tcp} udp=off metrics=http://{self.metrics}"
+        return f"ready http=http://{self.http} tcp={self.tcp} udp={self.udp} metrics=http://{self.metrics}"
 
 
 async def open_migrated(settings: Settings) -> Database:
@@ -142,7 +147,7 @@ class Cloud:
         prepare_data_folder(settings.data)
         self._exit.enter_context(_locked(settings.data / _LOCK_FILE))
         keys = load_server_keys(settings.data)
-        sealer = _sealer(settings)
+        sealer = Sealer(load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES)))
         self.db = db = await open_migrated(settings)
         self._exit.push_async_callback(db.close)
         bus = InProcessBus()
@@ -159,7 +164,15 @@ class Cloud:
         self.users = Users(db, UserStore(), passwords, clock, is_open=settings.registration_is_open)
         customers = Customers(db, CustomerStore(), passwords, clock)
 
-        tokens = Tokens(db, TokenStore(), ClientStore(), bus, clock, sealer, settings.refresh_grace_s)
+        tokens = Tokens(
+            db,
+            TokenStore(),
+            ClientStore(),
+            bus,
+            clock,
+            sealer if settings.compat.token_listing else None,
+            settings.refresh_grace_s,
+        )
         resets = PasswordResets(
             db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), tokens, clock, public_url
         )
@@ -225,7 +238,10 @@ class Cloud:
             signal_timeout_s=settings.signal_timeout_s,
             ping_timeout_s=settings.ping_timeout_s,
         )
-        gateway = await self._start_gateway(Inbox(connections, ownership, events, audience, clock), hub, keys)
+        services = GatewayServices(Inbox(connections, ownership, events, audience, clock), hub, clock, Mailboxes())
+        saved = SavedSessions(db, SessionStore(), sealer, clock)
+        tcp = await self._start_tcp(services, keys)
+        udp = await self._start_udp(services, saved, keys)
 
         api = ApiServices(
             users=self.users,
@@ -245,20 +261,24 @@ class Cloud:
             public_url=public_url,
         )
         await self._serve(make_server(create_app(api, settings)), http, streams)
-        gauges = _gauges(hub, gateway, streams, api)
+        gauges = _gauges(hub, tcp, udp, streams, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
-        purging = asyncio.create_task(self._purge(tokens.purge, resets.purge, ownership.purge))
+        purging = asyncio.create_task(self._purge(tokens.purge, resets.purge, ownership.purge, saved.purge))
         self._exit.push_async_callback(_cancelled, purging)
 
-        self._listening = Listening(http_address, self._tcp_address, _address(metrics, settings.metrics))
+        self._listening = Listening(
+            http_address, self._tcp_address, self._udp_address, _address(metrics, settings.metrics)
+        )
         self._exit.enter_context(_listeners_file(settings.data / LISTENERS_FILE, self._listening))
         self._is_ready = True
 
-    async def _start_gateway(self, inbox: Inbox, hub: Hub, keys: ServerKeys) -> TcpGateway:
+    async def _start_tcp(self, services: GatewayServices, keys: ServerKeys) -> TcpGateway:
         crypto = ThreadPoolExecutor(max(1, self._settings.workers_crypto), thread_name_prefix="crypto")
         self._exit.callback(crypto.shutdown, wait=True, cancel_futures=True)
-        services = TcpServices(inbox, hub, self._clock, Mailboxes(), keys.tcp, crypto)
-        gateway = TcpGateway(services, replace(TcpLimits(), max_connections=self._settings.max_devices))
+        shared = (services.inbox, services.hub, services.clock, services.mailboxes)
+        gateway = TcpGateway(
+            TcpServices(*shared, keys.tcp, crypto), replace(TcpLimits(), max_connections=self._settings.max_devices)
+        )
         address = self._settings.tcp
         try:
             port = await gateway.start(address.host, address.port)
@@ -266,7 +286,19 @@ class Cloud:
             raise _cannot_listen("tcp", address, error) from error
         self._exit.push_async_callback(gateway.stop)
         self._tcp_address = Address(address.host, port)
-        self._gateway = gateway
+        self._tcp = gateway
+        return gateway
+
+    async def _start_udp(self, services: GatewayServices, saved: SavedSessions, keys: ServerKeys) -> UdpGateway:
+        gateway = UdpGateway(services, saved, keys.udp, replace(UdpLimits(), max_sessions=self._settings.max_devices))
+        address = self._settings.udp
+        try:
+            port = await gateway.start(address.host, address.port)
+        except OSError as error:
+            raise _cannot_listen("udp", address, error) from error
+        self._exit.push_async_callback(gateway.stop)
+        self._udp_address = Address(address.host, port)
+        self._udp = gateway
         return gateway
 
     async def _bind(self, address: Address) -> socket.socket:
@@ -303,7 +335,8 @@ class Cloud:
 
     def disconnect_devices(self) -> None:
         """Ends every device connection, as an operator does before maintenance; devices come back by themselves."""
-        self._gateway.close_all()
+        self._tcp.close_all()
+        self._udp.close_all()
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -324,26 +357,29 @@ class Cloud:
                     _log.warning("what has ended could not be removed now; the next hour tries again", exc_info=True)
 
 
-def _sealer(settings: Settings) -> Sealer | None:
-    if not settings.compat.token_listing:
-        return None
-    return Sealer(load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES)))
-
-
-def _gauges(hub: Hub, gateway: TcpGateway, streams: Streams, api: ApiServices) -> Gauges:
+def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, api: ApiServices) -> Gauges:
     return Gauges(
         {
             "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
-            "cloudchamber_tcp_connections": ("Device connections over TCP.", lambda: gateway.connections),
-            "cloudchamber_tcp_strangers": ("Connections that have not proven a key.", lambda: gateway.strangers),
+            "cloudchamber_tcp_connections": ("Device connections over TCP.", lambda: tcp.connections),
+            "cloudchamber_tcp_strangers": ("Connections that have not proven a key.", lambda: tcp.strangers),
+            "cloudchamber_udp_sessions": ("Device sessions over UDP in memory.", lambda: udp.sessions),
+            "cloudchamber_udp_dozing": ("Devices online over UDP whose session is in the store.", lambda: udp.dozing),
+            "cloudchamber_udp_strangers": ("Sessions over UDP whose device is not known yet.", lambda: udp.strangers),
             "cloudchamber_event_streams": ("Open event streams.", lambda: len(streams)),
         },
         {
             "cloudchamber_tcp_closed": (
                 "Ended device connections over TCP.",
                 "reason",
-                lambda: {reason.value: count for reason, count in gateway.closed.items()},
+                lambda: {reason.value: count for reason, count in tcp.closed.items()},
             ),
+            "cloudchamber_udp_datagrams": (
+                "Datagrams from and to devices, and those that were dropped.",
+                "what",
+                udp.datagrams,
+            ),
+            "cloudchamber_udp_handshakes": ("DTLS handshakes.", "result", udp.handshakes),
             "cloudchamber_compat_uses": (
                 "Requests that needed a compatibility switch.",
                 "switch",
@@ -388,7 +424,14 @@ def _listeners_file(path: Path, listening: Listening) -> Iterator[None]:
     """Tells programs on this machine where the cloud of this folder listens, while it does."""
     draft = path.with_suffix(".new")
     draft.write_text(
-        json.dumps({"http": f"http://{listening.http}", "tcp": str(listening.tcp), "metrics": str(listening.metrics)})
+        json.dumps(
+            {
+                "http": f"http://{listening.http}",
+                "tcp": str(listening.tcp),
+                "udp": str(listening.udp),
+                "metrics": str(listening.metrics),
+            }
+        )
     )
     draft.replace(path)
     try:

@@ -76,6 +76,10 @@ class Settings:
     data: Path = _setting(Path("cloudchamber-data"), "Folder of the database and the server's keys.")
     http: Address = _setting(Address("127.0.0.1", 8080), "Listener of the HTTP API.")
     tcp: Address = _setting(Address("0.0.0.0", 5683), "Listener for devices over TCP (Photon, P1, Core).")  # noqa: S104
+    udp: Address = _setting(
+        Address("0.0.0.0", 5684),  # noqa: S104
+        "Listener for devices over UDP (Electron, Boron, Argon); firmware knows no port but 5684.",
+    )
     metrics: Address = _setting(Address("127.0.0.1", 9090), "Listener of Prometheus /metrics.")
     database: str = _setting("", "Database URL, postgresql://...; empty: SQLite in the data folder.")
     public_url: str = _setting("", "URL under which clients reach the API; empty: the HTTP listener's.")

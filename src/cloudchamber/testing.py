@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from cloudchamber.app import Cloud as _Cloud
 from cloudchamber.app import Listening
@@ -25,9 +25,11 @@ from cloudchamber.simulator.firmware import FIRMWARE
 from cloudchamber.simulator.fleet import Fleet, FleetPlan, load_keys
 from cloudchamber.simulator.target import find_target
 from cloudchamber.wire.session.profile import PROFILES
+from cloudchamber.wire.transport import Transport
 
 ANY_PORT: Final = Address("127.0.0.1", 0)
-_PHOTON: Final = 6
+_PLATFORMS: Final = {"tcp": 6, "udp": 10}
+"""Photon and Electron."""
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ class Cloud:
 
     async def __aenter__(self) -> "Cloud":
         folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="cloudchamber-")))
-        settings = Settings(data=folder / "data", http=ANY_PORT, tcp=ANY_PORT, metrics=ANY_PORT)
+        settings = Settings(data=folder / "data", http=ANY_PORT, tcp=ANY_PORT, udp=ANY_PORT, metrics=ANY_PORT)
         settings = replace(settings, **self._changes)
         self._data = settings.data
         try:
@@ -140,19 +142,26 @@ class Cloud:
         count: int,
         *,
         first_id: str | None = None,
+        protocol: Literal["tcp", "udp"] = "tcp",
         firmware: str = "counter",
         device_os: str = "2.3.1",
-        platform_id: int = _PHOTON,
+        platform_id: int | None = None,
         product_id: int | None = None,
         product_version: int = 1,
         claim_code: str | None = None,
+        loss: float = 0.0,
+        moves: bool = False,
         timeout_s: float = 60.0,
     ) -> Devices:
-        """Devices over the real protocol, all online when this returns. Ids count up from `first_id`."""
+        """Devices over the real protocol, all online when this returns. Ids count up from `first_id`. Over UDP `loss`
+        is the share of datagrams that get lost, and `moves` gives a new port after each sleep."""
+        if platform_id is None:
+            platform_id = _PLATFORMS[protocol]
+        server = self.listening.tcp if protocol == "tcp" else self.listening.udp
         plan = FleetPlan(
             first_id=first_id or secrets.token_hex(12),
             count=count,
-            target=find_target(data=self.data, server=str(self.listening.tcp), server_key_file=None),
+            target=find_target(data=self.data, server=str(server), server_key_file=None, transport=Transport(protocol)),
             keys=self.data.parent / "device-keys",
             firmware=FIRMWARE[firmware],
             profile=PROFILES[device_os],
@@ -160,6 +169,8 @@ class Cloud:
             product_id=platform_id if product_id is None else product_id,
             product_version=product_version,
             claim_code=claim_code,
+            loss=loss,
+            moves=moves,
         )
         recorder = Recorder()
         keys = await asyncio.to_thread(load_keys, plan, lambda: None)

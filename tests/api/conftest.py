@@ -31,7 +31,8 @@ ANY_PORT = Address("127.0.0.1", 0)
 def settings_in(folder: Path, migrated_file: Path, **changes: Any) -> Settings:
     """Settings of a cloud on a fresh database."""
     shutil.copy(migrated_file, folder / "cloudchamber.db")
-    return dataclasses.replace(Settings(data=folder, http=ANY_PORT, tcp=ANY_PORT, metrics=ANY_PORT), **changes)
+    settings = Settings(data=folder, http=ANY_PORT, tcp=ANY_PORT, udp=ANY_PORT, metrics=ANY_PORT)
+    return dataclasses.replace(settings, **changes)
 
 
 @dataclass(frozen=True, slots=True)

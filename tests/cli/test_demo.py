@@ -4,7 +4,8 @@ from tests.processes import cloudchamber
 
 
 def test_the_demo_walks_the_story_and_ends() -> None:
-    ran = cloudchamber.run("demo", "--once", "--http", "127.0.0.1:0", "--tcp", "127.0.0.1:0", timeout_s=120)
+    anywhere = [word for listener in ("--http", "--tcp", "--udp") for word in (listener, "127.0.0.1:0")]
+    ran = cloudchamber.run("demo", "--once", *anywhere, timeout_s=120)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "$ curl http://127.0.0.1:" in ran.stdout
     assert '"cmd":"VarReturn","name":"counter"' in ran.stdout

@@ -10,7 +10,8 @@ import pytest
 
 from tests.processes import cloudchamber
 
-READY = re.compile(r"ready http=http://127\.0\.0\.1:\d+ tcp=127\.0\.0\.1:\d+ udp=\S+ metrics=http://127\.0\.0\.1:\d+")
+HOST = r"127\.0\.0\.1:\d+"
+READY = re.compile(rf"ready http=http://{HOST} tcp={HOST} udp={HOST} metrics=http://{HOST}")
 
 
 def test_serve_says_ready_once_and_stops_cleanly(tmp_path: Path) -> None:

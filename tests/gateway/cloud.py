@@ -22,7 +22,7 @@ from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, Not
 from cloudchamber.simulator import firmware as firmwares
 from cloudchamber.simulator.device import State, VirtualDevice
 from cloudchamber.simulator.firmware import Firmware
-from cloudchamber.simulator.target import Target
+from cloudchamber.simulator.tcp import TcpNetwork
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import Fact
 from cloudchamber.wire.messages import Hello
@@ -155,8 +155,7 @@ class SmallCloud:
         """Switched on; it connects in a moment."""
         made = VirtualDevice(
             setup=DeviceSetup(device_id=bytes.fromhex(device), profile=PROFILES[device_os], **setup),
-            key=key or self.device_key,
-            target=Target("127.0.0.1", self.port, server_key or self.public_key),
+            network=TcpNetwork("127.0.0.1", self.port, server_key or self.public_key, key or self.device_key),
             make_firmware=firmware,
             console=self.screen,
             random=random.Random(int(device, 16)),

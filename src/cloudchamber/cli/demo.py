@@ -1,8 +1,8 @@
 """`cloudchamber demo`: a product creator's two-legged story, for real, in a minute.
 
-A cloud and a device are started as the commands that a person would type; then every request of the story is sent over
-HTTP and printed as the curl command that does the same, with the answer that came back. An answer that is not as it
-should be ends the demo with an error.
+A cloud and two devices are started as the commands that a person would type; then every request of the story is sent
+over HTTP and printed as the curl command that does the same, with the answer that came back. An answer that is not as
+it should be ends the demo with an error.
 """
 
 import contextlib
@@ -29,6 +29,7 @@ from rich.console import Console
 from cloudchamber.settings import Address
 
 DEVICE: Final = "e00fce68c0ffee0123456789"
+ELECTRON: Final = "e00fce68c0ffee9876543210"
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
 _SERIAL_S: Final = 10.0
@@ -173,7 +174,7 @@ class Walk:
         )["access_token"]
         product = self.ask(
             Request(
-                "They create a product, for Photons.",
+                "They create a product.",
                 "POST",
                 "/v1/user/products",
                 lambda body: body["product"]["id"] > 0,
@@ -212,6 +213,16 @@ class Walk:
                 form={"id": DEVICE},
             )
         )
+        self.ask(
+            Request(
+                "And an Electron, which is online over DTLS.",
+                "POST",
+                f"/v1/products/{product}/devices",
+                lambda body: body["updated"] == 1 and body["invalidDeviceIds"] == [],
+                token=product_token,
+                form={"id": ELECTRON},
+            )
+        )
         token = self.ask(
             Request(
                 "It creates a shadow customer, who has no password, and gets the customer's token.",
@@ -242,6 +253,25 @@ class Walk:
                 token=token,
             )
         )["result"]
+        self.ask(
+            Request(
+                "They claim the Electron as well.",
+                "POST",
+                "/v1/devices",
+                lambda body: body["ok"] is True and body["connected"] is True and body["id"] == ELECTRON,
+                token=token,
+                form={"id": ELECTRON},
+            )
+        )
+        self.ask(
+            Request(
+                "And read the same variable from it: the transport makes no difference.",
+                "GET",
+                f"/v1/devices/{ELECTRON}/counter",
+                lambda body: body["name"] == "counter" and isinstance(body["result"], int),
+                token=token,
+            )
+        )
         self.ask(
             Request(
                 "It calls the function `lightsOn`.",
@@ -304,18 +334,27 @@ def _is_token(body: Answer) -> bool:
 @click.option(
     "--tcp", default="127.0.0.1:5683", show_default=True, help="HOST:PORT for devices; port 0 takes a free one."
 )
-def demo(*, once: bool, http: str, tcp: str) -> None:
-    """A cloud, a simulated Photon, and a customer's curl that reaches it over its real protocol and comes back."""
+@click.option(
+    "--udp",
+    default="127.0.0.1:5684",
+    show_default=True,
+    help="HOST:PORT for devices over DTLS; port 0 takes a free one.",
+)
+def demo(*, once: bool, http: str, tcp: str, udp: str) -> None:
+    """A cloud, a simulated Photon and Electron, and a customer's curl that reaches them over their real protocols."""
     terminal = Console()
     with tempfile.TemporaryDirectory(prefix="cloudchamber-demo-") as folder, contextlib.ExitStack() as stack:
         data = Path(folder) / "data"
-        addresses = ["--http", _free(http, terminal), "--tcp", _free(tcp, terminal), "--metrics", "127.0.0.1:0"]
+        addresses = ["--http", _free(http, terminal), "--tcp", _free(tcp, terminal)]
+        addresses += ["--udp", _free(udp, terminal, socket.SOCK_DGRAM), "--metrics", "127.0.0.1:0"]
         serve = _command("serve", "--data", str(data), *addresses)
         cloud = stack.enter_context(_running(serve, terminal))
         base = _base_url(cloud.wait_for("ready http=", _START_S))
-        simulate = ["simulate", "--data", str(data), "--keys", str(Path(folder) / "keys"), "--id", DEVICE]
-        device = stack.enter_context(_running(_command(*simulate), terminal))
-        terminal.print(f"  {device.wait_for('online', _START_S)}", style="dim", highlight=False)
+        simulate = ["simulate", "--data", str(data), "--keys", str(Path(folder) / "keys"), "--id"]
+        device = stack.enter_context(_running(_command(*simulate, DEVICE), terminal))
+        electron = stack.enter_context(_running(_command(*simulate, ELECTRON, "--protocol", "udp"), terminal))
+        for program in (device, electron):
+            terminal.print(f"  {program.wait_for('online', _START_S)}", style="dim", highlight=False)
         walk = Walk(base, terminal)
         token = walk.run(device)
         walk.tell("\n[bold green]Every answer was as it should be.[/bold green]")
@@ -351,11 +390,12 @@ def _running(words: list[str], terminal: Console) -> Iterator[Program]:
         program.stop()
 
 
-def _free(text: str, terminal: Console) -> str:
+def _free(text: str, terminal: Console, kind: socket.SocketKind = socket.SOCK_STREAM) -> str:
     """The address, or one with a free port where another program listens there already."""
     address = Address.parse(text)
-    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
         except OSError as error:

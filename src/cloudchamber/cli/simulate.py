@@ -17,6 +17,7 @@ from cloudchamber.simulator.fleet import MAX_DEVICES, Fleet, FleetPlan, load_key
 from cloudchamber.simulator.keys import KeyUnusable
 from cloudchamber.simulator.target import NoTarget, find_target
 from cloudchamber.wire.session.profile import PROFILES
+from cloudchamber.wire.transport import Transport
 
 if sys.platform != "win32":
     import resource
@@ -25,6 +26,8 @@ if sys.platform != "win32":
 MANY = 10
 
 KEYS_FOLDER = "simulated-devices"
+
+_PLATFORMS = {Transport.TCP: 6, Transport.UDP: 10}
 
 
 class LineConsole:
@@ -92,11 +95,15 @@ class SummaryConsole:
     "--id", "first_id", default="0" * 23 + "1", show_default=True, help="24 hex digits; the next ids count up."
 )
 @click.option("--count", type=click.IntRange(1, MAX_DEVICES), default=1, show_default=True, help="How many devices.")
-@click.option("--protocol", type=click.Choice(["tcp"]), default="tcp", show_default=True, help="How they connect.")
+@click.option(
+    "--protocol", type=click.Choice(["tcp", "udp"]), default="tcp", show_default=True, help="How they connect."
+)
 @click.option("--product", type=click.IntRange(0, MAX_PRODUCT_ID), help="Product id of the firmware [default: none].")
 @click.option("--version", type=click.IntRange(0, 0xFFFF), help="Product version of the firmware [default: none].")
 @click.option(
-    "--platform", type=click.IntRange(0, 0xFFFF), default=6, show_default=True, help="Platform: 6 is a Photon."
+    "--platform",
+    type=click.IntRange(0, 0xFFFF),
+    help="Platform [default: 6, a Photon, over TCP; 10, an Electron, over UDP].",
 )
 @click.option("--server", metavar="HOST:PORT", help="Cloud to connect to [default: the one that runs on --data].")
 @click.option(
@@ -124,6 +131,21 @@ class SummaryConsole:
     show_default=True,
     help="Device OS to behave like.",
 )
+@click.option(
+    "--sleep",
+    "sleep_s",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="Asleep for so long, awake for as long, and so on; over UDP with the session kept.",
+)
+@click.option("--move", is_flag=True, help="UDP: from a new port after each sleep, as behind a forgetful router.")
+@click.option(
+    "--loss",
+    type=click.FloatRange(0, 90),
+    default=0.0,
+    metavar="PERCENT",
+    help="UDP: datagrams that get lost, each way.",
+)
 def simulate(
     data: Path,
     first_id: str,
@@ -131,20 +153,29 @@ def simulate(
     protocol: str,
     product: int | None,
     version: int | None,
-    platform: int,
+    platform: int | None,
     server: str | None,
     server_key: Path | None,
     keys: Path | None,
     claim_code: str | None,
     firmware: str,
     device_os: str,
+    sleep_s: float | None,
+    *,
+    move: bool,
+    loss: float,
 ) -> None:
     """Run virtual devices that speak the real device protocol.
 
     They connect, answer functions and variables, publish and hear events, and come back by themselves when the
-    connection ends. They run until SIGTERM or Ctrl-C.
+    connection ends. They run until SIGTERM or Ctrl-C. Over UDP a device keeps its session in its keys' folder, and goes
+    on with it when it is started again.
     """
-    del protocol  # one choice as yet
+    transport = Transport(protocol)
+    if transport is Transport.TCP and (move or loss):
+        raise click.UsageError("--move and --loss are for datagrams: add --protocol udp")
+    if platform is None:
+        platform = _PLATFORMS[transport]
     device_id = parse_device_id(first_id)
     if device_id is None:
         raise click.BadParameter("a device id has 24 hex digits", param_hint="--id")
@@ -153,7 +184,7 @@ def simulate(
         plan = FleetPlan(
             first_id=device_id,
             count=count,
-            target=find_target(data=data, server=server, server_key_file=server_key),
+            target=find_target(data=data, server=server, server_key_file=server_key, transport=transport),
             keys=keys or Path(KEYS_FOLDER),
             firmware=FIRMWARE[firmware],
             profile=PROFILES[device_os],
@@ -161,6 +192,9 @@ def simulate(
             product_id=platform if product is None else product,
             product_version=0xFFFF if version is None else version,
             claim_code=claim_code,
+            loss=loss / 100,
+            moves=move,
+            sleep_s=sleep_s,
         )
         with _progress() as progress:
             task = progress.add_task("device keys", total=count)

@@ -137,6 +137,27 @@ class UdpGateway:
     def dozing(self) -> int:
         return len(self._dozing)
 
+    def datagrams(self) -> dict[str, int]:
+        """Since the start, by what became of them."""
+        counters = self._endpoint.counters
+        return {
+            "received": self.datagrams_in,
+            "sent": self.datagrams_out,
+            "unsent": self.datagrams_unsent,
+            "dropped": counters.dropped,
+            "forged": counters.forged,
+            "lookup_dropped": self.lookups_dropped,
+        }
+
+    def handshakes(self) -> dict[str, int]:
+        counters = self._endpoint.counters
+        return {
+            "cookie": counters.hello_verify_requests,
+            "started": counters.handshakes_started,
+            "done": counters.handshakes_done,
+            "failed": counters.handshakes_failed,
+        }
+
     # --- start and stop ---
 
     async def start(self, host: str, port: int) -> int:

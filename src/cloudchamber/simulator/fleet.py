@@ -8,13 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from cloudchamber.simulator.device import GOODBYE_TIMEOUT_S, Console, State, VirtualDevice
+from cloudchamber.simulator.device import GOODBYE_TIMEOUT_S, Console, Network, State, VirtualDevice
 from cloudchamber.simulator.firmware import Firmware
-from cloudchamber.simulator.keys import device_key
+from cloudchamber.simulator.keys import PrivateKey, device_key
 from cloudchamber.simulator.target import Target
+from cloudchamber.simulator.tcp import TcpNetwork
+from cloudchamber.simulator.udp import UdpNetwork
 from cloudchamber.wire.session.profile import DeviceProfile, DeviceSetup
+from cloudchamber.wire.transport import Transport
 
 MAX_DEVICES = 100_000
 KEY_THREADS = 4
@@ -23,7 +27,7 @@ KEY_THREADS = 4
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
     """`first_id`: 24 hex digits; the next devices count up from there. `claim_code` is the first device's: a code
-    claims one."""
+    claims one. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`: see `VirtualDevice`."""
 
     first_id: str
     count: int
@@ -35,6 +39,13 @@ class FleetPlan:
     product_id: int
     product_version: int
     claim_code: str | None = None
+    loss: float = 0.0
+    moves: bool = False
+    sleep_s: float | None = None
+
+    @property
+    def transport(self) -> Transport:
+        return Transport.TCP if isinstance(self.target.server_key, RSAPublicKey) else Transport.UDP
 
     @property
     def ids(self) -> list[str]:
@@ -42,15 +53,15 @@ class FleetPlan:
         return [f"{(first + number) % (1 << 96):024x}" for number in range(self.count)]
 
 
-def load_keys(plan: FleetPlan, made: Callable[[], None]) -> list[RSAPrivateKey]:
-    """Blocking: ten milliseconds for each key that has to be made. `made` is called after each.
+def load_keys(plan: FleetPlan, made: Callable[[], None]) -> list[PrivateKey]:
+    """Blocking: ten milliseconds for each RSA key that has to be made. `made` is called after each.
 
     Raises KeyUnusable.
     """
     plan.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def load(device_id: str) -> RSAPrivateKey:
-        key = device_key(plan.keys, device_id)
+    def load(device_id: str) -> PrivateKey:
+        key = device_key(plan.keys, device_id, plan.transport)
         made()
         return key
 
@@ -61,7 +72,7 @@ def load_keys(plan: FleetPlan, made: Callable[[], None]) -> list[RSAPrivateKey]:
 class Fleet:
     """The devices of a plan. `run` until `stop`."""
 
-    def __init__(self, plan: FleetPlan, keys: list[RSAPrivateKey], console: Console) -> None:
+    def __init__(self, plan: FleetPlan, keys: list[PrivateKey], console: Console) -> None:
         self.devices = [
             VirtualDevice(
                 setup=DeviceSetup(
@@ -72,11 +83,11 @@ class Fleet:
                     product_version=plan.product_version,
                     claim_code=plan.claim_code if number == 0 else None,
                 ),
-                key=key,
-                target=plan.target,
+                network=_network(plan, device_id, key),
                 make_firmware=plan.firmware,
                 console=console,
                 random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads reconnects, keeps no secret
+                sleep_s=plan.sleep_s,
             )
             for number, (device_id, key) in enumerate(zip(plan.ids, keys, strict=True))
         ]
@@ -106,3 +117,20 @@ class Fleet:
 
     def stop(self) -> None:
         self._stop.set()
+
+
+def _network(plan: FleetPlan, device_id: str, key: PrivateKey) -> Network:
+    target = plan.target
+    if isinstance(target.server_key, RSAPublicKey):
+        assert isinstance(key, RSAPrivateKey)
+        return TcpNetwork(target.host, target.port, target.server_key, key)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    return UdpNetwork(
+        target.host,
+        target.port,
+        target.server_key,
+        key,
+        session_file=plan.keys / f"{device_id}.udp.session",
+        loss=plan.loss,
+        moves=plan.moves,
+    )

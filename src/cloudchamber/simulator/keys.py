@@ -1,4 +1,7 @@
-"""Keys of virtual devices on disk, and the server's public key in the forms in which people have it."""
+"""Keys of virtual devices on disk, and the server's public key in the forms in which people have it.
+
+Over TCP they are RSA keys (device 1024, server 2048 bits), over UDP P-256 keys.
+"""
 
 import os
 import secrets
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,6 +30,9 @@ from cloudchamber.wire.keys import (
 )
 from cloudchamber.wire.transport import Transport
 
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
 
 class KeyUnusable(Exception):
     """A key file that no device could use; the message says which and what it should hold."""
@@ -36,36 +42,51 @@ class KeyUnusable(Exception):
 class ServerKey:
     """`address` stands in the key file of a device; a PEM file has none."""
 
-    key: RSAPublicKey
+    key: PublicKey
     address: ServerAddress | None
 
 
-def device_key(folder: Path, device_id: str) -> RSAPrivateKey:
-    """The key of a device in `folder`, made when it is missing: some 10 ms, off the event loop please.
+def device_key(folder: Path, device_id: str, transport: Transport = Transport.TCP) -> PrivateKey:
+    """The key of a device in `folder`, made when it is missing: some 10 ms over TCP, off the event loop please.
 
     Raises KeyUnusable.
     """
-    path = folder / f"{device_id}.tcp.der"
+    path = folder / f"{device_id}.{transport.value}.der"
     try:
-        return _load_device_key(path)
+        return _load_device_key(path, transport)
     except FileNotFoundError:
-        key = generate_private_key(65537, 1024)  # noqa: S505 - the only size that firmware takes
-        _write(path, key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
-        return _load_device_key(path)
+        key: PrivateKey
+        if transport is Transport.TCP:
+            key = rsa.generate_private_key(65537, 1024)  # noqa: S505 - the only size that firmware takes
+        else:
+            key = ec.generate_private_key(ec.SECP256R1())
+        write_private(path, key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
+        return _load_device_key(path, transport)
 
 
-def _load_device_key(path: Path) -> RSAPrivateKey:
+def _load_device_key(path: Path, transport: Transport) -> PrivateKey:
     der = path.read_bytes()
     try:
-        check_device_key_der_untrusted(der)
+        if transport is Transport.TCP:
+            check_device_key_der_untrusted(der)
         key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-    except (WireError, ValueError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} holds no device key for TCP ({error}); delete it and a new one is made") from error
-    assert isinstance(key, RSAPrivateKey)
+    except (WireError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _no_device_key(path, transport, str(error)) from error
+    if transport is Transport.TCP:
+        assert isinstance(key, rsa.RSAPrivateKey)
+        return key
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise _no_device_key(path, transport, "not a P-256 key")
     return key
 
 
-def _write(path: Path, content: bytes) -> None:
+def _no_device_key(path: Path, transport: Transport, why: str) -> KeyUnusable:
+    name = transport.name
+    return KeyUnusable(f"{path} holds no device key for {name} ({why}); delete it and a new one is made")
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """In place of what was there, whole or not at all, and for nobody else to read."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -73,7 +94,7 @@ def _write(path: Path, content: bytes) -> None:
     draft.replace(path)
 
 
-def server_key(path: Path) -> ServerKey:
+def server_key(path: Path, transport: Transport = Transport.TCP) -> ServerKey:
     """A device's key file (DER, with or without the address), or PEM: the public key, or the server's own private one.
 
     Raises KeyUnusable.
@@ -86,14 +107,14 @@ def server_key(path: Path) -> ServerKey:
     try:
         if b"-----BEGIN" in data:
             der = _public_der(data)
-            check_server_key_untrusted(Transport.TCP, der)
+            check_server_key_untrusted(transport, der)
         else:
-            found = parse_server_key_file_untrusted(Transport.TCP, data)
+            found = parse_server_key_file_untrusted(transport, data)
             der, address = found.public_key_der, found.address
     except (WireError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyUnusable(f"{path} holds no server key for TCP: {error}") from error
+        raise KeyUnusable(f"{path} holds no server key for {transport.name}: {error}") from error
     key = load_der_public_key(der)
-    assert isinstance(key, RSAPublicKey)
+    assert isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey)
     return ServerKey(key, address)
 
 
