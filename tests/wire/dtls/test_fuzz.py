@@ -80,7 +80,7 @@ def test_mutated_datagrams(count: int) -> None:
         for datagram in pair.to_device:
             newcomer.receive_datagram(mutated(chance, datagram), pair.now)
             fed += 1
-    assert secured > 0.8 * rounds
+    assert secured > 0.6 * rounds  # a device sends its flight four times, each after up to three spoilt copies
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -288,6 +288,7 @@ def test_messages_slipped_in_by_a_stranger_do_not_end_a_handshake() -> None:
                     pair.device.receive_datagram(datagram, 0.0)
             while not pair.device.is_open:
                 pair.run()
+                assert not pair.device.is_closed
                 pair.now = pair.device.next_deadline() or pair.now
                 pair.device.handle_deadline(pair.now)
             session = pair.connect()
