@@ -107,6 +107,11 @@ class DeviceSession(Session[DeviceEvent]):
         """Between `Connected` and `Closed`."""
         return self._connected and not self._closed
 
+    @property
+    def _posts_describe(self) -> bool:
+        """From 2.0 on the description is the device's to post, before the cloud's to ask for."""
+        return bool(self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
+
     def open_session(self, salt: bytes, now: float) -> None:
         """The channel stands: says Hello. The first message id is a number of the salt plus one."""
         profile = self.setup.profile
@@ -234,8 +239,7 @@ class DeviceSession(Session[DeviceEvent]):
     def _introduce(self, now: float) -> None:
         """In the order that each release was seen to keep (up to 1.5, 2.x to 4.x, 6.x)."""
         profile = self.setup.profile
-        posts = bool(profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
-        if posts:
+        if self._posts_describe:
             self._post_describe(Part.SYSTEM)
         if self.setup.claim_code is not None:
             self.publish(messages.CLAIM_CODE_EVENT, self.setup.claim_code.encode(), now)
@@ -244,7 +248,7 @@ class DeviceSession(Session[DeviceEvent]):
         if profile.asks_time_early:
             self.ask_time(now)
         self._tell_state(now)
-        if posts and not profile.asks_time_early:
+        if self._posts_describe and not profile.asks_time_early:
             self.ask_time(now)
         self._tell_application(now)
 
@@ -257,14 +261,13 @@ class DeviceSession(Session[DeviceEvent]):
 
     def _tell_application(self, now: float) -> None:
         """As far as the cloud does not know it: what the application is, and what it listens to."""
-        posts = bool(self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
-        if posts and not self._cloud_knows(Told.APPLICATION):
+        if self._posts_describe and not self._cloud_knows(Told.APPLICATION):
             self._post_describe(Part.APPLICATION)
         knows_subscriptions = self._cloud_knows(Told.SUBSCRIPTIONS)
         if not knows_subscriptions:
             for subscription in self.setup.profile.system_subscriptions:
                 self._send_subscription(subscription, now, tracked=False)
-        if not posts:
+        if not self._posts_describe:
             self.ask_time(now)
         if not knows_subscriptions:
             for subscription in self._subscriptions:

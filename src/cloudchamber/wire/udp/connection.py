@@ -326,8 +326,11 @@ class DeviceDatagramConnection(DeviceSession):
             }
         if state is not None and self._needs_no_hello():
             self._resume(now)
-        else:
-            self._say_hello(now)
+            return
+        if not self._posts_describe:
+            # One checksum over all: when one thing is said again, all of it is.
+            self._known.clear()
+        self._say_hello(now)
 
     def state(self) -> DeviceState:
         """What a device keeps over sleep and reset."""
@@ -403,15 +406,13 @@ class DeviceDatagramConnection(DeviceSession):
         self._send(messages.ping(self._new_message_id()))
         self._ping_deadline = now + self._ping_timeout_s
         self._tell_state(now)
-        if self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE:
+        if self._posts_describe:
             self._tell_application(now)
 
     def _needs_no_hello(self) -> bool:
-        profile = self.setup.profile
-        if profile.resumes_with_hello or not self._cloud_knows(Told.SYSTEM):
+        if self.setup.profile.resumes_with_hello:
             return False
-        posts = bool(profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
-        return posts or all(self._cloud_knows(told) for told in Told)
+        return all(self._cloud_knows(told) for told in ((Told.SYSTEM,) if self._posts_describe else Told))
 
     def _cloud_knows(self, told: Told) -> bool:
         known = self._known.get(told)
@@ -438,7 +439,7 @@ class DeviceDatagramConnection(DeviceSession):
 
     def _confirm(self, told: Told) -> None:
         self._known[told] = self._checksum(told)
-        if not self.setup.profile.hello_flags & HelloFlag.DEVICE_INITIATED_DESCRIBE:
+        if not self._posts_describe:
             # One checksum over all, and the description was the cloud's to ask for.
             for other in Told:
                 self._known[other] = self._checksum(other)
