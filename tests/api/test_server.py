@@ -149,6 +149,7 @@ async def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None
         b"NONSENSE\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 60,
         GET + b"Host: x\r\n" * (MAX_HEADERS + 1) + b"\r\n",
+        b"GET /\r\n\r\n",
     ],
 )
 async def test_what_smuggling_needs_is_refused_and_closes_the_connection(talk: Talk, request_bytes: bytes) -> None:

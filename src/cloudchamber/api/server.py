@@ -17,6 +17,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEADER_BYTES: Final = 64 * 1024
 # Repeated headers are joined one by one, which is quadratic: bound their number, too.
 MAX_HEADERS: Final = 100
+# The parser takes a bare `GET /` for HTTP 0.9, in which there are neither headers nor a status to answer with.
+_VERSIONS: Final = frozenset({"1.0", "1.1"})
 # From the first byte of a request to its last. A megabyte over a bad phone line takes 10 s.
 REQUEST_TIMEOUT_S: Final = 60.0
 # How long a client may refuse to take what we have for it (a stopped stream reader) before it is cut off.
@@ -133,7 +135,7 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        if len(self.headers) > MAX_HEADERS:
+        if len(self.headers) > MAX_HEADERS or self.parser.get_http_version() not in _VERSIONS:
             raise _RequestRefused
         super().on_headers_complete()
 
