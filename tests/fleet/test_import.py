@@ -76,6 +76,10 @@ async def test_who_may_import(world: World) -> None:
             await world.devices.import_(requester, thing, [device_id(1)])
     with pytest.raises(TooLarge):
         await world.devices.import_(ann, thing, [""] * (service.MAX_IMPORT + 1))
+    lines = iter(range(10 * service.MAX_IMPORT))
+    with pytest.raises(TooLarge):
+        await world.devices.import_(ann, thing, map(str, lines))
+    assert next(lines) == service.MAX_IMPORT + 1, "nothing was read of what is refused anyway"
     assert await world.db.fetch_all("SELECT id FROM devices") == []
 
 

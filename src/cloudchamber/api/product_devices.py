@@ -1,5 +1,6 @@
 """Devices as their product sees them: `/v1/products/:product/devices`."""
 
+from itertools import chain
 from typing import Any
 
 from cloudchamber.access.model import Action, OwnedByCustomer
@@ -63,10 +64,12 @@ class ProductDevicesResource:
     async def import_(self, call: Call, requester: Bearer) -> Any:
         """One `id`, an array `ids`, or a file with one id on each line."""
         product = await self._product(call)
-        ids = [*call.data.texts("id"), *call.data.texts("ids")]
-        for file in call.files:
-            ids.extend(ids_in_file(file.content.decode("utf-8", "replace")))
-        return render.import_report(await self._devices.import_(requester, product, ids))
+        given = chain(
+            call.data.texts("id"),
+            call.data.texts("ids"),
+            *(ids_in_file(file.content.decode("utf-8", "replace")) for file in call.files),
+        )
+        return render.import_report(await self._devices.import_(requester, product, given))
 
     async def update(self, call: Call, requester: Bearer) -> Any:
         refuse_flashing(call)

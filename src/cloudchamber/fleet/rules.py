@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from io import StringIO
 from typing import Any, Final
 
-from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.fleet.model import DeviceRecord, Product
-from cloudchamber.ids import DeviceId, ProductId, slugify
+from cloudchamber.ids import DeviceId, ProductId, parse_device_id, slugify
 
 # --- keys ------------------------------------------------------------------------------------------------------------
 
@@ -94,11 +95,16 @@ _SEPARATORS = re.compile(r"[\s,;]+")
 
 def ids_in_file(text: str) -> Iterator[str]:
     """Ids of a text file, one a line: blank lines, blanks, commas, carriage returns and a header line are tolerated."""
-    for number, line in enumerate(text.removeprefix("\ufeff").splitlines()):
+    for number, line in enumerate(StringIO(text.removeprefix("\ufeff"), newline=None)):
         words = [word for word in _SEPARATORS.split(line.strip()) if word]
-        if number == 0 and words and not any(character.isdecimal() for character in line):
+        if number == 0 and words and _is_header(words):
             continue
         yield from words
+
+
+def _is_header(words: list[str]) -> bool:
+    """Of a column, like `Device ID`: no digit in it, and yet no id of letters alone."""
+    return not any(parse_device_id(word) or any(map(str.isdecimal, word)) for word in words)
 
 
 # --- products --------------------------------------------------------------------------------------------------------
@@ -120,10 +126,6 @@ def slugs(name: str, hardware_version: str | None) -> Iterator[str]:
     while True:
         yield f"{base}-{number}"
         number += 1
-
-
-def team_with_owner(owner: str, members: Iterable[tuple[str, Role]]) -> dict[str, Role]:
-    return {**dict(members), owner: Role.OWNER}
 
 
 # --- lists -----------------------------------------------------------------------------------------------------------

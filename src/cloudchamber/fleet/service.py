@@ -5,6 +5,7 @@ Records that requests ask for time and again are kept in memory (cache.py).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from cloudchamber.access.model import (
@@ -257,7 +258,8 @@ class Devices:
         Raises AccessRefused, TooLarge.
         """
         require(requester, Action.DEVICES_IMPORT, product.resource(requester))
-        given = list(ids)
+        # One more than may be: a file of millions of lines must not hold up everybody before it is refused.
+        given = list(islice(ids, MAX_IMPORT + 1))
         if len(given) > MAX_IMPORT:
             raise TooLarge(f"One import takes at most {MAX_IMPORT} ids: split it")
         parsed = [(text, parse_device_id(text.strip())) for text in given]
