@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudchamber.identity.errors import CredentialsMissing, PasswordUnusable
+from cloudchamber.identity.errors import CredentialsMissing, PasswordUnusable, UsernameUnusable
 from cloudchamber.identity.rules import check_password, normal_username
 
 
@@ -14,9 +14,15 @@ def test_a_user_name(given_, name) -> None:
     assert normal_username(given_) == name
 
 
-@pytest.mark.parametrize("given_", ["", "  ", "a" * 255, "a\nb", "a\0b", "a\r\nBcc: b@example.com", "\ud800"])
-def test_what_is_no_user_name(given_) -> None:
+@pytest.mark.parametrize("given_", ["", "  "])
+def test_no_user_name_at_all(given_) -> None:
     with pytest.raises(CredentialsMissing, match=r"^username and password required$"):
+        normal_username(given_)
+
+
+@pytest.mark.parametrize("given_", ["a" * 255, "a\nb", "a\0b", "a\r\nBcc: b@example.com", "\ud800"])
+def test_what_is_no_user_name(given_) -> None:
+    with pytest.raises(UsernameUnusable, match="254 characters"):
         normal_username(given_)
 
 
@@ -24,7 +30,7 @@ def test_what_is_no_user_name(given_) -> None:
 def test_a_normal_name_stays_as_it_is(text) -> None:
     try:
         name = normal_username(text)
-    except CredentialsMissing:
+    except (CredentialsMissing, UsernameUnusable):
         return
     assert normal_username(name) == name
 

@@ -80,7 +80,14 @@ _LIST_SHAPE: Final = frozenset(
 )
 # Codes whose shape no source tells: whichever key a client reads, it finds the text.
 _BOTH_SHAPE: Final = frozenset(
-    {"customer_exists", "email_missing", "password_unusable", "registration_closed", "username_taken"}
+    {
+        "customer_exists",
+        "email_missing",
+        "password_unusable",
+        "registration_closed",
+        "username_taken",
+        "username_unusable",
+    }
 )
 
 

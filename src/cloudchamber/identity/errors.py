@@ -3,6 +3,7 @@
 CloudError
 ├── Invalid
 │   ├── CredentialsMissing     user name or password not given
+│   ├── UsernameUnusable       too long, or with characters that do not show
 │   ├── PasswordUnusable       too long
 │   └── ResetTokenInvalid      used before, expired, or never given out
 ├── Conflict
@@ -10,19 +11,21 @@ CloudError
 │   └── CustomerExists
 ├── Forbidden
 │   └── RegistrationClosed
-├── NotFound
-│   └── CustomerNotFound
 └── Unavailable
     └── PasswordsBusy          the queue of password hashing is full
 """
 
 from typing import ClassVar
 
-from cloudchamber.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
+from cloudchamber.errors import Conflict, Forbidden, Invalid, Unavailable
 
 
 class CredentialsMissing(Invalid):
     code: ClassVar[str] = "credentials_missing"
+
+
+class UsernameUnusable(Invalid):
+    code: ClassVar[str] = "username_unusable"
 
 
 class PasswordUnusable(Invalid):
@@ -45,10 +48,6 @@ class CustomerExists(Conflict):
 
 class RegistrationClosed(Forbidden):
     code: ClassVar[str] = "registration_closed"
-
-
-class CustomerNotFound(NotFound):
-    code: ClassVar[str] = "customer_not_found"
 
 
 class PasswordsBusy(Unavailable):

@@ -1,6 +1,6 @@
 """What user names and passwords may be."""
 
-from cloudchamber.identity.errors import CredentialsMissing, PasswordUnusable
+from cloudchamber.identity.errors import CredentialsMissing, PasswordUnusable, UsernameUnusable
 
 # Longer input buys no security and costs hashing time (OWASP ASVS 6.2: at least 64 must be allowed).
 MAX_PASSWORD_LENGTH = 256
@@ -11,11 +11,13 @@ MAX_USERNAME_LENGTH = 254
 def normal_username(text: str) -> str:
     """User names are compared without regard to case and outer blanks.
 
-    Raises CredentialsMissing.
+    Raises CredentialsMissing, UsernameUnusable.
     """
     name = text.strip().lower()
-    if not name or len(name) > MAX_USERNAME_LENGTH or not name.isprintable():
-        raise CredentialsMissing("username and password required", detail="username empty, too long or unprintable")
+    if not name:
+        raise CredentialsMissing("username and password required")
+    if len(name) > MAX_USERNAME_LENGTH or not name.isprintable():
+        raise UsernameUnusable(f"A user name has at most {MAX_USERNAME_LENGTH} characters, all of them printable")
     return name
 
 

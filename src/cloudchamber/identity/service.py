@@ -30,7 +30,7 @@ class Users:
     ) -> UserAccount:
         """An account that somebody makes for themselves.
 
-        Raises RegistrationClosed, CredentialsMissing, PasswordUnusable, UsernameTaken.
+        Raises RegistrationClosed, CredentialsMissing, UsernameUnusable, PasswordUnusable, UsernameTaken.
         """
         if isinstance(requester, Anonymous) and not self._is_open:
             raise RegistrationClosed("Registration is closed on this server: ask its administrator for an account")
@@ -93,7 +93,7 @@ class Customers:
     ) -> CustomerAccount:
         """A customer of `product`; `password` None makes a shadow customer, who has no log-in of their own.
 
-        Raises AccessRefused, CredentialsMissing, PasswordUnusable, CustomerExists.
+        Raises AccessRefused, CredentialsMissing, UsernameUnusable, PasswordUnusable, CustomerExists.
         """
         require(requester, Action.CUSTOMERS_CREATE, product)
         name = normal_username(username)
