@@ -251,10 +251,7 @@ class Tokens:
             principal=principal,
             scope=scope,
             family=family,
-            # Only people can list their tokens, so only their tokens are kept to be read back.
-            sealed=self._sealer.seal(token.encode(), hash_)
-            if self._sealer and principal.kind is PrincipalKind.USER
-            else None,
+            sealed=self._sealed(token, hash_, principal),
             issued_at=now,
             expires_at=Millis(now + lifetime_s * 1000) if ends else None,
         )
