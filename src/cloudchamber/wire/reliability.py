@@ -142,6 +142,8 @@ class Reliability:
             if heard[oldest][0] > now:
                 return
             del heard[oldest]
+        # An emptied dict keeps its table, and there are as many idle sessions as there are devices.
+        heard.clear()
 
 
 class MessageIds:

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from cloudchamber.wire.coap import Type
+from cloudchamber.wire.coap import Code, Type
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.events import (
     Acknowledged,
@@ -17,6 +17,7 @@ from cloudchamber.wire.events import (
     Disconnected,
     EventPublished,
     EventReceived,
+    FunctionCalled,
     FunctionReturned,
     NotFound,
     Online,
@@ -174,10 +175,14 @@ def test_an_answer_that_comes_after_a_restart_answers_nobody() -> None:
     net.function = lambda argument: None
     net.cloud.call_function("brew", "before", net.now, 30.0)
     net.run(1.0)
+    (called,) = net.device_heard(FunctionCalled)
     net.restart_cloud()
-    net.device.return_value(1, 1, net.now)
     later = net.cloud.call_function("brew", "after", net.now, 30.0)
+    net.run(1.0)
+    net.forget()
+    net.device.return_value(called.request, 1, net.now)
     net.run(40.0)
+    assert net.device_sent()[0].code == Code.CHANGED
     assert net.outcome(later) == TimedOut()
 
 

@@ -395,6 +395,8 @@ def test_trap_12_ids_of_before_a_restart_are_not_used_after_it() -> None:
             wire.say(f"6000{raw[4:8]}")
             for event in cloud.events():
                 memory = event.memory if isinstance(event, MemoryChanged) else memory
+            ahead = (memory.next_message_id - int(raw[4:8], 16)) & 0xFFFF
+            assert ID_RESERVE // 2 <= ahead <= ID_RESERVE + 1, "a store may take its time"
         assert not used & ids
         used |= ids
         cloud = CloudDatagramSession.resume(memory, draw=half, now=wire.now)
@@ -449,6 +451,32 @@ def test_a_device_that_was_never_described_is_asked_when_it_comes_back() -> None
     assert wire.sendings(1000.0) == []
     wire.say("4000002a")
     assert wire.sendings(50.0)[0][1].endswith("b1644101")
+
+
+def test_a_device_that_answered_no_question_is_asked_again_when_it_comes_back() -> None:
+    _, wire = cloud_with_wire()
+    asked = {raw for _, raw in wire.sendings(3600.0) if raw.endswith("b1644101")}
+    assert len(asked) == 6
+    wire.say("40020005b178ff0d06ac0205")
+    assert wire.sendings(3600.0) == []
+    wire.say("40000006")
+    assert len({raw for _, raw in wire.sendings(3600.0) if raw.endswith("b1644101")}) == 6
+
+
+def test_a_device_that_lost_count_of_its_ids_is_back_all_the_same() -> None:
+    cloud, wire = cloud_with_wire()
+    wire.say("40020105b178ff0d06ac0205")
+    cloud.events()
+    wire.now = 30.0
+    wire.say("40000004")
+    assert not cloud.is_online, "on its way since before the Goodbye"
+    wire.now = 61.0
+    wire.say("40000005")
+    assert cloud.is_online
+    assert [type(event) for event in cloud.events()] == [Resumed]
+    wire.now = 200.0
+    wire.say("40020006b178ff0d06ac0205")
+    assert [type(event) for event in cloud.events()] == [SaidGoodbye]
 
 
 def test_subscriptions_of_earlier_applications_make_room() -> None:

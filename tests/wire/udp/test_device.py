@@ -182,6 +182,16 @@ def test_pings_after_silence_and_gives_up_30_s_later(release: str, changes: dict
     assert device.events() == [Closed(CloseReason.SILENCE, "ping not answered (error 1)")]
 
 
+def test_a_duplicate_is_a_sign_of_life_too() -> None:
+    device, wire = device_with_wire(platform_id=12)
+    wire.say(CALL)
+    wire.now = 20.0
+    wire.say(CALL)
+    assert wire.sendings(24.0) == []
+    assert [at for at, _ in wire.sendings(2.0)] == [45.0]
+    assert device.is_connected
+
+
 # --- goodbye ---------------------------------------------------------------------------------------------------------
 
 
@@ -287,6 +297,7 @@ def test_only_what_was_acknowledged_counts_as_known() -> None:
     assert device.state().application is None
     for raw in introduction:
         if paths([raw])[0].startswith(b"e/"):
+            assert device.state().subscriptions is None, "all of them, or it does not count"
             wire.say(f"6000{raw[4:8]}")
     known = device.state()
     assert known.subscriptions is not None

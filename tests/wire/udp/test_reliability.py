@@ -161,3 +161,14 @@ def test_trap_12_ids_run_out_for_a_while_and_come_back() -> None:
     assert count == 0x8000
     assert not ids.may_take(89.9)
     assert ids.may_take(90.0)
+
+
+def test_trap_12_each_half_is_timed_from_when_the_other_was_begun() -> None:
+    ids = MessageIds(0, 0.0)
+    for _ in range(2):
+        for _ in range(0x8000):
+            assert ids.may_take(200.0)
+            ids.take()
+    assert ids.next == 0
+    assert not ids.may_take(200.0 + ID_REST_S - 0.1), "those from 0 on were taken at 200 s"
+    assert ids.may_take(200.0 + ID_REST_S)

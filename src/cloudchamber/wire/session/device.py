@@ -98,9 +98,9 @@ class DeviceSession(Session[DeviceEvent]):
         self._hello_deadline: float | None = None
         self._hello_id: int | None = None
         self._ping_deadline: float | None = None
-        over_tcp = transport is Transport.TCP
-        self._ping_after_s = PING_AFTER_S if over_tcp else setup.datagram_ping_after_s
-        self._ping_timeout_s = PING_TIMEOUT_S if over_tcp else DATAGRAM_PING_TIMEOUT_S
+        self._ping_after_s, self._ping_timeout_s = PING_AFTER_S, PING_TIMEOUT_S
+        if transport is Transport.UDP:
+            self._ping_after_s, self._ping_timeout_s = setup.datagram_ping_after_s, DATAGRAM_PING_TIMEOUT_S
 
     @property
     def is_connected(self) -> bool:
@@ -114,8 +114,7 @@ class DeviceSession(Session[DeviceEvent]):
 
     def open_session(self, salt: bytes, now: float) -> None:
         """The channel stands: says Hello. The first message id is a number of the salt plus one."""
-        profile = self.setup.profile
-        if profile.salt_is_big_endian:
+        if self.setup.profile.salt_is_big_endian:
             self._message_id = int.from_bytes(salt[:2], "big")
             self._next_token = salt[2]
         else:
@@ -222,11 +221,9 @@ class DeviceSession(Session[DeviceEvent]):
         return request
 
     def _send_subscription(self, subscription: Subscription, now: float, tracked: bool) -> int:
-        profile = self.setup.profile
-        confirmable = self._transport is Transport.UDP or not profile.only_private
-        message = messages.subscribe(
-            self._new_message_id(), subscription, confirmable, says_own=not profile.only_private
-        )
+        says_own = not self.setup.profile.only_private
+        confirmable = self._transport is Transport.UDP or says_own
+        message = messages.subscribe(self._new_message_id(), subscription, confirmable, says_own)
         return self._track(message, tracked and confirmable, now)
 
     def _new_token(self) -> bytes:

@@ -19,8 +19,7 @@ from enum import Enum
 
 from cloudchamber.wire.coap import Code, Message, Option
 from cloudchamber.wire.describe import Part
-from cloudchamber.wire.errors import WireError
-from cloudchamber.wire.messages import Hello, HelloFlag, Subscription, read_block_untrusted
+from cloudchamber.wire.messages import Hello, HelloFlag, Subscription
 from cloudchamber.wire.session import device_describe
 from cloudchamber.wire.session.profile import DeviceSetup
 
@@ -55,17 +54,12 @@ def checksum(told: Told, setup: DeviceSetup, hello: Hello, subscriptions: Iterab
 
 
 def told_by(message: Message) -> Told | None:
-    """What the cloud knows once it acknowledged this message of the device; None for what is not remembered."""
+    """What the cloud knows once it acknowledged this message of the device, and all others that tell the same; None
+    for what is not remembered."""
     path = message.option(Option.URI_PATH)
     if message.code == Code.GET and path == b"e":
         return Told.SUBSCRIPTIONS
     if message.code != Code.POST or path != b"d":
-        return None
-    block = message.option(Option.BLOCK1)
-    try:
-        if block is not None and read_block_untrusted(block).more:
-            return None
-    except WireError:
         return None
     return _PARTS.get(message.option(Option.URI_QUERY) or b"")
 

@@ -47,7 +47,8 @@ class RequestTable:
     def __init__(self, first_token: int = 0) -> None:
         self._by_token: dict[int, Pending] = {}
         self._pings: list[Pending] = []
-        self._resting: deque[tuple[float, int]] = deque()
+        # Made when it is needed: an empty deque is a quarter of an idle session.
+        self._resting: deque[tuple[float, int]] | None = None
         self._next_token = first_token
 
     def add(self, pending: Pending, now: float) -> bool:
@@ -59,9 +60,9 @@ class RequestTable:
             return True
         while self._resting and self._resting[0][0] <= now:
             self._resting.popleft()
-        if len(self._by_token) + len(self._resting) >= TOKENS:
-            return False
         resting = {token for _, token in self._resting} if self._resting else ()
+        if len(self._by_token) + len(resting) >= TOKENS:
+            return False
         token = self._next_token
         while token in self._by_token or token in resting:
             token = (token + 1) % TOKENS
@@ -77,6 +78,8 @@ class RequestTable:
             return
         del self._by_token[pending.token]
         if rest_until is not None:
+            if self._resting is None:
+                self._resting = deque()
             self._resting.append((rest_until, pending.token))
 
     def answered_by(self, message: Message) -> Pending | None:

@@ -71,11 +71,13 @@ class CloudDatagramSession(CloudSession):
     __slots__ = (
         "_asked",
         "_device_id",
+        "_goodbye_at",
         "_goodbye_id",
         "_ids",
         "_is_away",
         "_is_quiet",
         "_memory_is_new",
+        "_newest_at",
         "_newest_id",
         "_reliability",
         "_reserved_id",
@@ -92,8 +94,9 @@ class CloudDatagramSession(CloudSession):
         self._memory_is_new = False
         self._device_id: bytes | None = None
         self._asked: tuple[Message, Hello] | None = None
-        self._newest_id: int | None = None
-        self._goodbye_id = 0
+        # Datagrams overtake each other for seconds only. After that an id that went back is a device that lost count.
+        self._newest_id, self._newest_at = 0, now - CLOUD_MEMORY_S
+        self._goodbye_id, self._goodbye_at = 0, now
         self._is_away = False
         self._is_quiet = False
         self.open_session(now)
@@ -155,8 +158,8 @@ class CloudDatagramSession(CloudSession):
         is_own = message.type == Type.CON or message.type == Type.NON
         if self._is_quiet and (is_own or not self._is_away):
             self._notice(message, now)
-        if is_own and (self._newest_id is None or _is_newer(message.id, self._newest_id)):
-            self._newest_id = message.id
+        if is_own and (_is_newer(message.id, self._newest_id) or now >= self._newest_at + CLOUD_MEMORY_S):
+            self._newest_id, self._newest_at = message.id, now
         try:
             self._take_untrusted(message, now)
         except WireError as error:
@@ -248,6 +251,7 @@ class CloudDatagramSession(CloudSession):
         if self._is_away or self._newest_id != self._goodbye_id:
             return
         self._is_away = self._is_quiet = True
+        self._goodbye_at = now
         assert self._describing is not None
         self._describing.sleep()
         for pending in self._requests.all():
@@ -258,7 +262,8 @@ class CloudDatagramSession(CloudSession):
 
     def _notice(self, message: Message, now: float) -> None:
         """The first word since `resume` or Goodbye, unless it was on its way before that Goodbye."""
-        if self._is_away and not _is_newer(message.id, self._goodbye_id):
+        is_late = not _is_newer(message.id, self._goodbye_id) and now < self._goodbye_at + CLOUD_MEMORY_S
+        if self._is_away and is_late:
             return
         self._is_away = self._is_quiet = False
         assert self._describing is not None
@@ -293,7 +298,6 @@ class CloudDatagramSession(CloudSession):
 
     def _abandon(self, now: float) -> None:
         super()._abandon(now)
-        self._reliability.give_up()
         self._tell_memory()
 
 
@@ -447,7 +451,3 @@ class DeviceDatagramConnection(DeviceSession):
     def _leave_when_done(self, now: float) -> None:
         if self._leaving_until is not None and not self._outbox and not self._reliability.outstanding:
             self._end(CloseReason.LOCAL, "", now)
-
-    def _abandon(self, now: float) -> None:
-        super()._abandon(now)
-        self._reliability.give_up()
