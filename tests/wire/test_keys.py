@@ -52,7 +52,7 @@ def test_a_bare_der_has_no_address() -> None:
     assert keys.parse_server_key_file_untrusted(Transport.TCP, RSA_DER.ljust(512, b"\xff")).address is None
 
 
-@pytest.mark.parametrize("host", ["", "x" * 64])
+@pytest.mark.parametrize("host", ["", "x" * 64, "::1", "ex ample", "a\n", "höst", "a:5683", "http://a", "$ID.example"])
 def test_hosts_no_device_can_hold(host: str) -> None:
     with pytest.raises(ValueError, match="host names"):
         keys.build_server_key_file(Transport.TCP, RSA_DER, ServerAddress(host))

@@ -12,6 +12,7 @@ Firmware finds moduli at fixed offsets and assumes the exponent 65537: a key of 
 """
 
 import ipaddress
+import re
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -33,6 +34,7 @@ _IPV4, _DOMAIN = 0, 1
 
 MAX_DOMAIN = 63
 """64 bytes with the NUL. `$id` in it stands for the hex device id."""
+_HOST_NAME = re.compile(rf"(?=.{{1,{MAX_DOMAIN}}}\Z)(?:[A-Za-z0-9._-]|\$id)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,11 @@ def build_server_key_file(transport: Transport, public_key_der: bytes, address: 
     try:
         kind, raw = _IPV4, ipaddress.IPv4Address(address.host).packed
     except ValueError:
-        kind, raw = _DOMAIN, address.host.encode("ascii", "strict")
-        if not 0 < len(raw) <= MAX_DOMAIN:
-            raise ValueError(f"a device takes host names of 1 to {MAX_DOMAIN} characters") from None
+        if not _HOST_NAME.fullmatch(address.host):
+            raise ValueError(
+                f"a device takes an IPv4 address or host names of 1 to {MAX_DOMAIN} letters, digits, dots and hyphens"
+            ) from None
+        kind, raw = _DOMAIN, address.host.encode("ascii")
     port = DEFAULT_PORTS[transport] if address.port is None else address.port
     slot = bytearray(b"\xff" * _SLOTS[transport])
     slot[: len(public_key_der)] = public_key_der
