@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.reply import Reply
 from cloudchamber.clock import iso, iso_or_none
@@ -124,14 +124,7 @@ def product_device(view: DeviceView) -> dict[str, Any]:
         "quarantined": record.is_quarantined,
         "denied": record.is_denied,
     }
-    match record.owner:
-        case OwnedByUser(id=owner):
-            body["user_id"] = owner
-        case OwnedByCustomer(id=customer):
-            body["customer_id"] = customer
-        case None:
-            pass
-    return body
+    return body | _owner(record.owner)
 
 
 def product_device_detail(view: DeviceView) -> dict[str, Any]:
@@ -147,14 +140,17 @@ def claimed(view: DeviceView) -> dict[str, Any]:
         "connected": view.is_online,
         "ok": True,
     }
-    match record.owner:
-        case OwnedByUser(id=owner):
-            body["user_id"] = owner
+    return body | _owner(record.owner)
+
+
+def _owner(owner: Owner | None) -> dict[str, str]:
+    match owner:
+        case OwnedByUser(id=user):
+            return {"user_id": user}
         case OwnedByCustomer(id=customer):
-            body["customer_id"] = customer
+            return {"customer_id": customer}
         case None:
-            pass
-    return body
+            return {}
 
 
 def import_report(report: ImportReport) -> dict[str, Any]:
