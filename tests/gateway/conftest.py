@@ -1,13 +1,17 @@
 """Real sockets on the loopback, on both event loops."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
+from cloudchamber.storage.migrate import migrate
 from tests.gateway.cloud import SmallCloud, start_cloud
+from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,3 +52,22 @@ def nothing_logged_as_error(caplog: pytest.LogCaptureFixture, request: pytest.Fi
     if not request.node.get_closest_marker("logs_errors"):
         errors = [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
         assert not errors
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("migrated") / "cloudchamber.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store_file(migrated_file: Path, tmp_path: Path) -> Path:
+    """A fresh database."""
+    return Path(shutil.copy(migrated_file, tmp_path / "cloudchamber.db"))
+
+
+@pytest.fixture
+async def udp(store_file: Path) -> AsyncIterator[UdpCloud]:
+    async with start_udp_cloud(store_file) as cloud:
+        yield cloud

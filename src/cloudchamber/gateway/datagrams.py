@@ -28,10 +28,12 @@ class Port(asyncio.DatagramProtocol):
     """Addresses are (host, port); IPv4 peers of a socket for both families appear as what they are."""
 
     _transport: _Transport
+    _closed: "asyncio.Future[None]"
 
     def __init__(self, received: Callable[[bytes, Address], None]) -> None:
         self._received = received
         self._is_dual = False
+        self._closed = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("_Transport", transport)
@@ -42,6 +44,9 @@ class Port(asyncio.DatagramProtocol):
         if self._is_dual and host.startswith(_MAPPED):
             host = host.removeprefix(_MAPPED)
         self._received(data, (host, address[1]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed.set_result(None)
 
     def error_received(self, exc: Exception) -> None:
         log.debug("a datagram was not delivered: %s", exc)  # its receiver is gone, which says nothing about its session
@@ -55,8 +60,10 @@ class Port(asyncio.DatagramProtocol):
         self._transport.sendto(data, address)
         return True
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """The address is free when it returns."""
         self._transport.close()
+        await self._closed
 
 
 def listen(family: int, address: tuple[Any, ...]) -> socket.socket:

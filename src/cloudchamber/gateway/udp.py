@@ -201,7 +201,7 @@ class UdpGateway:
             log.exception("not all sessions could be stored: devices may take a minute or two to come back")
         self._transmit()
         for port in set(self._ports.values()):
-            port.close()
+            await port.close()
         self._ports.clear()
         self._sessions.clear()
         self._strangers.clear()

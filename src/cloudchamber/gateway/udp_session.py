@@ -72,6 +72,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         "_needs_numbers",
         "_notifies",
         "_saver",
+        "_was_too_silent",
         "dtls",
         "is_confirmed",
         "is_untouched",
@@ -98,6 +99,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self._is_silent = False
         self._needs_numbers = False
         self._notifies = False
+        self._was_too_silent = False
 
     def resumed_as(self, device: DeviceId, hello: Hello, memory: bytes, subscriptions: Sequence[Subscription]) -> None:
         """Its connection was made by `resume`, for a device that was admitted again."""
@@ -147,6 +149,9 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self.touch()
         now = self._heard_at = self._loop.time()
         self._connection.receive_message(payload, now)
+        if self._was_too_silent and self._connection.is_online and self._hello is not None:
+            self._was_too_silent = False
+            self._come_online(self._hello)
         self.pump()
         if self.dtls.unsaved_records >= UNSAVED_RECORDS:
             self.store()
@@ -177,7 +182,8 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self.pump()
 
     def go_offline(self) -> None:
-        """Not heard for too long. The session stays as it is."""
+        """Not heard for too long. The session stays as it is, and the device's next word brings it back."""
+        self._was_too_silent = True
         self._go_offline()
 
     def doze(self, bed: Bed) -> Dozing | None:
@@ -267,6 +273,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self.pump()
 
     def _on_online(self, event: Online) -> None:
+        self._was_too_silent = False
         is_new = event.hello != self._hello
         self._hello = event.hello
         was_online = self._is_online
@@ -276,6 +283,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
             self._tell(partial(self._tell_online, event.hello))
 
     def _on_resumed(self, event: Resumed) -> None:
+        self._was_too_silent = False
         self._hello = event.memory.hello
         self._subscriptions = list(event.memory.subscriptions)
         if not self._is_online:
@@ -310,7 +318,8 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
 
     async def _save(self) -> None:
         failures = 0
-        while self._is_dirty and not self._is_over:
+        # For a close_notify it takes a record number, and so perhaps one more write.
+        while self._is_dirty and (self._notifies or not self._is_over):
             self._is_dirty = False
             memory, next_number = self._memory, self.dtls.state().next_number
             try:
@@ -318,10 +327,9 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
             except Exception:
                 failures += 1
                 log.exception("device %s: its session could not be stored", self._device)
-                if failures > SAVE_RETRIES:
-                    self._saver = None
+                if failures > SAVE_RETRIES or self._is_over:
                     self._fail()
-                    return
+                    break
                 self._is_dirty = True
                 await asyncio.sleep(SAVE_RETRY_S)
                 continue
