@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cloudchamber.api.bodies import (
     MAX_FIELDS,
     MAX_FORM_DEPTH,
+    MAX_JSON_CONTAINERS,
     MAX_JSON_DEPTH,
     MAX_KEY_LENGTH,
     MAX_PARTS,
@@ -150,6 +151,12 @@ def test_json_may_be_nested_to_the_limit_and_no_further() -> None:
         parse_json(nested(MAX_JSON_DEPTH + 1))
     wide = msgspec.json.encode({"a": [{"b": ["[[[" * 40, '\\"{{{' * 40]}] * 200})
     assert parse_json(wide), "brackets in texts and side by side are not depth"
+
+
+def test_json_has_so_many_objects_and_lists_and_no_more() -> None:
+    assert parse_json(b'{"a":[' + b",".join([b"[]"] * (MAX_JSON_CONTAINERS - 2)) + b"]}")
+    with pytest.raises(BodyInvalid, match="objects and lists"):
+        parse_json(b'{"a":[' + b",".join([b"{}"] * (MAX_JSON_CONTAINERS - 1)) + b"]}")
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,22 @@ async def test_a_body_of_the_largest_size_is_read(http: httpx.AsyncClient, maker
     assert answer.json() == {"ok": False, "error": "name is longer than 10000 characters"}
 
 
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x", "text/plain"])
+async def test_a_large_body_is_read_only_for_a_good_token_in_the_header(
+    http: httpx.AsyncClient, maker: Maker, content_type: str
+) -> None:
+    path, body = f"/v1/products/{maker.product}/devices", b"x" * (2 * 1024 * 1024)
+
+    async def status(headers: dict[str, str], query: str = "") -> int:
+        answer = await http.post(path + query, content=body, headers={**headers, "content-type": content_type})
+        return answer.status_code
+
+    assert await status({}) == 413
+    assert await status({}, f"?access_token={maker.token}") == 413
+    assert await status(bearer(UNKNOWN)) == 401
+    assert await status(bearer(maker.token)) in {200, 400}, "read, and found to be an import or not"
+
+
 async def test_a_query_with_raw_bytes_is_read_or_refused_but_never_a_crash(http: httpx.AsyncClient) -> None:
     host, port = http.base_url.host, http.base_url.port
     for line in (b"GET /v1/devices?access_token=\xc3\xbc", b"GET /v1/devices?x=%ff", b"GET /v1/\xff"):

@@ -12,8 +12,8 @@ import falcon.asgi
 
 from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api.auth import client_credentials
-from cloudchamber.api.bodies import MULTIPART, Tree, Upload, media_type
-from cloudchamber.api.call import NO_TREE, Call, EdgeRequest, body_of, fields, query_of
+from cloudchamber.api.bodies import Tree, Upload
+from cloudchamber.api.call import Call, EdgeRequest, body_of, fields, query_of
 from cloudchamber.api.errors import ScopeMissing
 from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.guards import Guards, require_form
@@ -98,7 +98,7 @@ def _guarded(
             call = Call(req, params, NO_FIELDS, NO_FIELDS, ())
         else:
             query = query_of(req)
-            body, files = await _body_before_knowing_who(req, route, query)
+            body, files = await _body_before_knowing_who(req, route, guards)
             match access:
                 case BearerOrPassword():
                     requester = await guards.password(req, query, body)
@@ -116,13 +116,15 @@ def _guarded(
     return respond
 
 
-async def _body_before_knowing_who(req: EdgeRequest, route: Route, query: Tree) -> tuple[Tree, tuple[Upload, ...]]:
-    """The body can hold the token, so it is read first; large ones only for those who show a token elsewhere."""
-    if not req.has_body:
-        return NO_TREE, ()
-    shows_token = req.auth is not None or "access_token" in query
-    is_upload = media_type(req.content_type) == MULTIPART
-    limit = route.body_limit if shows_token or not is_upload else min(route.body_limit, DEFAULT_BODY_LIMIT)
+async def _body_before_knowing_who(req: EdgeRequest, route: Route, guards: Guards) -> tuple[Tree, tuple[Upload, ...]]:
+    """The body can hold the token, so it is read first; a large one only for those whose header holds a good token,
+    because parsing one holds up everybody. Raises OAuthError, BodyInvalid, BodyTooLarge."""
+    limit = route.body_limit
+    if limit > DEFAULT_BODY_LIMIT and req.has_body:
+        if req.auth is not None:
+            await guards.bearer_in_header(req, req.auth)
+        else:
+            limit = DEFAULT_BODY_LIMIT
     return await body_of(req, limit)
 
 
