@@ -3,6 +3,9 @@
 Device OS 2.0 and later post both parts by themselves (a flag in Hello says so); older ones must be asked. One part is
 asked for at a time, which is the one form that every release answers rightly. Posts that do not come are asked for.
 
+A device that has to be asked may be asked too early: up to 1.5 the user's `setup()` runs once the device is connected,
+and before that it has nothing to describe. So an empty application part is asked for again, a few times.
+
 A lost datagram is sent again up to 42 s later, so over datagrams every wait is longer.
 """
 
@@ -20,6 +23,8 @@ RETRY_S = 15.0
 DATAGRAM_POSTS_WAIT_S = 45.0
 DATAGRAM_RETRY_S = 60.0
 MAX_ASKS = 6
+LOOK_AGAIN_S = (1.0, 4.0, 15.0, 60.0)
+"""Pauses before an empty application part is asked for again: a `setup()` is quick, or waits for a sensor."""
 MAX_SIZE = 32_768
 """The largest description seen has 3 KiB; blocks beyond this come from nothing that means well."""
 
@@ -30,6 +35,7 @@ class Describing:
         "_blocks",
         "_blocks_part",
         "_last",
+        "_looks",
         "_next_block",
         "_platform_id",
         "_posts_wait_s",
@@ -50,6 +56,7 @@ class Describing:
         self.ask_at: float | None = now + self._posts_wait_s
         self._platform_id = hello.platform_id
         self._asks = 0
+        self._looks = 0
         self._last: Describe | None = None
         self._blocks = bytearray()
         self._blocks_part: Part | None = None
@@ -79,8 +86,15 @@ class Describing:
         """The part to ask for now; the caller asks, and the next question waits."""
         if self.ask_at is None or now < self.ask_at:
             return None
-        missing = Part.SYSTEM if self.system is None else Part.APPLICATION if self.application is None else None
-        if missing is None or self._asks >= MAX_ASKS:
+        if self.system is not None and self.application is not None:
+            if not self._is_empty:
+                self.ask_at = None
+                return None
+            # Asked once a look: an answer that does not come is left to the next one.
+            self._look_again(now)
+            return Part.APPLICATION
+        missing = Part.SYSTEM if self.system is None else Part.APPLICATION
+        if self._asks >= MAX_ASKS:
             self.ask_at = None
             return None
         self._asks += 1
@@ -98,12 +112,29 @@ class Describing:
             if self._asks:
                 self.ask_at = now
             return None
-        self.ask_at = None
+        if parts.application is not None or self.ask_at is None:
+            self._look_again(now)
         found = Describe(self.application.functions, self.application.variables, self.system)
         if found == self._last:
             return None
         self._last = found
         return found
+
+    @property
+    def _is_empty(self) -> bool:
+        """Asked for, and nothing there yet."""
+        application = self.application
+        return (
+            self._posts_wait_s == 0 and application is not None and not (application.functions or application.variables)
+        )
+
+    def _look_again(self, now: float) -> None:
+        """Sets the time of the next question to a device that had nothing to say, or of none."""
+        if not self._is_empty or self._looks >= len(LOOK_AGAIN_S):
+            self.ask_at = None
+            return
+        self.ask_at = now + LOOK_AGAIN_S[self._looks]
+        self._looks += 1
 
     def add_block_untrusted(self, part: Part, block: Block, data: bytes) -> bytes | None:
         """The whole of a posted part, once its last block is there."""
