@@ -120,3 +120,6 @@ def test_what_follows_from_others() -> None:
     assert not wide.registration_is_open
     assert dataclasses.replace(wide, registration="open").registration_is_open
     assert not Settings(registration="closed").registration_is_open
+    # Behind a proxy on the same machine the listener tells nothing.
+    assert not Settings(public_url="https://cloud.example").registration_is_open
+    assert Settings(public_url="http://127.0.0.1:8080").registration_is_open

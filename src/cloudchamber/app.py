@@ -77,6 +77,10 @@ _HTTP_STOP_S: Final = 4.0
 _log = logging.getLogger(__name__)
 
 
+class DataFolderUnusable(CloudError):
+    """It cannot be made."""
+
+
 class DataFolderInUse(CloudError):
     """Two clouds on one folder would not hear of each other's changes."""
 
@@ -108,7 +112,13 @@ async def open_migrated(settings: Settings) -> Database:
 
 
 def prepare_data_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Raises DataFolderUnusable."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataFolderUnusable(
+            f"Cannot make the data folder {folder} ({error.strerror}). Name another with --data."
+        ) from error
 
 
 class Cloud:
@@ -255,7 +265,7 @@ class Cloud:
             ownership=ownership,
             calls=calls,
             events=events,
-            webhooks=Webhooks(db, WebhookStore(), clock),
+            webhooks=Webhooks(db, WebhookStore(sealer), clock),
             clock=clock,
             ready=self._ready,
             public_url=public_url,

@@ -14,6 +14,7 @@ from ipaddress import ip_address
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 ENVIRONMENT_PREFIX = "CLOUDCHAMBER_"
 
@@ -84,7 +85,8 @@ class Settings:
     database: str = _setting("", "Database URL, postgresql://...; empty: SQLite in the data folder.")
     public_url: str = _setting("", "URL under which clients reach the API; empty: the HTTP listener's.")
     registration: Literal["", "open", "closed"] = _setting(
-        "", "Who may make an account by POST /v1/users; empty: open on a loopback listener, else closed."
+        "",
+        "Who makes an account by POST /v1/users; empty: open while only this machine reaches the API.",
     )
     device_keys: Literal["trust-on-first-use", "registered"] = _setting(
         "trust-on-first-use", "Whether a known device id without a key on record may bring its key."
@@ -111,7 +113,11 @@ class Settings:
 
     @property
     def registration_is_open(self) -> bool:
-        return self.registration == "open" or (self.registration == "" and self.http.is_loopback)
+        if self.registration:
+            return self.registration == "open"
+        # Behind a proxy on this machine the listener is a loopback one, and the public URL tells that it is public.
+        host = urlsplit(self.public_url).hostname
+        return self.http.is_loopback and (host is None or Address(host, 0).is_loopback)
 
 
 def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], config: Path | None = None) -> Settings:

@@ -5,6 +5,7 @@ import pytest
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.requester import ProductClient
 from cloudchamber.ids import ClientId
+from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.webhooks import service
 from cloudchamber.webhooks.errors import WebhookInvalid, WebhookNotFound
 from cloudchamber.webhooks.service import Webhooks
@@ -16,7 +17,7 @@ HOOK = {"event": "temp", "url": "https://a.example/{{PARTICLE_EVENT_NAME}}", "se
 
 @pytest.fixture
 def hooks(world: World) -> Webhooks:
-    return Webhooks(world.db, WebhookStore(), world.clock)
+    return Webhooks(world.db, WebhookStore(Sealer(b"k" * KEY_BYTES)), world.clock)
 
 
 async def test_hooks_are_seen_where_they_belong(world: World, hooks: Webhooks) -> None:
@@ -83,3 +84,15 @@ async def test_many_at_once_do_not_get_past_the_limit(world: World, hooks: Webho
     assert {error.message for error in refused} == {"Too many web hooks for this device"}
     assert len(refused) == 7
     assert len(await hooks.all(ann, None)) == 3
+
+
+async def test_other_services_secrets_are_sealed(world: World, hooks: Webhooks) -> None:
+    ann = await world.user("ann")
+    secret = {"event": "e", "url": "https://a.example/?key=URLSECRET", "settings": {"auth": {"password": "SECRETPW"}}}
+    made = await hooks.create(ann, None, **secret)
+    rows = await world.db.fetch_all("SELECT * FROM webhooks")
+    assert "SECRET" not in repr(rows)
+    assert await hooks.get(ann, None, made.id) == made
+    # With another key it is as if it were not there, and nobody else's list suffers.
+    stranger = Webhooks(world.db, WebhookStore(Sealer(b"z" * KEY_BYTES)), world.clock)
+    assert await stranger.all(ann, None) == []

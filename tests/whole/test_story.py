@@ -86,6 +86,21 @@ async def test_a_token_of_another_products_customer_gets_nothing() -> None:
         assert await story.ok("GET", "/v1/devices", other_jane) == []
 
 
+async def test_a_web_clients_id_alone_makes_no_account_without_a_password() -> None:
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        product = await story.product(await story.user())
+        wanted = {"name": "web", "type": "web", "redirect_uri": "https://app.example.com/", "scope": "customers:create"}
+        client = await story.ok("POST", f"/v1/products/{product.id}/clients", product.owner_token, data=wanted)
+        form = {"client_id": client["client"]["id"], "response_type": "token", "email": "jane@example.com"}
+        path = f"/v1/products/{product.id}/customers"
+        refused = await story.ask("POST", path, data={**form, "no_password": "true"})
+        assert "#token=" not in refused.headers.get("location", "")
+        assert not refused.is_success
+        made = await story.ask("POST", path, data={**form, "password": "open sesame"})
+        assert made.status_code == 302
+        assert made.headers["location"].startswith("https://app.example.com/#token=")
+
+
 async def test_events_of_a_customers_device_reach_the_product_and_the_customer_alone() -> None:
     async with Cloud() as cloud, Story(cloud.url) as story:
         await cloud.start_device(DEVICE)

@@ -61,6 +61,9 @@ class CustomersResource:
             raise EmailMissing("email is required")
         password = data.text("password") or None
         if data.flag("no_password"):
+            if call.implicit is not None:
+                # Everybody has a web client's id: without a password, they could make anybody's account and its token.
+                raise EmailMissing("password is required: a web client's id alone makes no shadow customers")
             password = None
         elif password is None:
             raise EmailMissing("password is required, or no_password=true for a customer who does not log in")
