@@ -163,6 +163,14 @@ async def test_real_firmware_over_udp(binary: Path, tmp_path: Path) -> None:
             await everything_works(story, token, firmware, "after-the-restart")
             metrics = await story.http.get(f"http://{cloud.listening.metrics}/metrics")
             assert 'cloudchamber_udp_handshakes_total{result="done"} 0.0' in metrics.text
+            # Sent away, it makes a new session at once.
+            cloud.cloud.disconnect_devices()
+            async with asyncio.timeout(15):
+                while 'cloudchamber_udp_handshakes_total{result="done"} 1.0' not in metrics.text:
+                    metrics = await story.http.get(f"http://{cloud.listening.metrics}/metrics")
+                while not (await story.ok("GET", f"/v1/devices/{firmware.id}", token))["connected"]:
+                    await asyncio.sleep(0.1)
+            await everything_works(story, token, firmware, "after-the-new-session")
 
 
 @pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)

@@ -256,23 +256,24 @@ class UdpGateway:
         dtls = event.session
         connection = CloudDatagramSession(draw=self._draw, now=self._loop.time())
         session = UdpSession(connection, dtls, self, self._services)
-        if len(self._strangers) >= self._limits.max_strangers:
-            next(iter(self._strangers.values())).give_up()
         self._strangers[dtls.id] = session
         self._remember(session)
+        if len(self._strangers) > self._limits.max_strangers:
+            next(iter(self._strangers.values())).give_up()
 
     def _remember(self, session: UdpSession) -> None:
-        if len(self._sessions) >= self._limits.max_sessions:
-            self._make_room()
+        # First it is known, for making room moves events on, which may be its own.
         self._sessions[session.dtls.id] = session
+        if len(self._sessions) > self._limits.max_sessions:
+            self._make_room(session)
         session.pump()
 
-    def _make_room(self) -> None:
-        for session in islice(self._sessions.values(), MAX_LOOKED_AT):
-            if session.is_confirmed and session.is_idle:
-                self._unload(session)
+    def _make_room(self, newcomer: UdpSession) -> None:
+        oldest = list(islice(self._sessions.values(), MAX_LOOKED_AT))
+        for session in oldest:
+            if session is not newcomer and session.is_confirmed and session.is_idle and self._unload(session):
                 return
-        next(iter(self._sessions.values())).give_up()
+        oldest[0].give_up()
 
     def _on_received(self, event: Received) -> None:
         key = event.session.id
@@ -462,17 +463,18 @@ class UdpGateway:
                 dozing.go_offline()
         self._sweeper = self._loop.call_later(self._limits.sweep_s, self._sweep)
 
-    def _unload(self, session: UdpSession) -> None:
-        """The store holds all of it but the end of its replay window; that goes there first."""
+    def _unload(self, session: UdpSession) -> bool:
+        """The store holds all of it but the end of its replay window: that goes there first, and the answer is no."""
         if session.dtls.unsaved_records:
             session.store()
-            return
+            return False
         del self._sessions[session.dtls.id]
         dozing = session.doze(self)
         if dozing is not None:
             self._dozing[dozing.session_id] = dozing
             dozing.lie_down()
         self._endpoint.unload(session.dtls)
+        return True
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

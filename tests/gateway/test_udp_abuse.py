@@ -1,0 +1,172 @@
+"""What strangers, eavesdroppers and floods can do to the UDP gateway: nothing that a device would notice."""
+
+import asyncio
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+
+from cloudchamber.gateway.udp import UdpLimits
+from cloudchamber.gateway.udp_session import UdpSession
+from cloudchamber.simulator.device import State
+from cloudchamber.wire.dtls.client import ClientSetup, DtlsClient
+from cloudchamber.wire.events import Acknowledged, FunctionReturned, VariableRead
+from tests.gateway.cloud import ID, device_id, until
+from tests.gateway.udp_cloud import Relay, Stranger, UdpCloud, start_udp_cloud
+
+DIALECTS = ["2.3.1", "3.3.1", "6.2.0"]
+
+
+def hello(udp: UdpCloud) -> bytes:
+    setup = ClientSetup(os.urandom(12), generate_private_key(SECP256R1()), udp.key.public_key())
+    return DtlsClient(setup, entropy=os.urandom, now=0.0).datagrams_to_send(0.0)[0]
+
+
+async def test_a_flood_of_first_hellos_leaves_nothing_behind_and_devices_do_not_notice(udp: UdpCloud) -> None:
+    device = await udp.online()
+    first = hello(udp)
+    slowest = 0.0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+        flood.setblocking(False)
+        for number in range(50_000):
+            # 32 bytes of random after the headers and the version: each is another client's.
+            datagram = first[:27] + number.to_bytes(32, "big") + first[59:]
+            try:
+                flood.sendto(datagram, ("127.0.0.1", udp.port))
+            except BlockingIOError:
+                await asyncio.sleep(0)
+            if number % 2_500 == 0:
+                began = time.monotonic()
+                assert await udp.hub.ping(ID, 5) == Acknowledged()
+                slowest = max(slowest, time.monotonic() - began)
+            elif number % 50 == 0:
+                await asyncio.sleep(0)
+    await until(lambda: udp.gateway.counters.hello_verify_requests > 40_000, 20)
+    assert udp.gateway.counters.handshakes_started == 1  # the device's own
+    assert (udp.gateway.sessions, udp.gateway.strangers) == (1, 0)
+    assert udp.gateway._endpoint.handshake_count == 0
+    assert device.state is State.ONLINE
+    assert device.network.handshakes == 1
+    assert slowest < 1.0
+
+
+@pytest.mark.parametrize("device_os", DIALECTS)
+async def test_what_was_recorded_on_the_way_is_worth_nothing_elsewhere(udp: UdpCloud, device_os: str) -> None:
+    """Neither played back nor altered does it draw an answer, or move the session; not after a restart either."""
+    relay = Relay()
+    port = await relay.start(udp.port)
+    device = await udp.online(device_os=device_os, port=port)
+    stranger = await Stranger.at(udp.port)
+    try:
+        assert await udp.hub.call_function(ID, "brew", "5", 5) == FunctionReturned(5)
+        device.drop()  # it comes back in a resumed session, so that there are marked records too
+        await until(lambda: device.state is not State.ONLINE)
+        await until(lambda: device.state is State.ONLINE)
+        assert await udp.hub.call_function(ID, "brew", "6", 5) == FunctionReturned(6)
+        for _ in range(2):
+            session = udp.hub.session(ID)
+            assert isinstance(session, UdpSession)
+            before = session.dtls.address
+            protected = [data for data in relay.from_devices if data[3:5] == b"\0\1"]
+            assert len(protected) > 5
+            for datagram in protected:
+                stranger.send(datagram)
+                stranger.send(datagram[:-5] + bytes((datagram[-5] ^ 1,)) + datagram[-4:])
+                number = int.from_bytes(datagram[5:11], "big") + 100_000
+                stranger.send(datagram[:5] + number.to_bytes(6, "big") + datagram[11:])
+            await asyncio.sleep(0.1)
+            assert session.dtls.address == before
+            assert stranger.heard == []
+            assert await udp.hub.call_function(ID, "brew", "7", 5) == FunctionReturned(7)
+            await udp.restart()
+            # Nobody but the stranger has spoken since: the device is not taken for online.
+            for datagram in protected:
+                stranger.send(datagram)
+            await asyncio.sleep(0.1)
+            assert not udp.hub.is_online(ID)
+            assert stranger.heard == []
+            assert device.publish("alpha", "1")
+            await until(lambda: udp.hub.is_online(ID))
+        assert device.network.handshakes == 1
+    finally:
+        stranger.close()
+        relay.close()
+
+
+async def test_made_up_sessions_cost_reads_and_nothing_else(udp: UdpCloud) -> None:
+    await udp.online()
+    stranger = await Stranger.at(udp.port)
+    commits = udp.saved._db.commits  # type: ignore[attr-defined]
+    for number in range(5_000):
+        cid = os.urandom(8)
+        record = b"\x19\xfe\xfd\0\1" + number.to_bytes(6, "big") + cid + b"\0\x28" + os.urandom(0x28)
+        plain = b"\x17\xfe\xfd\0\1" + number.to_bytes(6, "big") + b"\0\x20" + os.urandom(0x20)
+        moved = b"\xfe" + plain[1:] + os.urandom(12) + b"\x0c"
+        for datagram in (record, plain, moved):
+            stranger.send(datagram)
+        if number % 20 == 0:
+            await asyncio.sleep(0)
+    assert await udp.hub.ping(ID, 5) == Acknowledged()
+    assert (udp.gateway.sessions, udp.gateway.strangers) == (1, 0)
+    assert udp.gateway._endpoint.session_count == 1
+    assert udp.saved._db.commits == commits  # type: ignore[attr-defined]
+    assert stranger.heard == []
+    stranger.close()
+
+
+async def test_whoever_names_a_sleeping_devices_session_does_not_wake_it(udp: UdpCloud) -> None:
+    """A connection id is no secret: forged records of it cost a read each, and leave nothing in memory."""
+    relay = Relay()
+    device = await udp.online(device_os="6.2.0", port=await relay.start(udp.port))
+    await udp.restart()
+    commits = udp.saved._db.commits  # type: ignore[attr-defined]
+    stranger = await Stranger.at(udp.port)
+    known = next(data for data in relay.from_devices if data[:1] == b"\x19")
+    for number in range(100_000, 100_100):
+        stranger.send(known[:5] + number.to_bytes(6, "big") + known[11:21] + os.urandom(len(known) - 21))
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.1)
+    assert udp.gateway.counters.forged > 0
+    assert udp.gateway.sessions == udp.gateway._endpoint.session_count == 0
+    assert udp.saved._db.commits == commits  # type: ignore[attr-defined]
+    assert device.publish("alpha", "1")
+    await until(lambda: udp.hub.is_online(ID))
+    stranger.close()
+    relay.close()
+
+
+async def test_handshakes_without_a_hello_crowd_out_each_other(store_file: Path) -> None:
+    async with start_udp_cloud(store_file, UdpLimits(max_strangers=5)) as udp:
+        await udp.online()
+        for number in range(20):
+            stranger = await Stranger.at(udp.port)
+            key = generate_private_key(SECP256R1())
+            client = DtlsClient(ClientSetup(os.urandom(12), key, udp.key.public_key()), entropy=os.urandom, now=0.0)
+            async with asyncio.timeout(5):
+                while not client.is_open:
+                    for data in client.datagrams_to_send(0.0):
+                        stranger.send(data)
+                    await asyncio.sleep(0.002)
+                    for data in stranger.heard:
+                        client.receive_datagram(data, 0.0)
+                    stranger.heard.clear()
+            stranger.close()
+            assert udp.gateway.strangers == min(number + 1, 5)
+        assert udp.gateway.sessions == 6
+        assert await udp.hub.ping(ID, 5) == Acknowledged()
+
+
+async def test_memory_for_sessions_is_bounded(store_file: Path) -> None:
+    """More devices than there is room for: those that spoke last are there, the others come back when they speak."""
+    async with start_udp_cloud(store_file, UdpLimits(max_sessions=10)) as udp:
+        devices = [await udp.online(device_id(number)) for number in range(20)]
+        assert udp.gateway.sessions == udp.gateway._endpoint.session_count == 10
+        for number, device in enumerate(devices):
+            assert device.publish("alpha", "1")
+            await until(lambda number=number: udp.hub.is_online(device_id(number)))  # type: ignore[misc]
+            assert isinstance(await udp.hub.read_variable(device_id(number), "counter", 5), VariableRead)
+        assert udp.gateway.sessions <= 10
+        assert all(device.network.handshakes == 1 for device in devices)
