@@ -72,7 +72,8 @@ class DeviceInbox(Protocol):
         ...
 
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
-        """The device proved `public_key_der`, the key with which it was admitted, by an encrypted Hello.
+        """The device proved `public_key_der`, the key with which it was admitted, by an encrypted Hello. Told again, in
+        the same connection, when the device says a Hello with other facts.
 
         Raises DeviceRefused when another key went on record in the meantime: close the connection.
         """
