@@ -375,7 +375,7 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, api: A
             "cloudchamber_tcp_strangers": ("Connections that have not proven a key.", lambda: tcp.strangers),
             "cloudchamber_udp_sessions": ("Device sessions over UDP in memory.", lambda: udp.sessions),
             "cloudchamber_udp_dozing": ("Devices online over UDP whose session is in the store.", lambda: udp.dozing),
-            "cloudchamber_udp_strangers": ("Sessions over UDP whose device is not known yet.", lambda: udp.strangers),
+            "cloudchamber_udp_strangers": ("Sessions over UDP without a Hello.", lambda: udp.strangers),
             "cloudchamber_event_streams": ("Open event streams.", lambda: len(streams)),
         },
         {

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from cloudchamber.gateway.udp import UdpLimits
 from cloudchamber.gateway.udp_session import UdpSession
+from cloudchamber.ids import DeviceId
 from cloudchamber.simulator.device import State
 from cloudchamber.wire.dtls.client import ClientSetup, DtlsClient
 from cloudchamber.wire.events import Acknowledged, FunctionReturned, VariableRead
@@ -157,6 +158,23 @@ async def test_handshakes_without_a_hello_crowd_out_each_other(store_file: Path)
             assert udp.gateway.strangers == min(number + 1, 5)
         assert udp.gateway.sessions == 6
         assert await udp.hub.ping(ID, 5) == Acknowledged()
+
+
+async def test_a_fleet_that_waits_for_the_cloud_is_not_crowded_out(store_file: Path) -> None:
+    """Devices that said Hello and have no answer yet, because the database is slow, are no strangers."""
+    async with start_udp_cloud(store_file, UdpLimits(max_strangers=5)) as udp:
+
+        async def slowly(_device: DeviceId, name: str) -> None:
+            await asyncio.sleep(0.5 if name == "online" else 0)
+
+        udp.inbox.before = slowly
+        devices = []
+        for number in range(40):
+            devices.append(udp.device(device_id(number)))
+            await until(lambda: udp.gateway.counters.handshakes_done == len(devices))
+        await until(lambda: len(udp.hub.devices()) == 40, 20)
+        await until(lambda: all(device.state is State.ONLINE for device in devices))
+        assert udp.handshakes == 40
 
 
 async def test_memory_for_sessions_is_bounded(store_file: Path) -> None:

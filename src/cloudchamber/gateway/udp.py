@@ -9,7 +9,7 @@ the device is offline: for months, at no cost. A restart of the cloud is the thi
 do not notice it.
 
 What strangers can cost is bounded: nothing is kept before an address has returned its cookie (the endpoint's rule),
-handshakes and sessions without an accepted Hello crowd out their own kind, and look-ups of made-up sessions are one
+handshakes and sessions without a Hello crowd out their own kind, and look-ups of made-up sessions are one
 indexed read each, so many at a time and no more.
 """
 
@@ -74,8 +74,9 @@ class UdpLimits:
 
     max_sessions: int = 20_000
     """In memory. The one that was silent longest makes room."""
-    max_strangers: int = 2_048
-    """Sessions whose device has not said Hello, or waits for the answer. Each cost a handshake, and stays 90 s."""
+    max_strangers: int = 8_192
+    """Sessions whose device has not said Hello: it does so at once, and has 90 s. Each cost a handshake, and holds some
+    6 KB. When a whole fleet comes at once, thousands of Hellos wait in the socket behind the handshakes: 3,000 did."""
     max_lookups: int = 256
     """At once. What is dropped here, a device sends again."""
     max_unsent: int = 1024 * 1024
@@ -389,8 +390,10 @@ class UdpGateway:
     async def save(self, session: SavedSession) -> None:
         await self._saved.save(session)
 
-    def proven(self, session: UdpSession) -> None:
+    def said_hello(self, session: UdpSession) -> None:
         self._strangers.pop(session.dtls.id, None)
+
+    def proven(self, session: UdpSession) -> None:
         self._endpoint.identify(session.dtls, bytes.fromhex(session.device))
         self._pump()
 

@@ -51,8 +51,12 @@ class Carrier(Protocol):
 
     async def save(self, session: SavedSession) -> None: ...
 
+    def said_hello(self, session: "UdpSession") -> None:
+        """This is no stranger any more: the next move is ours, and how long that takes is not the device's fault."""
+        ...
+
     def proven(self, session: "UdpSession") -> None:
-        """Whose session it is, is on record: this is no stranger any more."""
+        """Whose session it is, is on record."""
         ...
 
     def left(self, session: "UdpSession", *, notify: bool) -> None:
@@ -260,6 +264,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
     # --- what the machine found ---
 
     def _on_identify(self, event: IdentifyDevice) -> None:
+        self._carrier.said_hello(self)
         self._start(self._identify(DeviceId(event.device_id.hex())))
 
     async def _identify(self, device: DeviceId) -> None:
