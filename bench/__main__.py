@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bench import udp
 from bench.benchmarks import BENCHMARKS, Benchmark, hello_request
 from bench.load import Load, LoadFailed, Order, Sample
 from bench.processes import CannotStart
@@ -48,25 +49,54 @@ class Result(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[NAME]...")
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, *udp.NAMES]), metavar="[NAME]...")
 @click.option("--seconds", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Length of a slice.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Slices of each benchmark.")
+@click.option(
+    "--count",
+    type=click.IntRange(10, 15_000),
+    default=10_000,
+    show_default=True,
+    help="How many sessions, and exchanges in a round; a tenth as many handshakes, and five times as many hellos.",
+)
+@click.option(
+    "--idle",
+    "idle_s",
+    type=click.FloatRange(1),
+    default=60.0,
+    show_default=True,
+    help="sessions: seconds of silence until one leaves memory; all have to be made and asked within that time.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Where all samples go.")
-def main(names: tuple[str, ...], seconds: float, rounds: int, json_file: Path | None) -> None:
+def main(
+    names: tuple[str, ...], seconds: float, rounds: int, count: int, idle_s: float, json_file: Path | None
+) -> None:
     """Measure a cloud: what requests cost, beside a bare ASGI application.
 
-    NAMEs choose among token, devices, device and variable; without any, all of them run.
+    NAMEs choose among token, devices, device and variable; without any, all of these run. Devices over UDP have
+    handshakes, exchange, sessions and flood, which run only when they are named.
     """
     if sys.platform != "linux":
         raise click.ClickException("The benchmarks read another process's CPU clock, which only Linux has.")
-    chosen = [BENCHMARKS[name] for name in dict.fromkeys(names or BENCHMARKS)]
+    wanted = dict.fromkeys(names or BENCHMARKS)
+    chosen = [BENCHMARKS[name] for name in wanted if name in BENCHMARKS]
+    over_udp = [name for name in wanted if name in udp.NAMES]
+    shown, samples = [], []
     try:
-        results = measure(chosen, seconds, rounds)
+        if chosen:
+            results = measure(chosen, seconds, rounds)
+            shown.append(table(results))
+            samples.append(msgspec.json.encode(results))
+        if over_udp:
+            found = udp.measure(over_udp, rounds, count, idle_s)
+            shown += udp.tables(found)
+            samples.append(msgspec.json.encode(found))
     except (CannotStart, LoadFailed, httpx.HTTPError) as error:
         raise click.ClickException(str(error)) from error
-    Console().print(table(results))
+    for each in shown:
+        Console().print(each)
     if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2))
+        json_file.write_bytes(b"\n".join(msgspec.json.format(sample, indent=2) for sample in samples))
 
 
 def measure(chosen: list[Benchmark], seconds: float, rounds: int) -> list[Result]:

@@ -32,14 +32,22 @@ def running(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
 
 @contextlib.contextmanager
 def server(arguments: list[str], log: Path) -> Iterator[tuple[int, str]]:
-    """As `running`, for what prints a line `ready http=URL ...` when it is up. Gives its process id and URL.
+    """As `listening`; gives the process id and the URL alone."""
+    with listening(arguments, log) as (pid, addresses):
+        yield pid, addresses["http"]
+
+
+@contextlib.contextmanager
+def listening(arguments: list[str], log: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """As `running`, for what prints a line `ready http=URL udp=HOST:PORT ...` when it is up. Gives its process id and
+    these addresses by name.
 
     Raises CannotStart.
     """
     with running(arguments, log) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
-        words = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)
-        if not line.startswith("ready ") or "http" not in words:
+        addresses = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)
+        if not line.startswith("ready ") or not addresses:
             raise CannotStart(f"{' '.join(arguments)} did not start: {line}{log.read_text()}")
-        yield process.pid, words["http"]
+        yield process.pid, addresses

@@ -43,7 +43,7 @@ def scene(folder: Path) -> Iterator[Scene]:
         hello_pid, hello_url = stack.enter_context(server(["-m", "bench.hello"], folder / "hello.log"))
         pid, url = stack.enter_context(server(serve, folder / "serve.log"))
         http = stack.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
-        client, product, product_token = _make_product(http)
+        client, product, product_token = make_product(http)
         _post(http, f"/v1/products/{product}/devices", product_token, id=_DEVICE)
         customer = _post(http, f"/v1/products/{product}/customers", client, email=_CUSTOMER, no_password="true")
         simulate = ["-m", "cloudchamber", "simulate", "--data", str(data), "--keys", str(folder / "keys")]
@@ -54,15 +54,15 @@ def scene(folder: Path) -> Iterator[Scene]:
         yield Scene(url, pid, hello_url, hello_pid, client, customer["access_token"], _DEVICE)
 
 
-def _make_product(http: httpx.Client) -> tuple[tuple[str, str], int, str]:
+def make_product(http: httpx.Client, platform_id: int = 6) -> tuple[tuple[str, str], int, str]:
     """The product's client, the product's id and a token of the product."""
     _post(http, "/v1/users", None, username=_OWNER, password=_PASSWORD)
     log_in = {"grant_type": "password", "username": _OWNER, "password": _PASSWORD}
     owner = _post(http, "/oauth/token", ("particle", "particle"), **log_in)["access_token"]
     product = http.post(
         "/v1/user/products",
-        headers=_bearer(owner),
-        json={"product": {"name": "Bench", "description": "measured", "platform_id": 6}},
+        headers=bearer(owner),
+        json={"product": {"name": "Bench", "description": "measured", "platform_id": platform_id}},
     )
     product.raise_for_status()
     id_ = product.json()["product"]["id"]
@@ -76,7 +76,7 @@ def _post(http: httpx.Client, path: str, who: str | tuple[str, str] | None, **fo
         path,
         data=form,
         auth=who if isinstance(who, tuple) else httpx.USE_CLIENT_DEFAULT,
-        headers=_bearer(who) if isinstance(who, str) else None,
+        headers=bearer(who) if isinstance(who, str) else None,
     )
     answer.raise_for_status()
     return answer.json()
@@ -86,12 +86,12 @@ def _wait_online(http: httpx.Client, product: int, token: str, log: Path) -> Non
     """Until the device has connected and described itself, so that no benchmark measures its start."""
     end = time.monotonic() + _ONLINE_TIMEOUT_S
     while time.monotonic() < end:
-        answer = http.get(f"/v1/products/{product}/devices/{_DEVICE}", headers=_bearer(token)).raise_for_status()
+        answer = http.get(f"/v1/products/{product}/devices/{_DEVICE}", headers=bearer(token)).raise_for_status()
         if answer.json()["online"] and "counter" in answer.json()["variables"]:
             return
         time.sleep(0.05)
     raise CannotStart(f"The simulated device did not come online: {log.read_text()}")
 
 
-def _bearer(token: str) -> dict[str, str]:
+def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
