@@ -8,6 +8,7 @@ to events that begin with `testEvent`. This platform never reads a port, so the 
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import sqlite3
@@ -29,6 +30,7 @@ from tests.whole.story import Story
 NAMED = os.environ.get("CLOUDCHAMBER_DEVICE_OS", "")
 TCP, UDP = Address("127.0.0.1", 5683), Address("127.0.0.1", 5684)
 
+SESSION = "session"
 # Its socket layer binds UDP to a multicast address, from which no answer reaches it.
 CANNOT_UDP = {"vdev-0.7.0"}
 
@@ -57,9 +59,8 @@ class Firmware:
         return (self.folder / "log").read_text(errors="replace")
 
 
-@contextlib.asynccontextmanager
-async def running(binary: Path, data: Path, folder: Path, transport: Transport) -> AsyncIterator[Firmware]:
-    device_id = secrets.token_hex(12)
+def flash(binary: Path, data: Path, folder: Path, transport: Transport) -> None:
+    """Makes the device: its program, its key, and the server's key and address."""
     pair = load_or_make(data)
     public = (pair.tcp if transport is Transport.TCP else pair.udp).public_key()
     der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -77,6 +78,10 @@ async def running(binary: Path, data: Path, folder: Path, transport: Transport) 
         key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     )
     shutil.copy(binary, folder / "vdev")
+
+
+@contextlib.asynccontextmanager
+async def switched_on(folder: Path, device_id: str, transport: Transport) -> AsyncIterator[Firmware]:
     with (folder / "log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             str(folder / "vdev"),
@@ -87,6 +92,8 @@ async def running(binary: Path, data: Path, folder: Path, transport: Transport) 
             "-v",
             "70",
             cwd=folder,
+            # Where a build keeps its session over a reboot, as real devices do in retained memory.
+            env={**os.environ, "HAL_SESSION_FILE": str(folder / SESSION)},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -97,6 +104,13 @@ async def running(binary: Path, data: Path, folder: Path, transport: Transport) 
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+@contextlib.asynccontextmanager
+async def running(binary: Path, data: Path, folder: Path, transport: Transport) -> AsyncIterator[Firmware]:
+    flash(binary, data, folder, transport)
+    async with switched_on(folder, secrets.token_hex(12), transport) as firmware:
+        yield firmware
 
 
 async def claim(story: Story, token: str, firmware: Firmware) -> None:
@@ -171,6 +185,33 @@ async def test_real_firmware_over_udp(binary: Path, tmp_path: Path) -> None:
                 while not (await story.ok("GET", f"/v1/devices/{firmware.id}", token))["connected"]:
                     await asyncio.sleep(0.1)
             await everything_works(story, token, firmware, "after-the-new-session")
+
+
+async def handshakes(story: Story, cloud: Cloud) -> int:
+    metrics = await story.http.get(f"http://{cloud.listening.metrics}/metrics")
+    found = re.search(r'cloudchamber_udp_handshakes_total\{result="done"\} (\d+)', metrics.text)
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)
+async def test_real_firmware_reboots_with_its_saved_session(binary: Path, tmp_path: Path) -> None:
+    """Power off and on: no handshake, a new port, and everything works as before."""
+    if binary.name in CANNOT_UDP:
+        pytest.skip(f"{binary.name} binds UDP to a multicast address: no answer can reach it")
+    folder, device_id = tmp_path / "device", secrets.token_hex(12)
+    async with Cloud(udp=UDP) as cloud, Story(cloud.url) as story:
+        flash(binary, cloud.data, folder, Transport.UDP)
+        token = await story.user()
+        async with switched_on(folder, device_id, Transport.UDP) as firmware:
+            await claim(story, token, firmware)
+            await everything_works(story, token, firmware, "before-the-reboot")
+        if not (folder / SESSION).exists():
+            pytest.skip(f"{binary.name} was built without a session file: it cannot keep its session over a reboot")
+        made = await handshakes(story, cloud)
+        async with switched_on(folder, device_id, Transport.UDP) as firmware:
+            await everything_works(story, token, firmware, "after-the-reboot")
+        assert await handshakes(story, cloud) == made
 
 
 @pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)
