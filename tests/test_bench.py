@@ -9,6 +9,7 @@ import pytest
 
 from bench.__main__ import Result
 from bench.benchmarks import BENCHMARKS
+from bench.udp import Results
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
 
@@ -46,6 +47,8 @@ def test_an_answer_other_than_200_fails_the_run():
     assert "HTTP/1.1 401 No" in done.stderr
 
 
+_OVER_UDP = ("handshakes", "exchange", "flood", "--count", "100", "--rounds", "1")
+
 _AGAINST_A_REFUSAL = """
 import os, socket, threading
 from bench.load import Load, Order
@@ -61,3 +64,28 @@ host, port = listener.getsockname()
 with Load() as load:
     load.run(Order(host, port, b"GET / HTTP/1.1\\r\\n\\r\\n", 1, 5.0, 0.0, os.getpid()))
 """
+
+
+def test_the_benchmarks_over_udp_run(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *_OVER_UDP, "--json", str(samples)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    results = msgspec.json.decode(samples.read_bytes(), type=Results)
+    assert [(row.name, row.loop) for row in results.rows] == [
+        (name, loop) for name in ("handshakes", "exchange") for loop in ("uvloop", "asyncio")
+    ]
+    for row in results.rows:
+        (turn,) = row.turns
+        assert 0 < turn.echo.cpu_us < turn.tally.cpu_us
+    flood = results.flood
+    assert flood is not None
+    assert flood.hellos.done == 500
+    for figure in ("sessions", "strangers", 'handshakes_total{result="started"}'):
+        name = f"cloudchamber_udp_{figure}"
+        assert flood.figures_after[name] == flood.figures_before[name]
