@@ -139,7 +139,7 @@ async def test_a_second_device_of_the_same_id_and_another_key_gets_nothing(udp: 
     assert device.network.handshakes == 1
 
 
-# Depends on how quick the machine is: not among the tests of every change until it does not.
+# Fails after other tests of this folder, for a reason not found yet; left out of the short run until it is.
 @pytest.mark.soak
 async def test_of_two_first_keys_the_one_on_record_wins(udp: UdpCloud) -> None:
     """Both are admitted while no key is on record; whoever comes second is refused without an answer."""

@@ -97,7 +97,7 @@ async def test_what_was_recorded_on_the_way_is_worth_nothing_elsewhere(udp: UdpC
         relay.close()
 
 
-# Depends on how quick the machine is: not among the tests of every change until it does not.
+# Fails after other tests of this folder, for a reason not found yet; left out of the short run until it is.
 @pytest.mark.soak
 async def test_made_up_sessions_cost_reads_and_nothing_else(udp: UdpCloud) -> None:
     await udp.online()
@@ -179,7 +179,7 @@ async def test_a_fleet_that_waits_for_the_cloud_is_not_crowded_out(store_file: P
         assert udp.handshakes == 40
 
 
-# Depends on how quick the machine is: not among the tests of every change until it does not.
+# Fails after other tests of this folder, for a reason not found yet; left out of the short run until it is.
 @pytest.mark.soak
 async def test_memory_for_sessions_is_bounded(store_file: Path) -> None:
     """More devices than there is room for: those that spoke last are there, the others come back when they speak."""
