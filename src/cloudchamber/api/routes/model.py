@@ -1,0 +1,120 @@
+"""What a row of the route table says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cloudchamber.access.model import Action
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# The largest honest JSON body is an event with its data, or a webhook with its template: some kilobytes.
+DEFAULT_BODY_LIMIT: Final = 1 * MIB
+# A file of 100,000 device ids, one on each line, has 2.6 MB.
+IMPORT_BODY_LIMIT: Final = 8 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """Open to everybody, and why. No credentials are looked at: a stale token that an SDK sends along is ignored."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """A client's id and secret, checked by the handler's service in the order that clients can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A token. `action` is the scope that a limited token needs; the service decides on whose things it may act."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class BearerOrClient:
+    """A client's id and secret, or the bare id of a web client, or else a token."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class BearerOrPassword:
+    """A user's name and password by Basic, or else a token."""
+
+    action: Action
+
+
+Access = Public | ClientCredentials | Bearer | BearerOrClient | BearerOrPassword
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """An answer that is not JSON: a file's bytes, a page. `content_type` is its media type."""
+
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that goes on until one side hangs up: server-sent events."""
+
+    content_type: str = "text/event-stream"
+
+
+# A msgspec Struct, `list[Struct]` or a union of them: JSON. None: no body.
+Document = Any
+Answer = Document | Raw | Stream | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One row. Written with `route(...)`; see the package's docstring for how.
+
+    `switch` names a setting under `compat` that must be on for this route to be there, or with a leading `not `, off.
+    `limit` names the class of requests that this one counts for where they are limited by address.
+    """
+
+    method: str
+    paths: tuple[str, ...]
+    access: Access
+    handler: str
+    summary: str = ""
+    query: type | None = None
+    request: Document = None
+    answer: Mapping[int, Answer] | None = None
+    body_limit: int = DEFAULT_BODY_LIMIT
+    limit: str | None = None
+    switch: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Routes that are read together: a heading of the documentation, a tag of the OpenAPI document."""
+
+    name: str
+    about: str
+    routes: tuple[Route, ...]
+
+
+def route(
+    method: str,
+    path: str | tuple[str, ...],
+    access: Access,
+    handler: str,
+    summary: str = "",
+    *,
+    query: type | None = None,
+    request: Document = None,
+    answer: Document | Mapping[int, Answer] = None,
+    body_limit: int = DEFAULT_BODY_LIMIT,
+    limit: str | None = None,
+    switch: str | None = None,
+) -> Route:
+    """A row. `answer` may be the document of a plain 200 alone."""
+    paths = (path,) if isinstance(path, str) else path
+    answers = answer if answer is None or isinstance(answer, Mapping) else {200: answer}
+    return Route(method, paths, access, handler, summary, query, request, answers, body_limit, limit, switch)

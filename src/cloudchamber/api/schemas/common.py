@@ -1,0 +1,9 @@
+"""What many families share."""
+
+import msgspec
+
+
+class Ok(msgspec.Struct):
+    """Done, and nothing to tell."""
+
+    ok: bool
