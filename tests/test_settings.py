@@ -76,6 +76,28 @@ def test_the_source_of_a_wrong_value_is_named(tmp_path: Path) -> None:
         load_settings({}, {}, tmp_path / "missing.toml")
 
 
+def test_the_profile_sets_every_switch_that_is_not_named(tmp_path: Path) -> None:
+    assert Settings().compat == Compat.of("vendor") == Compat()
+    strict = Settings(profile="strict").compat
+    assert strict == Compat.of("strict")
+    assert not any(dataclasses.asdict(strict).values())
+    config = file(tmp_path, 'profile = "strict"\n[compat]\nquery_token = true\n')
+    loaded = load_settings({}, {"CLOUDCHAMBER_COMPAT_TOKEN_LISTING": "on"}, config).compat
+    assert loaded == dataclasses.replace(strict, query_token=True, token_listing=True)
+    assert load_settings({"profile": "vendor"}, {}, config).compat == Compat()
+
+
+def test_what_contradicts_itself_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"compat\.anonymous_registration"):
+        load_settings({"registration": "open", "profile": "strict"}, {})
+    for wrong in ("10.0.0.0/33", "proxy.example.com", "10.0.0.1/8"):
+        with pytest.raises(SettingsError, match="trusted_proxies"):
+            load_settings({"trusted_proxies": wrong}, {})
+    assert load_settings({"trusted_proxies": "127.0.0.1, 10.0.0.0/8,::1"}, {}).trusted_proxies
+    with pytest.raises(SettingsError, match="password_min_length"):
+        load_settings({"password_min_length": "65"}, {})
+
+
 @pytest.mark.parametrize("text", ["1", "true", "YES", "on"])
 def test_truth_is_written_in_many_ways(text: str) -> None:
     assert load_settings({}, {"CLOUDCHAMBER_ACCESS_LOG": text}).access_log is True
@@ -123,3 +145,8 @@ def test_what_follows_from_others() -> None:
     # Behind a proxy on the same machine the listener tells nothing.
     assert not Settings(public_url="https://cloud.example").registration_is_open
     assert Settings(public_url="http://127.0.0.1:8080").registration_is_open
+    assert not Settings(profile="strict").registration_is_open
+    assert not Settings().limits_rates
+    assert Settings(rate_limits="on").limits_rates
+    assert wide.limits_rates
+    assert not dataclasses.replace(wide, rate_limits="off").limits_rates

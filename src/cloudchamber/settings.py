@@ -9,11 +9,11 @@ and with an underscore in the environment (`CLOUDCHAMBER_COMPAT_QUERY_TOKEN=fals
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass
-from ipaddress import ip_address
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 ENVIRONMENT_PREFIX = "CLOUDCHAMBER_"
@@ -52,9 +52,13 @@ class Address:
             return self.host == "localhost"
 
 
+Profile = Literal["vendor", "strict"]
+
+
 @dataclass(frozen=True, slots=True)
 class Compat:
-    """What unmodified clients and firmware need although current practice forbids it. Each can be switched off."""
+    """What unmodified clients and firmware need although current practice forbids it. Each can be switched off; the
+    profile `strict` switches off all that are not named."""
 
     query_token: bool = _setting(True, "Accept tokens in the query string (older scripts, iOS event streams).")
     body_token: bool = _setting(True, "Accept tokens in form bodies (older scripts).")
@@ -68,6 +72,27 @@ class Compat:
         True, "A user claims a connected device that is in no product by its id alone (CLI: device add)."
     )
     builtin_clients: bool = _setting(True, "The well-known public clients that CLI and SDKs log in with.")
+    anonymous_registration: bool = _setting(
+        True, "POST /v1/users makes accounts, where `registration` is open; off: only the command line does."
+    )
+    endless_tokens: bool = _setting(True, "Tokens that never expire (`expires_in=0`: scripts, two-legged servers).")
+    lasting_tokens: bool = _setting(
+        True, "A change of password or MFA ends other log-ins only when it asks for that; off: always."
+    )
+    reveals_accounts: bool = _setting(
+        True, "Registration and the token list tell whether a user name exists (recorded answers)."
+    )
+    any_customer_password: bool = _setting(
+        True, "Customers' passwords may be short and common, as products bring them; off: the rules for users."
+    )
+    vendor_statuses: bool = _setting(
+        True, "400 for a wrong client, a missing token and a missing scope; off: 401, 401 and 403 (RFC 6749, 6750)."
+    )
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Compat":
+        """Every switch as the profile has it."""
+        return cls() if profile == "vendor" else cls(**{item.name: False for item in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +113,26 @@ class Settings:
         "",
         "Who makes an account by POST /v1/users; empty: open while only this machine reaches the API.",
     )
+    profile: Profile = _setting(
+        "vendor", "What unmodified clients need, or current practice alone (strict): sets every switch under `compat`."
+    )
+    rate_limits: Literal["", "on", "off"] = _setting(
+        "", "Limits on requests and failures, per address and account; empty: off while only this machine has access."
+    )
+    trusted_proxies: str = _setting(
+        "", "Addresses or networks of reverse proxies, with commas, whose X-Forwarded-For tells a client's address."
+    )
+    password_min_length: int = _setting(8, "The fewest characters of a user's password (64 at most).")
+    common_passwords: Literal["refused", "taken"] = _setting(
+        "refused", "Whether a user may have a password from the list of those that are guessed first."
+    )
+    token_max_lifetime_s: int = _setting(0, "The longest life of an access token, however long was asked; 0: no cap.")
+    refresh_idle_s: int = _setting(
+        14 * 24 * 3600, "How long after its access token's end a refresh token can still be used."
+    )
+    refresh_max_age_s: int = _setting(
+        365 * 24 * 3600, "How long a log-in can be refreshed at all, however often it was; 0: without end."
+    )
     device_keys: Literal["trust-on-first-use", "registered"] = _setting(
         "trust-on-first-use", "Whether a known device id without a key on record may bring its key."
     )
@@ -105,19 +150,32 @@ class Settings:
     )
     max_streams: int = _setting(1_000, "Event streams open at once.")
     max_devices: int = _setting(20_000, "Device connections open at once.")
-    compat: Compat = field(default_factory=Compat, metadata={"help": "Compatibility switches."})
+    compat: Compat = _setting(None, "Compatibility switches; those not named are as the profile has them.")
+
+    def __post_init__(self) -> None:
+        if cast("Compat | None", self.compat) is None:
+            object.__setattr__(self, "compat", Compat.of(self.profile))
 
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{(self.data / 'cloudchamber.db').absolute()}"
 
     @property
-    def registration_is_open(self) -> bool:
-        if self.registration:
-            return self.registration == "open"
-        # Behind a proxy on this machine the listener is a loopback one, and the public URL tells that it is public.
+    def is_local(self) -> bool:
+        """Does only this machine reach the API? Behind a proxy on this machine the listener is a loopback one, and the
+        public URL tells that it is public."""
         host = urlsplit(self.public_url).hostname
         return self.http.is_loopback and (host is None or Address(host, 0).is_loopback)
+
+    @property
+    def registration_is_open(self) -> bool:
+        if not self.compat.anonymous_registration:
+            return False
+        return self.registration == "open" if self.registration else self.is_local
+
+    @property
+    def limits_rates(self) -> bool:
+        return self.rate_limits == "on" if self.rate_limits else not self.is_local
 
 
 def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], config: Path | None = None) -> Settings:
@@ -132,13 +190,34 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
             table = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"cannot read the configuration file {config}: {error}") from error
-    loaded: Settings = _load(Settings, table, environment, ENVIRONMENT_PREFIX, "", dict(options))
-    return loaded
+    values = _values(Settings, table, environment, ENVIRONMENT_PREFIX, "", dict(options))
+    switches = values.pop("compat")
+    settings = Settings(**values)
+    return _checked(replace(settings, compat=replace(settings.compat, **switches)))
 
 
-def _load(
+def _checked(settings: Settings) -> Settings:
+    """What a single value cannot show. Raises SettingsError."""
+    if settings.registration == "open" and not settings.compat.anonymous_registration:
+        raise SettingsError("registration = open needs compat.anonymous_registration, which the profile switches off")
+    if settings.password_min_length > 64:
+        raise SettingsError("password_min_length cannot be above 64: passwords of that length must be possible")
+    try:
+        networks(settings.trusted_proxies)
+    except ValueError as error:
+        raise SettingsError(f"trusted_proxies cannot be {settings.trusted_proxies!r}: {error}") from error
+    return settings
+
+
+def networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """`127.0.0.1, 10.0.0.0/8`. Raises ValueError."""
+    return [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+
+
+def _values(
     kind: Any, table: dict[str, Any], environment: Mapping[str, str], prefix: str, path: str, options: dict[str, Any]
-) -> Any:
+) -> dict[str, Any]:
+    """What was named, converted; a section's as a dictionary in it."""
     hints = get_type_hints(kind)
     known = {item.name: item for item in fields(kind)}
     for key in table:
@@ -151,7 +230,7 @@ def _load(
             inner = table.get(name, {})
             if not isinstance(inner, dict):
                 raise SettingsError(f"{path}{name} is a table in the configuration file")
-            values[name] = _load(hint, inner, environment, f"{prefix}{name.upper()}_", f"{path}{name}.", {})
+            values[name] = _values(hint, inner, environment, f"{prefix}{name.upper()}_", f"{path}{name}.", {})
             continue
         variable = prefix + name.upper()
         if name in options:
@@ -160,7 +239,7 @@ def _load(
             values[name] = _convert(hint, environment[variable], variable, item)
         elif name in table:
             values[name] = _convert(hint, table[name], f"{path}{name} in the configuration file", item)
-    return kind(**values)
+    return values
 
 
 def _convert(hint: Any, value: Any, where: str, item: "Field[Any]") -> Any:

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -118,8 +118,8 @@ class Cloud:
 
     async def __aenter__(self) -> "Cloud":
         folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="cloudchamber-")))
-        settings = Settings(data=folder / "data", http=ANY_PORT, tcp=ANY_PORT, udp=ANY_PORT, metrics=ANY_PORT)
-        settings = replace(settings, **self._changes)
+        ports = dict.fromkeys(("http", "tcp", "udp", "metrics"), ANY_PORT)
+        settings = Settings(**{"data": folder / "data", **ports, **self._changes})
         self._data = settings.data
         try:
             self._cloud = await self._exit.enter_async_context(_Cloud(settings))

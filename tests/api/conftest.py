@@ -1,7 +1,6 @@
 """A whole cloud on free ports for each module, and clients that speak to it over real sockets."""
 
 import asyncio
-import dataclasses
 import shutil
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -31,8 +30,9 @@ ANY_PORT = Address("127.0.0.1", 0)
 def settings_in(folder: Path, migrated_file: Path, **changes: Any) -> Settings:
     """Settings of a cloud on a fresh database."""
     shutil.copy(migrated_file, folder / "cloudchamber.db")
-    settings = Settings(data=folder, http=ANY_PORT, tcp=ANY_PORT, udp=ANY_PORT, metrics=ANY_PORT)
-    return dataclasses.replace(settings, **changes)
+    return Settings(
+        **{"data": folder, "http": ANY_PORT, "tcp": ANY_PORT, "udp": ANY_PORT, "metrics": ANY_PORT, **changes}
+    )
 
 
 @dataclass(frozen=True, slots=True)
