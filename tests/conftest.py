@@ -1,10 +1,14 @@
 """Fixtures for every test package."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import pytest
 import uvloop
 
+import cloudchamber.app
+from tests.contract import Watch
 from tests.databases import (
     database,
     database_kind,
@@ -20,3 +24,28 @@ __all__ = ["database", "database_kind", "database_url", "empty_database_url", "m
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the loop that `cloudchamber serve` takes: its transports differ from asyncio's own."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def _faults() -> Iterator[list[str]]:
+    """What answers had that the route table does not declare, of every application that is made in this process."""
+    found: list[str] = []
+    create_app = cloudchamber.app.create_app
+
+    def watched(services: Any, settings: Any) -> Any:
+        app = create_app(services, settings)
+        app.add_middleware(Watch(settings.compat, found))
+        return app
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cloudchamber.app, "create_app", watched)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def contract(_faults: list[str]) -> Iterator[list[str]]:
+    """Fails a test in which a cloud answered something that the route table does not declare. A test that makes one
+    do so on purpose clears the list."""
+    _faults.clear()
+    yield _faults
+    assert not _faults, "answers that the route table does not declare:\n" + "\n".join(_faults)

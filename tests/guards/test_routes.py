@@ -1,17 +1,32 @@
 """No route without a declaration of who may call it, and no handler that runs before that was decided."""
 
+import importlib
 import inspect
-from typing import Any
+import pkgutil
+import re
+from typing import Any, get_args, get_origin
 
 import falcon.asgi
+import msgspec
 import pytest
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api import routes as table
+from cloudchamber.api import schemas
 from cloudchamber.api.app import resources
 from cloudchamber.api.edge import responders
-from cloudchamber.api.routes import ROUTES, Bearer, BearerOrClient, BearerOrPassword, ClientCredentials, Public
+from cloudchamber.api.routes import (
+    ROUTES,
+    Bearer,
+    BearerOrClient,
+    BearerOrPassword,
+    ClientCredentials,
+    Public,
+    Raw,
+    Stream,
+)
+from cloudchamber.api.routes.paths import FIELDS
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.settings import Compat
 
@@ -83,6 +98,45 @@ def test_a_guarded_handler_takes_its_requester(route: table.Route) -> None:
         assert parameters[1].default is inspect.Parameter.empty
     else:
         assert "requester" not in {parameter.name for parameter in parameters}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.paths[0]} {route.handler}")
+def test_every_route_says_what_it_reads_and_answers(route: table.Route) -> None:
+    """In one sentence, and in documents of api/schemas; the package's docstring tells how."""
+    assert re.fullmatch(r"[A-Z].*\.", route.summary), "a summary is one sentence"
+    assert route.answer, "each success is declared: answer=Document, or answer={status: Document, 204: None}"
+    for status, answer in route.answer.items():
+        for document in answer if isinstance(answer, tuple) else (answer,):
+            assert document is None or isinstance(document, Raw | Stream) or is_document(document), (status, document)
+    assert not set(route.errors) & set(route.answer)
+    if route.method in {"POST", "PUT", "PATCH"} and min(route.answer) < 400:
+        assert route.request is not None, "name a request; `Nothing` is an empty object or no body at all"
+    for document in route.request if isinstance(route.request, tuple) else (route.request,):
+        assert document is None or is_document(document)
+    assert route.query is None or is_document(route.query)
+    for path in route.paths:
+        for name in re.findall(r"{(\w+)(?::path)?}", path):
+            assert name in FIELDS, f"explain {{{name}}} in routes/paths.py"
+
+
+def is_document(found: Any) -> bool:
+    (inner,) = get_args(found) if get_origin(found) is list else (found,)
+    return (
+        isinstance(inner, type)
+        and issubclass(inner, msgspec.Struct)
+        and inner.__module__.startswith("cloudchamber.api.schemas.")
+    )
+
+
+def test_each_document_has_a_name_of_its_own() -> None:
+    """Names are what the OpenAPI document refers to."""
+    by_name: dict[str, set[str]] = {}
+    for info in pkgutil.iter_modules(schemas.__path__, "cloudchamber.api.schemas."):
+        for name, found in vars(importlib.import_module(info.name)).items():
+            if isinstance(found, type) and issubclass(found, msgspec.Struct) and found is not msgspec.Struct:
+                by_name.setdefault(name, set()).add(found.__module__)
+    assert len(by_name) > 40
+    assert {name: modules for name, modules in by_name.items() if len(modules) > 1} == {}
 
 
 def test_what_is_open_to_everybody_is_a_short_known_list() -> None:

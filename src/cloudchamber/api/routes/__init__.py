@@ -15,18 +15,27 @@ How a route is written, in the module of its family:
         query=Page,                              # the fields of the query, if it reads any
         request=NewGroup,                        # the fields of the body, if it reads one
         answer={201: GroupMade},                 # each success: status -> document; a document alone is that of a 200
+        errors=(409,),                           # statuses of errors that not every route has
         body_limit=IMPORT_BODY_LIMIT,            # bytes, where the default of 1 MiB is wrong
         limit="token",                           # the class of requests it counts for, where addresses are limited
         switch="unauthenticated_revoke",         # the `compat` setting without which it is not there
     )
 
-Documents are msgspec Structs in `api/schemas/`, one module a family (`schemas/groups.py`), named for what they are
-(`Group`, `GroupList`, `NewGroup`). They state the wire: names as clients see them, `UNSET` for what may be absent,
-`| None` for what may be null. `list[Device]` is an array. Where there is no body: None (`{204: None}`). What is not
-JSON: `Raw("application/octet-stream")`, `Stream()`. Errors are not listed: each kind of access has its own, and
-every handler may answer with those of `api/errors.py`.
+A guard test fails for a row without its summary, its answers, or (POST, PUT, PATCH) its request. And every answer
+that a cloud gives in any test is held to its row, status, content type and each field of the body (tests/contract.py):
+one that is not declared fails the test.
 
-Path fields: `device` is an id or a name, `product` an id or a slug, `prefix` the rest of the path, slashes included.
+Documents are msgspec Structs in `api/schemas/`, one module a family (`schemas/groups.py`), named for what they are
+(`Group`, `GroupList`, `NewGroup`); each name exists once. They state the wire: names as clients see them; `x: int |
+Maybe = UNSET` may be absent, `x: int | None` may be null. `list[Device]` is an array, a tuple of documents is one of
+them. `Nothing` is a request without fields. A field of type `File` is a file part of a multipart body. Where there is
+no body: None (`{204: None}`). What is not JSON: `Raw("application/octet-stream")`, `Stream()`. A document that may
+hold more fields than are known is `Open`. A docstring becomes the description.
+
+Errors that every route can give are not listed (`errors_of` in model.py); `errors=(408,)` adds a route's own. Their
+bodies have one of the shapes in `schemas/errors.py`.
+
+Fields of paths (`{device}`, `{product}`, ...) are explained once, in paths.py.
 
 Which family a route belongs to:
 

@@ -3,31 +3,101 @@
 from typing import Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.api.routes.model import Bearer, Family, route
+from cloudchamber.api.routes.model import Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import DEVICE
+from cloudchamber.api.schemas.common import Nothing, Ok
+from cloudchamber.api.schemas.devices import (
+    Claim,
+    Claimed,
+    Device,
+    DeviceChanged,
+    DeviceChanges,
+    DeviceDetail,
+    FormatQuery,
+    FunctionCall,
+    FunctionReturn,
+    Pinged,
+    Signaled,
+    VariableReturn,
+)
 
 FAMILY: Final = Family(
     "Devices",
     "Devices of whoever asks, their functions and variables.",
     (
-        route("GET", "/v1/devices", Bearer(Action.DEVICES_LIST), "devices.list_own"),
-        route("POST", "/v1/devices", Bearer(Action.DEVICES_CLAIM), "devices.claim"),
-        route("GET", DEVICE, Bearer(Action.DEVICES_GET), "devices.get_own"),
-        route("PUT", DEVICE, Bearer(Action.DEVICES_UPDATE), "devices.update_own"),
-        route("DELETE", DEVICE, Bearer(Action.DEVICES_RELEASE), "devices.release_own"),
-        route("PUT", f"{DEVICE}/ping", Bearer(Action.DEVICES_PING), "calls.ping_own"),
+        route(
+            "GET",
+            "/v1/devices",
+            Bearer(Action.DEVICES_LIST),
+            "devices.list_own",
+            "Lists one's own devices, the newest handshake first.",
+            answer=list[Device],
+        ),
+        route(
+            "POST",
+            "/v1/devices",
+            Bearer(Action.DEVICES_CLAIM),
+            "devices.claim",
+            "Claims a device.",
+            request=Claim,
+            answer=Claimed,
+            errors=(404,),
+        ),
+        route(
+            "GET",
+            DEVICE,
+            Bearer(Action.DEVICES_GET),
+            "devices.get_own",
+            "Shows one of one's own devices.",
+            answer=DeviceDetail,
+        ),
+        route(
+            "PUT",
+            DEVICE,
+            Bearer(Action.DEVICES_UPDATE),
+            "devices.update_own",
+            "Changes one of one's own devices, makes it signal, or flashes it.",
+            request=DeviceChanges,
+            answer=(DeviceChanged, Signaled),
+            errors=(500,),
+        ),
+        route(
+            "DELETE",
+            DEVICE,
+            Bearer(Action.DEVICES_RELEASE),
+            "devices.release_own",
+            "Gives up one of one's own devices.",
+            answer=Ok,
+        ),
+        route(
+            "PUT",
+            f"{DEVICE}/ping",
+            Bearer(Action.DEVICES_PING),
+            "calls.ping_own",
+            "Tells whether one of one's own devices answers now.",
+            request=Nothing,
+            answer=Pinged,
+        ),
         # PUT is ping's; a variable or function may have that name, and POST /events is a function too.
         route(
             "GET",
             (f"{DEVICE}/{{name}}", f"{DEVICE}/ping"),
             Bearer(Action.VARIABLE_GET),
             "calls.read_own",
+            "Reads a variable.",
+            query=FormatQuery,
+            answer=(VariableReturn, Raw("text/plain; charset=utf-8")),
+            errors=(408,),
         ),
         route(
             "POST",
             (f"{DEVICE}/{{name}}", f"{DEVICE}/ping", f"{DEVICE}/events"),
             Bearer(Action.FUNCTION_CALL),
             "calls.call_own",
+            "Calls a function.",
+            query=FormatQuery,
+            request=FunctionCall,
+            answer=(FunctionReturn, Raw("text/plain; charset=utf-8")),
         ),
     ),
 )

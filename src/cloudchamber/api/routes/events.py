@@ -3,8 +3,10 @@
 from typing import Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.api.routes.model import Bearer, Family, route
+from cloudchamber.api.routes.model import Bearer, Family, Stream, route
 from cloudchamber.api.routes.paths import DEVICE, LEGACY_PRODUCT, PRODUCT, PRODUCT_DEVICE
+from cloudchamber.api.schemas.common import Ok
+from cloudchamber.api.schemas.events import NewEvent
 
 
 def _events(path: str) -> tuple[str, str]:
@@ -15,12 +17,63 @@ FAMILY: Final = Family(
     "Events",
     "Publish, and streams of what was published.",
     (
-        route("POST", "/v1/devices/events", Bearer(Action.EVENTS_SEND), "events.publish_own"),
-        route("POST", f"{PRODUCT}/events", Bearer(Action.EVENTS_SEND), "events.publish_of_product"),
-        route("GET", _events("/v1"), Bearer(Action.EVENTS_GET), "events.stream_public"),
-        route("GET", _events("/v1/devices"), Bearer(Action.EVENTS_GET), "events.stream_own"),
-        route("GET", _events(DEVICE), Bearer(Action.EVENTS_GET), "events.stream_device"),
-        route("GET", (*_events(PRODUCT), *_events(LEGACY_PRODUCT)), Bearer(Action.EVENTS_GET), "events.stream_product"),
-        route("GET", _events(PRODUCT_DEVICE), Bearer(Action.EVENTS_GET), "events.stream_product_device"),
+        route(
+            "POST",
+            "/v1/devices/events",
+            Bearer(Action.EVENTS_SEND),
+            "events.publish_own",
+            "Publishes an event to one's own devices, streams and webhooks.",
+            request=NewEvent,
+            answer=Ok,
+        ),
+        route(
+            "POST",
+            f"{PRODUCT}/events",
+            Bearer(Action.EVENTS_SEND),
+            "events.publish_of_product",
+            "Publishes an event to a product's devices, streams and webhooks.",
+            request=NewEvent,
+            answer=Ok,
+        ),
+        route(
+            "GET",
+            _events("/v1"),
+            Bearer(Action.EVENTS_GET),
+            "events.stream_public",
+            "Streams everybody's public events and all of one's own; needs a prefix.",
+            answer=Stream(),
+        ),
+        route(
+            "GET",
+            _events("/v1/devices"),
+            Bearer(Action.EVENTS_GET),
+            "events.stream_own",
+            "Streams the events of one's own devices.",
+            answer=Stream(),
+        ),
+        route(
+            "GET",
+            _events(DEVICE),
+            Bearer(Action.EVENTS_GET),
+            "events.stream_device",
+            "Streams the events of one of one's own devices.",
+            answer=Stream(),
+        ),
+        route(
+            "GET",
+            (*_events(PRODUCT), *_events(LEGACY_PRODUCT)),
+            Bearer(Action.EVENTS_GET),
+            "events.stream_product",
+            "Streams the events of a product and its devices.",
+            answer=Stream(),
+        ),
+        route(
+            "GET",
+            _events(PRODUCT_DEVICE),
+            Bearer(Action.EVENTS_GET),
+            "events.stream_product_device",
+            "Streams the events of one of a product's devices.",
+            answer=Stream(),
+        ),
     ),
 )

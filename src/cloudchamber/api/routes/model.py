@@ -65,9 +65,10 @@ class Stream:
     content_type: str = "text/event-stream"
 
 
-# A msgspec Struct, `list[Struct]` or a union of them: JSON. None: no body.
+# A msgspec Struct, or a list of one: JSON. msgspec has no unions of Structs, so a tuple means "one of these".
 Document = Any
-Answer = Document | Raw | Stream | None
+Answer = Document | Raw | Stream | tuple[Any, ...] | None
+"""None: no body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Route:
     """One row. Written with `route(...)`; see the package's docstring for how.
 
     `switch` names a setting under `compat` that must be on for this route to be there, or with a leading `not `, off.
-    `limit` names the class of requests that this one counts for where they are limited by address.
+    `limit` names the class of requests that this one counts for where they are limited by address. `errors` are
+    statuses of errors beyond those that every route with its kind of access can give (`errors_of`).
     """
 
     method: str
@@ -86,6 +88,7 @@ class Route:
     query: type | None = None
     request: Document = None
     answer: Mapping[int, Answer] | None = None
+    errors: tuple[int, ...] = ()
     body_limit: int = DEFAULT_BODY_LIMIT
     limit: str | None = None
     switch: str | None = None
@@ -110,6 +113,7 @@ def route(
     query: type | None = None,
     request: Document = None,
     answer: Document | Mapping[int, Answer] = None,
+    errors: tuple[int, ...] = (),
     body_limit: int = DEFAULT_BODY_LIMIT,
     limit: str | None = None,
     switch: str | None = None,
@@ -117,4 +121,18 @@ def route(
     """A row. `answer` may be the document of a plain 200 alone."""
     paths = (path,) if isinstance(path, str) else path
     answers = answer if answer is None or isinstance(answer, Mapping) else {200: answer}
-    return Route(method, paths, access, handler, summary, query, request, answers, body_limit, limit, switch)
+    return Route(method, paths, access, handler, summary, query, request, answers, errors, body_limit, limit, switch)
+
+
+def errors_of(row: Route) -> tuple[int, ...]:
+    """The statuses of errors that a route can give, whatever it does, and its own.
+
+    What any of them means stands in `api/schemas/errors.py`.
+    """
+    # A request that cannot be read; one that is too large; a database that is not there; too many requests.
+    found = {400, 413, 429, 503, *row.errors}
+    if not isinstance(row.access, Public):
+        found |= {401, 403}
+    if any("{" in path for path in row.paths):
+        found.add(404)
+    return tuple(sorted(found))

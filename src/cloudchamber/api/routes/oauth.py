@@ -4,25 +4,75 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, BearerOrPassword, ClientCredentials, Family, Public, route
+from cloudchamber.api.schemas.common import Ok
+from cloudchamber.api.schemas.errors import OAuthFailure
+from cloudchamber.api.schemas.oauth import CurrentToken, Grant, ListedToken, Token
 
 FAMILY: Final = Family(
     "Tokens",
     "Tokens, and what is known of them.",
     (
+        route(
+            "POST",
+            "/oauth/token",
+            ClientCredentials(),
+            "oauth.token",
+            "Gives a token for a password, a client's credentials or a refresh token.",
+            request=Grant,
+            answer=Token,
+        ),
         # Every method: the wrong one gets the endpoint's own message.
         *(
-            route(method, "/oauth/token", ClientCredentials(), "oauth.token")
-            for method in ("POST", "GET", "PUT", "DELETE")
+            route(
+                method,
+                "/oauth/token",
+                ClientCredentials(),
+                "oauth.token",
+                "Tells that the method must be POST.",
+                answer={400: OAuthFailure},
+            )
+            for method in ("GET", "PUT", "DELETE")
         ),
-        route("GET", "/v1/access_tokens", BearerOrPassword(Action.TOKENS_GET), "access_tokens.list_own"),
-        route("DELETE", "/v1/access_tokens", Bearer(Action.TOKENS_REVOKE), "access_tokens.revoke_all"),
-        route("GET", "/v1/access_tokens/current", Bearer(Action.TOKENS_GET), "access_tokens.current"),
-        route("DELETE", "/v1/access_tokens/current", Bearer(Action.TOKENS_REVOKE), "access_tokens.revoke_current"),
+        route(
+            "GET",
+            "/v1/access_tokens",
+            BearerOrPassword(Action.TOKENS_GET),
+            "access_tokens.list_own",
+            "Lists the tokens of whoever asks.",
+            answer=list[ListedToken],
+        ),
+        route(
+            "DELETE",
+            "/v1/access_tokens",
+            Bearer(Action.TOKENS_REVOKE),
+            "access_tokens.revoke_all",
+            "Revokes all tokens of whoever asks.",
+            answer=Ok,
+        ),
+        route(
+            "GET",
+            "/v1/access_tokens/current",
+            Bearer(Action.TOKENS_GET),
+            "access_tokens.current",
+            "Tells of the token that is in use.",
+            answer=CurrentToken,
+        ),
+        route(
+            "DELETE",
+            "/v1/access_tokens/current",
+            Bearer(Action.TOKENS_REVOKE),
+            "access_tokens.revoke_current",
+            "Revokes the token that is in use.",
+            answer=Ok,
+        ),
         route(
             "DELETE",
             "/v1/access_tokens/{token}",
             Public("whoever knows a token may end it; SDK and CLI send no credentials"),
             "access_tokens.revoke",
+            "Revokes a token.",
+            answer=Ok,
+            errors=(401,),
             switch="unauthenticated_revoke",
         ),
         route(
@@ -30,6 +80,8 @@ FAMILY: Final = Family(
             "/v1/access_tokens/{token}",
             BearerOrPassword(Action.TOKENS_REVOKE),
             "access_tokens.revoke_as",
+            "Revokes a token.",
+            answer=Ok,
             switch="not unauthenticated_revoke",
         ),
     ),

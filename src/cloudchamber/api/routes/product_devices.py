@@ -3,8 +3,27 @@
 from typing import Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.api.routes.model import IMPORT_BODY_LIMIT, Bearer, Family, route
+from cloudchamber.api.routes.model import IMPORT_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import LEGACY_DEVICE, LEGACY_PRODUCT, PRODUCT, PRODUCT_DEVICE
+from cloudchamber.api.schemas.common import Nothing, Ok
+from cloudchamber.api.schemas.devices import (
+    FormatQuery,
+    FunctionCall,
+    FunctionReturn,
+    Pinged,
+    Signaled,
+    VariableReturn,
+)
+from cloudchamber.api.schemas.product_devices import (
+    Import,
+    ImportReport,
+    ProductDeviceChanged,
+    ProductDeviceChanges,
+    ProductDeviceDetail,
+    ProductDeviceList,
+    ProductDevicesQuery,
+    Removal,
+)
 
 FAMILY: Final = Family(
     "Product devices",
@@ -15,24 +34,73 @@ FAMILY: Final = Family(
             (f"{PRODUCT}/devices", f"{LEGACY_PRODUCT}/devices"),
             Bearer(Action.DEVICES_LIST),
             "product_devices.list",
+            "Lists a product's devices, filtered and sorted.",
+            query=ProductDevicesQuery,
+            answer=ProductDeviceList,
         ),
         route(
             "POST",
             f"{PRODUCT}/devices",
             Bearer(Action.DEVICES_IMPORT),
             "product_devices.import_",
+            "Imports devices into a product.",
+            request=Import,
+            answer=ImportReport,
             body_limit=IMPORT_BODY_LIMIT,
         ),
-        route("GET", (PRODUCT_DEVICE, LEGACY_DEVICE), Bearer(Action.DEVICES_GET), "product_devices.get"),
-        route("PUT", PRODUCT_DEVICE, Bearer(Action.DEVICES_UPDATE), "product_devices.update"),
-        route("DELETE", PRODUCT_DEVICE, Bearer(Action.DEVICES_REMOVE), "product_devices.remove"),
-        route("DELETE", f"{PRODUCT_DEVICE}/owner", Bearer(Action.DEVICES_RELEASE), "product_devices.release"),
-        route("PUT", f"{PRODUCT_DEVICE}/ping", Bearer(Action.DEVICES_PING), "calls.ping_of_product"),
+        route(
+            "GET",
+            (PRODUCT_DEVICE, LEGACY_DEVICE),
+            Bearer(Action.DEVICES_GET),
+            "product_devices.get",
+            "Shows one of a product's devices.",
+            answer=ProductDeviceDetail,
+        ),
+        route(
+            "PUT",
+            PRODUCT_DEVICE,
+            Bearer(Action.DEVICES_UPDATE),
+            "product_devices.update",
+            "Changes one of a product's devices, makes it signal, or flashes it.",
+            request=ProductDeviceChanges,
+            answer=(ProductDeviceChanged, Signaled),
+            errors=(500,),
+        ),
+        route(
+            "DELETE",
+            PRODUCT_DEVICE,
+            Bearer(Action.DEVICES_REMOVE),
+            "product_devices.remove",
+            "Removes a device from a product.",
+            request=Removal,
+            answer={204: None},
+        ),
+        route(
+            "DELETE",
+            f"{PRODUCT_DEVICE}/owner",
+            Bearer(Action.DEVICES_RELEASE),
+            "product_devices.release",
+            "Takes a device from its owner; it stays in the product.",
+            answer=Ok,
+        ),
+        route(
+            "PUT",
+            f"{PRODUCT_DEVICE}/ping",
+            Bearer(Action.DEVICES_PING),
+            "calls.ping_of_product",
+            "Tells whether one of a product's devices answers now.",
+            request=Nothing,
+            answer=Pinged,
+        ),
         route(
             "GET",
             (f"{PRODUCT_DEVICE}/{{name}}", f"{PRODUCT_DEVICE}/ping", f"{PRODUCT_DEVICE}/owner"),
             Bearer(Action.VARIABLE_GET),
             "calls.read_of_product",
+            "Reads a variable of one of a product's devices.",
+            query=FormatQuery,
+            answer=(VariableReturn, Raw("text/plain; charset=utf-8")),
+            errors=(408,),
         ),
         route(
             "POST",
@@ -44,6 +112,10 @@ FAMILY: Final = Family(
             ),
             Bearer(Action.FUNCTION_CALL),
             "calls.call_of_product",
+            "Calls a function of one of a product's devices.",
+            query=FormatQuery,
+            request=FunctionCall,
+            answer=(FunctionReturn, Raw("text/plain; charset=utf-8")),
         ),
     ),
 )
