@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Final
 
 from cloudchamber.api.app import create_app
+from cloudchamber.api.limits import Limits
 from cloudchamber.api.server import EdgeServer, make_server
 from cloudchamber.api.services import Services as ApiServices
 from cloudchamber.bus.inprocess import InProcessBus
@@ -269,6 +270,7 @@ class Cloud:
             clock=clock,
             ready=self._ready,
             public_url=public_url,
+            limits=Limits(clock) if settings.limits_rates else None,
         )
         await self._serve(make_server(create_app(api, settings)), http, streams)
         gauges = _gauges(hub, tcp, udp, streams, api)
@@ -377,6 +379,10 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, api: A
             "cloudchamber_udp_dozing": ("Devices online over UDP whose session is in the store.", lambda: udp.dozing),
             "cloudchamber_udp_strangers": ("Sessions over UDP without a Hello.", lambda: udp.strangers),
             "cloudchamber_event_streams": ("Open event streams.", lambda: len(streams)),
+            "cloudchamber_addresses_locked_out": (
+                "Addresses that failed to log in too often.",
+                lambda: api.limits.locked_out if api.limits else 0,
+            ),
         },
         {
             "cloudchamber_tcp_closed": (
@@ -390,6 +396,11 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, api: A
                 udp.datagrams,
             ),
             "cloudchamber_udp_handshakes": ("DTLS handshakes.", "result", udp.handshakes),
+            "cloudchamber_rate_limited": (
+                "Requests that were answered 429.",
+                "limit",
+                lambda: dict(api.limits.refused) if api.limits else {},
+            ),
             "cloudchamber_compat_uses": (
                 "Requests that needed a compatibility switch.",
                 "switch",

@@ -7,6 +7,7 @@
     ├── NotFound                   404  not_found
     ├── Conflict                   409  conflict
     ├── TooLarge                   413  too_large
+    ├── TooManyRequests            429  rate_limit_exceeded
     └── Unavailable                503  unavailable
 
 A domain package puts its own classes below these (storage/errors.py is the first). The HTTP edge needs only `status`,
@@ -25,6 +26,8 @@ class CloudError(Exception):
 
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
+    is_wrong_guess: ClassVar[bool] = False
+    """A password, a secret or a code that somebody tried was wrong: too many of these lock an address out."""
 
     def __init__(self, message: str, *, detail: str | None = None) -> None:
         super().__init__(message)
@@ -72,6 +75,17 @@ class TooLarge(CloudError):
 
     code = "too_large"
     status = 413
+
+
+class TooManyRequests(CloudError):
+    """More often than the limits allow, or than somebody who knows a secret has to try."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+
+    def __init__(self, wait_ms: int, message: str = "Rate limit exceeded.") -> None:
+        super().__init__(message)
+        self.retry_after_s = max(1, -(-wait_ms // 1000))
 
 
 class Unavailable(CloudError):

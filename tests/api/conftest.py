@@ -86,6 +86,12 @@ async def make_maker(http: httpx.AsyncClient, username: str) -> Maker:
     return Maker(http, username, password, token, made["id"], made["slug"], credentials, issued.json()["access_token"])
 
 
+@pytest.fixture
+def migrated_cloud(tmp_path: Path, migrated_file: Path) -> Callable[..., Cloud]:
+    """Makes a cloud with other settings, to be entered by the test."""
+    return lambda **changes: Cloud(settings_in(tmp_path, migrated_file, **changes))
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cloud(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Cloud]:
     async with Cloud(settings_in(tmp_path_factory.mktemp("cloud"), migrated_file)) as running:

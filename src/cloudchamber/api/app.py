@@ -9,6 +9,7 @@ import falcon.asgi
 
 from cloudchamber.access.requester import describe
 from cloudchamber.api.access_tokens import AccessTokensResource
+from cloudchamber.api.addresses import Proxies
 from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.calls import CallsResource
 from cloudchamber.api.claim_codes import ClaimCodesResource
@@ -20,6 +21,7 @@ from cloudchamber.api.events import EventsResource
 from cloudchamber.api.faults import add_error_handlers
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.health import HealthResource
+from cloudchamber.api.limits import Limits
 from cloudchamber.api.oauth import OAuthResource
 from cloudchamber.api.organizations import OrganizationsResource
 from cloudchamber.api.product_devices import ProductDevicesResource
@@ -28,7 +30,7 @@ from cloudchamber.api.routes import ROUTES, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.webhooks import WebhooksResource
-from cloudchamber.settings import Settings
+from cloudchamber.settings import Settings, networks
 
 App = falcon.asgi.App[EdgeRequest, falcon.asgi.Response]
 
@@ -47,18 +49,20 @@ def create_app(services: Services, settings: Settings) -> App:
         services.users,
         settings.compat,
         services.compat_uses,
+        services.limits,
     )
+    common = Common(Proxies(networks(settings.trusted_proxies)), services.limits)
     app: App = falcon.asgi.App(
         media_type="application/json; charset=utf-8",
         request_type=EdgeRequest,
         # The log first: a preflight's answer is complete in Common, and what comes after it does not see the request.
-        middleware=[*([AccessLog()] if settings.access_log else []), Common()],
+        middleware=[*([AccessLog()] if settings.access_log else []), common],
     )
     # iOS posts to /v1/users/.
     app.req_options.strip_url_path_trailing_slash = True
     add_error_handlers(app)
     routes = enabled(ROUTES, settings.compat)
-    for path, responder in responders(routes, resources(services, guards), guards).items():
+    for path, responder in responders(routes, resources(services, guards), guards, services.limits).items():
         app.add_route(path, responder)
     return app
 
@@ -85,7 +89,11 @@ def resources(services: Services, guards: Guards) -> dict[str, object]:
 
 
 class Common:
-    """The headers of every answer, and the answer to every preflight."""
+    """The headers of every answer, the client's address and what it may, and the answer to every preflight."""
+
+    def __init__(self, proxies: Proxies, limits: Limits | None) -> None:
+        self._proxies = proxies
+        self._limits = limits
 
     async def process_request(self, req: EdgeRequest, resp: falcon.asgi.Response) -> None:
         # A UUID of version 4, without the 1.5 µs of the uuid module.
@@ -94,6 +102,10 @@ class Common:
         resp.set_header("x-request-id", req.request_id)
         # No credentials mode: a page of another origin can use only the token that it holds itself.
         resp.set_header("access-control-allow-origin", "*")
+        if self._proxies:
+            req.client_ip = self._proxies.client(req.client_ip, req.get_header("x-forwarded-for"))
+        if self._limits is not None:
+            self._limits.any_route(req)
         if req.method == "OPTIONS":
             _preflight(req, resp)
 

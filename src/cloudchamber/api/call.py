@@ -34,15 +34,13 @@ class EdgeRequest(falcon.asgi.Request):
         self.token = ""
         """The bearer token in use; for revoking it. Never logged."""
         self.requester: Requester | None = None
+        client = scope.get("client")
+        self.client_ip: str = client[0] if client else ""
+        """Of the connection, until the edge has asked trusted proxies (app.py)."""
 
     @property
     def has_body(self) -> bool:
         return bool(self.first_event.get("body") or self.first_event.get("more_body"))
-
-    @property
-    def client_ip(self) -> str:
-        client = self.scope.get("client")
-        return client[0] if client else ""
 
 
 @dataclass(frozen=True, slots=True)

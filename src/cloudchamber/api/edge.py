@@ -17,6 +17,7 @@ from cloudchamber.api.call import Call, EdgeRequest, body_of, fields, query_of
 from cloudchamber.api.errors import ScopeMissing
 from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.guards import Guards, require_form
+from cloudchamber.api.limits import CheckAddress, CheckPrincipal, Limits
 from cloudchamber.api.reply import Reply, encode_json, write_reply
 from cloudchamber.api.routes import (
     DEFAULT_BODY_LIMIT,
@@ -28,17 +29,20 @@ from cloudchamber.api.routes import (
     Route,
 )
 from cloudchamber.api.sse import EventStream
+from cloudchamber.errors import CloudError
 
 Responder = Callable[..., Awaitable[None]]
 Handler = Callable[..., Awaitable[Any]]
 
 
-def responders(routes: Iterable[Route], resources: Mapping[str, object], guards: Guards) -> dict[str, object]:
+def responders(
+    routes: Iterable[Route], resources: Mapping[str, object], guards: Guards, limits: Limits | None = None
+) -> dict[str, object]:
     """One responder object for each path, with a method for each HTTP method: what Falcon's router takes."""
     methods: dict[str, dict[str, Responder]] = {}
     for route in routes:
         resource, _, name = route.handler.partition(".")
-        respond = responder(route, getattr(resources[resource], name), guards)
+        respond = responder(route, getattr(resources[resource], name), guards, limits)
         for path in route.paths:
             on = methods.setdefault(path, {})
             assert f"on_{route.method.lower()}" not in on, f"{route.method} {path} stands in the table twice"
@@ -53,15 +57,65 @@ def _responder_object(path: str, on: Mapping[str, Responder]) -> object:
     return type(f"Responder({path})", (), {name: staticmethod(respond) for name, respond in on.items()})()
 
 
-def responder(route: Route, handler: Handler, guards: Guards) -> Responder:
+def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | None = None) -> Responder:
     """The responder of one route."""
+    check_address, check_principal = (None, None) if limits is None else limits.of_route(route.limit)
+    respond = _by_access(route, handler, guards, check_principal)
+    if limits is not None and isinstance(route.access, ClientCredentials):
+        respond = _counting_guesses(respond, limits)
+    if limits is not None and route.limit == "stream":
+        respond = _counting_streams(respond, limits)
+    return respond if check_address is None else _checking_first(respond, check_address)
+
+
+def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: CheckPrincipal | None) -> Responder:
     match route.access:
         case Public():
             return _public(route, handler)
         case ClientCredentials():
             return _client_credentials(route, handler)
         case Bearer() | BearerOrClient() | BearerOrPassword():
-            return _guarded(route, route.access, handler, guards)
+            return _guarded(route, route.access, handler, guards, check_principal)
+
+
+def _checking_first(respond: Responder, check: CheckAddress) -> Responder:
+    async def checking(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        check(req)
+        await respond(req, resp, **params)
+
+    return checking
+
+
+def _counting_guesses(respond: Responder, limits: Limits) -> Responder:
+    """For routes on which a secret is tried; those with a password in a Basic header are counted by Guards."""
+
+    async def counting(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        limits.check_guess(req)
+        try:
+            await respond(req, resp, **params)
+        except CloudError as error:
+            if error.is_wrong_guess:
+                limits.guessed(req, right=False)
+            raise
+        limits.guessed(req, right=True)
+
+    return counting
+
+
+def _counting_streams(respond: Responder, limits: Limits) -> Responder:
+    async def counting(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        close = limits.open_stream(req)
+        try:
+            await respond(req, resp, **params)
+        except BaseException:
+            close()
+            raise
+        if isinstance(resp.stream, EventStream):
+            resp.stream.on_close = close
+        else:
+            close()
+
+    return counting
 
 
 def _public(route: Route, handler: Handler) -> Responder:
@@ -83,7 +137,11 @@ def _client_credentials(route: Route, handler: Handler) -> Responder:
 
 
 def _guarded(
-    route: Route, access: Bearer | BearerOrClient | BearerOrPassword, handler: Handler, guards: Guards
+    route: Route,
+    access: Bearer | BearerOrClient | BearerOrPassword,
+    handler: Handler,
+    guards: Guards,
+    check_principal: CheckPrincipal | None,
 ) -> Responder:
     action = access.action
     takes_bare_bearer = isinstance(access, Bearer)
@@ -108,6 +166,8 @@ def _guarded(
                     requester = await guards.bearer(req, query, body)
             call = Call(req, params, fields(query), fields(body), files, implicit)
         req.requester = requester
+        if check_principal is not None:
+            check_principal(requester)
         names = requester.scopes.names
         if names is not None and scope not in names:
             raise ScopeMissing(action)

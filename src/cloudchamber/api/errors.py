@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Account, Action, DeviceResource, OwnThings
 from cloudchamber.access.rules import Reason
-from cloudchamber.errors import CloudError, Invalid, TooLarge, Unauthenticated, Unavailable
+from cloudchamber.errors import CloudError, Invalid, TooLarge, TooManyRequests, Unauthenticated, Unavailable
 from cloudchamber.fleet.errors import DeviceUnknown
 from cloudchamber.messaging.errors import SignalTimedOut, VariableTimedOut
 from cloudchamber.oauth.errors import OAuthError
@@ -105,6 +105,8 @@ def render(error: CloudError) -> Rendered:
         return _oauth(error)
     if isinstance(error, AccessRefused):
         return _refused(error)
+    if isinstance(error, TooManyRequests):
+        return _too_many(error)
     if isinstance(error, DeviceUnknown):
         return device_not_recognized()
     if error.code in _LIST_SHAPE:
@@ -130,6 +132,11 @@ def _oauth(error: OAuthError) -> Rendered:
     if error.error == "invalid_client":
         headers = (*NO_STORE, _WWW_AUTHENTICATE)
     return Rendered(error.http_status, {"error": error.error, "error_description": error.message}, headers)
+
+
+def _too_many(error: TooManyRequests) -> Rendered:
+    headers = (*NO_STORE, ("retry-after", str(error.retry_after_s)))
+    return Rendered(error.status, {"error": error.code, "error_description": error.message}, headers)
 
 
 def _refused(error: AccessRefused) -> Rendered:

@@ -16,6 +16,7 @@ from cloudchamber.api.auth import ACCESS_TOKEN, FORM, basic_credentials, bearer_
 from cloudchamber.api.bodies import Tree, media_type
 from cloudchamber.api.call import EdgeRequest, Implicit
 from cloudchamber.api.errors import PasswordRefused, ScopeMissing, UnknownUser
+from cloudchamber.api.limits import Limits
 from cloudchamber.identity.service import Users
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.clients import Clients
@@ -38,6 +39,7 @@ class Guards:
         users: Users,
         compat: Compat,
         compat_uses: Counter[str],
+        limits: Limits | None = None,
     ) -> None:
         self.tokens = tokens
         self.compat_uses = compat_uses
@@ -45,6 +47,7 @@ class Guards:
         self._endpoint = endpoint
         self._users = users
         self._compat = compat
+        self._limits = limits
 
     async def bearer(self, req: EdgeRequest, query: Tree, body: Tree) -> Bearer:
         """Raises OAuthError."""
@@ -79,7 +82,11 @@ class Guards:
                     f"Unauthorized. You must send username and password in HTTP Basic Auth to {does}."
                 )
             return await self.bearer(req, query, body)
+        if self._limits is not None:
+            self._limits.check_guess(req)
         user = await self._users.with_password(*basic)
+        if self._limits is not None:
+            self._limits.guessed(req, right=user is not None)
         if user is None:
             if await self._users.find(basic[0]) is None:
                 raise UnknownUser("Unknown user")

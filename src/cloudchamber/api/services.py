@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from cloudchamber.api.limits import Limits
 from cloudchamber.clock import Clock, SystemClock
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
@@ -39,5 +40,6 @@ class Services:
     public_url: str
     """What links in answers begin with, without a slash at the end."""
     clock: Clock = field(default_factory=SystemClock)
+    limits: Limits | None = None
     compat_uses: Counter[str] = field(default_factory=Counter)
     """How often each compatibility switch was what let a request in; for the metrics."""

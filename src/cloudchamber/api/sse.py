@@ -12,6 +12,7 @@ An event is encoded once and its bytes are shared by every stream that carries i
 import asyncio
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 import falcon.asgi
@@ -80,6 +81,7 @@ class EventStream:
         self._keep_alive_s = keep_alive_s
         self._is_open = False
         self._watcher: asyncio.Task[None] | None = None
+        self.on_close: Callable[[], None] | None = None
 
     def start(self, req: EdgeRequest, resp: falcon.asgi.Response) -> None:
         """Makes this the body of the response."""
@@ -111,6 +113,8 @@ class EventStream:
         self._subscription.close()
         if self._watcher is not None:
             self._watcher.cancel()
+        if self.on_close is not None:
+            self.on_close()
 
     async def _until_disconnected(self, req: EdgeRequest) -> None:
         # Nothing else tells that a silent client is gone: the server takes what is sent to it without a word.

@@ -2,7 +2,8 @@
 
 CloudError
 ├── OAuthError            `error` and `error_description` of an answer
-│   └── InvalidToken      a bearer token that is unknown, revoked or expired
+│   ├── InvalidToken      a bearer token that is unknown, revoked or expired
+│   └── WrongGuess        a secret, password or code that somebody tried and that is wrong
 ├── NotFound
 │   └── ClientNotFound
 └── Invalid
@@ -38,6 +39,10 @@ class InvalidToken(OAuthError):
     status: ClassVar[int] = 401
 
 
+class WrongGuess(OAuthError):
+    is_wrong_guess: ClassVar[bool] = True
+
+
 class ClientNotFound(NotFound):
     code: ClassVar[str] = "client_not_found"
 
@@ -56,11 +61,11 @@ def token_expired() -> InvalidToken:
 
 def client_unknown() -> OAuthError:
     """The same for an unknown client and a wrong secret, so that ids cannot be probed."""
-    return OAuthError("invalid_client", "Client credentials are invalid")
+    return WrongGuess("invalid_client", "Client credentials are invalid")
 
 
 def user_credentials_invalid() -> OAuthError:
-    return OAuthError("invalid_grant", "User credentials are invalid")
+    return WrongGuess("invalid_grant", "User credentials are invalid")
 
 
 def refresh_token_invalid(detail: str) -> OAuthError:

@@ -42,6 +42,7 @@ FAMILY: Final = Family(
             "events.stream_public",
             "Streams everybody's public events and all of one's own; needs a prefix.",
             answer=Stream(),
+            limit="stream",
         ),
         route(
             "GET",
@@ -50,6 +51,7 @@ FAMILY: Final = Family(
             "events.stream_own",
             "Streams the events of one's own devices.",
             answer=Stream(),
+            limit="stream",
         ),
         route(
             "GET",
@@ -58,6 +60,7 @@ FAMILY: Final = Family(
             "events.stream_device",
             "Streams the events of one of one's own devices.",
             answer=Stream(),
+            limit="stream",
         ),
         route(
             "GET",
@@ -66,6 +69,7 @@ FAMILY: Final = Family(
             "events.stream_product",
             "Streams the events of a product and its devices.",
             answer=Stream(),
+            limit="stream",
         ),
         route(
             "GET",
@@ -74,6 +78,7 @@ FAMILY: Final = Family(
             "events.stream_product_device",
             "Streams the events of one of a product's devices.",
             answer=Stream(),
+            limit="stream",
         ),
     ),
 )

@@ -20,6 +20,7 @@ FAMILY: Final = Family(
             "Gives a token for a password, a client's credentials or a refresh token.",
             request=Grant,
             answer=Token,
+            limit="token",
         ),
         # Every method: the wrong one gets the endpoint's own message.
         *(
@@ -30,6 +31,7 @@ FAMILY: Final = Family(
                 "oauth.token",
                 "Tells that the method must be POST.",
                 answer={400: OAuthFailure},
+                limit="token",
             )
             for method in ("GET", "PUT", "DELETE")
         ),
@@ -40,6 +42,7 @@ FAMILY: Final = Family(
             "access_tokens.list_own",
             "Lists the tokens of whoever asks.",
             answer=list[ListedToken],
+            limit="login",
         ),
         route(
             "DELETE",
@@ -73,6 +76,7 @@ FAMILY: Final = Family(
             "Revokes a token.",
             answer=Ok,
             errors=(401,),
+            limit="login",
             switch="unauthenticated_revoke",
         ),
         route(
@@ -82,6 +86,7 @@ FAMILY: Final = Family(
             "access_tokens.revoke_as",
             "Revokes a token.",
             answer=Ok,
+            limit="login",
             switch="not unauthenticated_revoke",
         ),
     ),

@@ -20,6 +20,7 @@ FAMILY: Final = Family(
             request=NewUser,
             answer=Ok,
             errors=(403,),
+            limit="login",
         ),
         route(
             "GET",
@@ -37,6 +38,7 @@ FAMILY: Final = Family(
             "Mails a token with which the password can be set anew.",
             request=ResetRequest,
             answer=Message,
+            limit="reset",
         ),
         route(
             "PUT",
@@ -46,6 +48,7 @@ FAMILY: Final = Family(
             "Sets a new password.",
             request=PasswordReset,
             answer=Ok,
+            limit="reset",
         ),
     ),
 )
