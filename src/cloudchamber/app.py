@@ -64,8 +64,11 @@ from cloudchamber.secretfiles import load_or_make
 from cloudchamber.settings import Address, Settings
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.storage.errors import SchemaMissing
+from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
+from cloudchamber.webhooks.sender import Sender
 from cloudchamber.webhooks.service import Webhooks
-from cloudchamber.webhooks.store import WebhookStore
+from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
+from cloudchamber.webhooks.worker import Worker
 
 LISTENERS_FILE: Final = "listeners.json"
 _SEALING_KEY_FILE: Final = "sealing.key"
@@ -240,7 +243,12 @@ class Cloud:
 
         audience = Audience(bus)
         streams = Streams(bus, clock, limit=settings.max_streams)
-        events = Events(streams, audience, hub, devices, tokens, clock)
+        hook_store = WebhookStore(sealer)
+        deliveries = Deliveries(db, hook_store, DeliveryStore(sealer), HookIndex(bus), clock)
+        events = Events(streams, audience, hub, devices, tokens, clock, deliveries)
+        worker = Worker(deliveries, Sender(reaches_private=settings.webhook_private_targets), events, clock)
+        await worker.start()
+        self._exit.push_async_callback(worker.stop)
         calls = Calls(
             hub,
             hub,
@@ -266,16 +274,18 @@ class Cloud:
             ownership=ownership,
             calls=calls,
             events=events,
-            webhooks=Webhooks(db, WebhookStore(sealer), clock),
+            webhooks=Webhooks(db, hook_store, bus, clock, deliveries, worker),
             clock=clock,
             ready=self._ready,
             public_url=public_url,
             limits=Limits(clock) if settings.limits_rates else None,
         )
         await self._serve(make_server(create_app(api, settings)), http, streams)
-        gauges = _gauges(hub, tcp, udp, streams, api)
+        gauges = _gauges(hub, tcp, udp, streams, worker, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
-        purging = asyncio.create_task(self._purge(tokens.purge, resets.purge, ownership.purge, saved.purge))
+        purging = asyncio.create_task(
+            self._purge(tokens.purge, resets.purge, ownership.purge, saved.purge, deliveries.purge)
+        )
         self._exit.push_async_callback(_cancelled, purging)
 
         self._listening = Listening(
@@ -369,7 +379,7 @@ class Cloud:
                     _log.warning("what has ended could not be removed now; the next hour tries again", exc_info=True)
 
 
-def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, api: ApiServices) -> Gauges:
+def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker: Worker, api: ApiServices) -> Gauges:
     return Gauges(
         {
             "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
@@ -383,6 +393,7 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, api: A
                 "Addresses that failed to log in too often.",
                 lambda: api.limits.locked_out if api.limits else 0,
             ),
+            "cloudchamber_webhooks_held": ("Webhook deliveries in memory.", lambda: worker.held),
         },
         {
             "cloudchamber_tcp_closed": (

@@ -148,6 +148,9 @@ class Settings:
     refresh_grace_s: int = _setting(
         30, "How long a refresh whose answer was lost can be repeated for the same pair of tokens."
     )
+    webhook_private_targets: bool = _setting(
+        False, "Webhooks may reach loopback and private addresses: for a cloud on a laptop or a closed network."
+    )
     max_streams: int = _setting(1_000, "Event streams open at once.")
     max_devices: int = _setting(20_000, "Device connections open at once.")
     compat: Compat = _setting(None, "Compatibility switches; those not named are as the profile has them.")

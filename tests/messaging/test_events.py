@@ -72,16 +72,16 @@ async def test_who_hears_whose_events(world: World, inbox: Inbox) -> None:
     assert await heard.now() == all_hear("free", "product", "product_device")
     assert world.connected.sent == []
 
-    world.events.publish_as(kim, "by-kim", "x", 60, is_private=True)
+    await world.events.publish_as(kim, "by-kim", "x", 60, is_private=True)
     assert await heard.now() == all_hear("by-kim", "kim", "product")
     assert [s.device for s in world.connected.sent] == [ONE]
     world.connected.sent.clear()
 
-    world.events.publish_as(bob, "p-by-bob", None, 60, is_private=False)
+    await world.events.publish_as(bob, "p-by-bob", None, 60, is_private=False)
     assert await heard.now() == all_hear("p-by-bob", "bob", "public")
     world.connected.sent.clear()
 
-    world.events.publish_in(server, thing, "from-product", "x", 60, is_private=True)
+    await world.events.publish_in(server, thing, "from-product", "x", 60, is_private=True)
     assert await heard.now() == {"product": ["from-product"]}
     assert {(s.device, s.is_own) for s in world.connected.sent} == {(ONE, True), (TWO, True)}
     world.connected.sent.clear()
@@ -108,7 +108,7 @@ async def test_after_a_transfer_the_old_owner_hears_nothing(world: World, inbox:
     for is_private in (True, False):
         await inbox.published(ONE, "after", None, ttl_s=60, is_private=is_private)
     world.connected.sent.clear()
-    world.events.publish_as(kim, "from-kim", None, 60, is_private=True)
+    await world.events.publish_as(kim, "from-kim", None, 60, is_private=True)
     assert world.connected.sent == []
     assert await heard.now() == {"lee": ["after", "after"], "kim": ["from-kim"]}
     with pytest.raises(AccessRefused):
@@ -147,14 +147,14 @@ async def test_rights(world: World) -> None:
     await world.import_(ann, thing, 1)
     for requester in (server, Anonymous()):
         with pytest.raises(AccessRefused):
-            world.events.publish_as(requester, "x", None, 60, is_private=True)
+            await world.events.publish_as(requester, "x", None, 60, is_private=True)
         with pytest.raises(AccessRefused):
             await world.events.listen_own(requester, "")
         with pytest.raises(AccessRefused):
             await world.events.listen_public(requester, "x")
     for requester in (eve, kim):
         with pytest.raises(AccessRefused):
-            world.events.publish_in(requester, thing, "x", None, 60, is_private=True)
+            await world.events.publish_in(requester, thing, "x", None, 60, is_private=True)
         with pytest.raises(AccessRefused):
             await world.events.listen_product(requester, thing, "")
         with pytest.raises(AccessRefused):
@@ -172,7 +172,7 @@ async def test_rights(world: World) -> None:
         lambda name: world.events.publish_in(ann, thing, name, None, 60, is_private=True),
     ):
         with pytest.raises(EventInvalid):
-            publish("spark/status")
+            await publish("spark/status")
 
 
 async def test_a_stream_lives_no_longer_than_its_token(world: World) -> None:
@@ -185,7 +185,7 @@ async def test_a_stream_lives_no_longer_than_its_token(world: World) -> None:
     with pytest.raises(StreamEnded, match="revoked"):
         await streams[0].next(1)
     world.clock.advance(10_000)
-    world.events.publish_as(ann, "late", None, 60, is_private=True)
+    await world.events.publish_as(ann, "late", None, 60, is_private=True)
     with pytest.raises(StreamEnded, match="expired"):
         await streams[1].next(1)
     assert len(world.streams) == 0

@@ -4,20 +4,29 @@ import pytest
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.requester import ProductClient
+from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.ids import ClientId
 from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.webhooks import service
+from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
 from cloudchamber.webhooks.errors import WebhookInvalid, WebhookNotFound
 from cloudchamber.webhooks.service import Webhooks
-from cloudchamber.webhooks.store import WebhookStore
+from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
 from tests.world import World
 
 HOOK = {"event": "temp", "url": "https://a.example/{{PARTICLE_EVENT_NAME}}", "settings": {"requestType": "POST"}}
 
 
+def make_hooks(world: World, key: bytes) -> Webhooks:
+    sealer, bus = Sealer(key * KEY_BYTES), InProcessBus()
+    store = WebhookStore(sealer)
+    deliveries = Deliveries(world.db, store, DeliveryStore(sealer), HookIndex(bus), world.clock)
+    return Webhooks(world.db, store, bus, world.clock, deliveries)
+
+
 @pytest.fixture
 def hooks(world: World) -> Webhooks:
-    return Webhooks(world.db, WebhookStore(Sealer(b"k" * KEY_BYTES)), world.clock)
+    return make_hooks(world, b"k")
 
 
 async def test_hooks_are_seen_where_they_belong(world: World, hooks: Webhooks) -> None:
@@ -30,7 +39,7 @@ async def test_hooks_are_seen_where_they_belong(world: World, hooks: Webhooks) -
     products = await hooks.create(server, thing.resource(server), **HOOK)
     assert await hooks.all(ann, None) == [mine]
     assert await hooks.all(ann, thing.resource(ann)) == [products] != [mine]
-    assert await hooks.get(ann, thing.resource(ann), products.id) == products
+    assert (await hooks.get(ann, thing.resource(ann), products.id)).hook == products
     assert (mine.settings, mine.event, mine.owner_id, products.owner_id) == (
         *({"requestType": "POST"}, "temp", ann.id),
         str(thing.id),
@@ -70,6 +79,12 @@ async def test_what_no_hook_can_be(world: World, hooks: Webhooks) -> None:
         ({"url": "ftp://a.example"}, "begins with http"),
         ({"url": "javascript:x"}, "begins with http"),
         ({"url": "https://" + "a" * 2048}, "at most 2048 characters"),
+        ({"url": "https://a.example/{{unclosed"}, "opens a tag at character 19"),
+        ({"settings": {"integration_type": "AzureIotHub"}}, "delivers to webhooks alone, not to AzureIotHub"),
+        ({"settings": {"requestType": "BREW"}}, "^requestType is one of DELETE, GET"),
+        ({"settings": {"headers": "no object"}}, "headers"),
+        ({"settings": {"headers": {"X Y": "z"}}}, "'X Y' cannot be the name of a header"),
+        ({"settings": {"json": {"a": {"b": ["{{#x}}"]}}}}, "does not close the section 'x'"),
     ]:
         with pytest.raises(WebhookInvalid, match=message):
             await hooks.create(ann, None, **HOOK | change)
@@ -92,7 +107,7 @@ async def test_other_services_secrets_are_sealed(world: World, hooks: Webhooks) 
     made = await hooks.create(ann, None, **secret)
     rows = await world.db.fetch_all("SELECT * FROM webhooks")
     assert "SECRET" not in repr(rows)
-    assert await hooks.get(ann, None, made.id) == made
+    assert (await hooks.get(ann, None, made.id)).hook == made
     # With another key it is as if it were not there, and nobody else's list suffers.
-    stranger = Webhooks(world.db, WebhookStore(Sealer(b"z" * KEY_BYTES)), world.clock)
+    stranger = make_hooks(world, b"z")
     assert await stranger.all(ann, None) == []

@@ -34,6 +34,7 @@ class Action(StrEnum):
     INTEGRATIONS_CREATE = "integrations:create"
     INTEGRATIONS_UPDATE = "integrations:update"
     INTEGRATIONS_REMOVE = "integrations:remove"
+    INTEGRATIONS_TEST = "integrations:test"
     PRODUCTS_LIST = "products:list"
     PRODUCTS_GET = "products:get"
     # Names of our own: the vendor's list has none for them.

@@ -94,6 +94,7 @@ MINIMUM_ROLE: Final[dict[Action, Role]] = {
     Action.INTEGRATIONS_CREATE: Role.DEVELOPER,
     Action.INTEGRATIONS_UPDATE: Role.DEVELOPER,
     Action.INTEGRATIONS_REMOVE: Role.DEVELOPER,
+    Action.INTEGRATIONS_TEST: Role.DEVELOPER,
 }
 
 # What the owner of a device may do with it.
@@ -133,6 +134,7 @@ _ACCOUNT: Final = frozenset(
         Action.INTEGRATIONS_CREATE,
         Action.INTEGRATIONS_UPDATE,
         Action.INTEGRATIONS_REMOVE,
+        Action.INTEGRATIONS_TEST,
         Action.PRODUCTS_LIST,
         Action.PRODUCTS_CREATE,
         Action.ORGANIZATIONS_LIST,

@@ -84,7 +84,7 @@ def resources(services: Services, guards: Guards) -> dict[str, object]:
         "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
         "products": ProductsResource(s.products),
         "users": UsersResource(s.users, s.resets),
-        "webhooks": WebhooksResource(s.webhooks, s.public_url),
+        "webhooks": WebhooksResource(s.webhooks, s.products, s.public_url),
     }
 
 

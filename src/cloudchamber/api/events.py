@@ -24,14 +24,14 @@ class EventsResource:
 
     async def publish_own(self, call: Call, requester: Bearer) -> Any:
         data = call.data
-        self._events.publish_as(
+        await self._events.publish_as(
             requester, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
         )
         return {"ok": True}
 
     async def publish_of_product(self, call: Call, requester: Bearer) -> Any:
         data, product = call.data, await self._product(call)
-        self._events.publish_in(
+        await self._events.publish_in(
             requester, product, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
         )
         return {"ok": True}

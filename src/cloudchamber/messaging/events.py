@@ -1,19 +1,23 @@
 """Publishing, and opening streams."""
 
+import logging
 from collections.abc import Collection
 
-from cloudchamber.access.model import Action, OwnThings
+from cloudchamber.access.model import Action, Owner, OwnThings
 from cloudchamber.access.requester import Customer, ProductClient, Requester, User
 from cloudchamber.access.rules import owner_of
 from cloudchamber.access.service import require
 from cloudchamber.clock import Clock
+from cloudchamber.errors import CloudError
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.service import Devices
-from cloudchamber.ids import DeviceId
+from cloudchamber.ids import DeviceId, ProductId
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.errors import EventPrefixMissing
 from cloudchamber.messaging.model import (
+    DEFAULT_TTL_S,
     FROM_API,
+    FROM_CLOUD,
     Event,
     Listening,
     OwnAndPublicEvents,
@@ -22,10 +26,12 @@ from cloudchamber.messaging.model import (
     ProductDeviceEvents,
     ProductEvents,
 )
-from cloudchamber.messaging.ports import DeviceLink
+from cloudchamber.messaging.ports import DeviceLink, EventSink
 from cloudchamber.messaging.rules import check_publication, is_reserved
 from cloudchamber.messaging.streams import Streams, Subscription
 from cloudchamber.oauth.tokens import Tokens
+
+_log = logging.getLogger(__name__)
 
 
 class Events:
@@ -37,7 +43,9 @@ class Events:
         devices: Devices,
         tokens: Tokens,
         clock: Clock,
+        sink: EventSink | None = None,
     ) -> None:
+        self._sink = sink
         self._streams = streams
         self._audience = audience
         self._link = link
@@ -47,41 +55,74 @@ class Events:
 
     # -- publishing ---------------------------------------------------------------------------------------------------
 
-    def publish_as(self, requester: Requester, name: str, data: str | None, ttl_s: int, *, is_private: bool) -> None:
+    async def publish_as(
+        self, requester: Requester, name: str, data: str | None, ttl_s: int, *, is_private: bool
+    ) -> None:
         """As a user or customer: to the requester's streams and devices, and to everybody's when it is not private.
+        When this returns, the webhooks that it fires are on record.
 
-        Raises AccessRefused, EventInvalid.
+        Raises AccessRefused, EventInvalid, StorageUnavailable, StorageBusy.
         """
         require(requester, Action.EVENTS_SEND, OwnThings())
         check_publication(name, data, ttl_s)
         product = requester.product if isinstance(requester, Customer) else None
         owner = owner_of(requester)
         event = Event(name, data, ttl_s, self._clock.now(), FROM_API, not is_private, owner, product)
+        await self._recorded(event)
         self._streams.dispatch(event)
         assert owner is not None, "only users and customers pass the rule"
         self._deliver(event, own=self._audience.of_owner(owner), source=None)
 
-    def publish_in(
+    async def publish_in(
         self, requester: Requester, product: Product, name: str, data: str | None, ttl_s: int, *, is_private: bool
     ) -> None:
-        """As a product: to its stream and to all of its devices. Raises AccessRefused, EventInvalid."""
+        """As a product: to its stream and to all of its devices, and its webhooks.
+
+        Raises AccessRefused, EventInvalid, StorageUnavailable, StorageBusy.
+        """
         require(requester, Action.EVENTS_SEND, product.resource(requester))
         check_publication(name, data, ttl_s)
         event = Event(name, data, ttl_s, self._clock.now(), FROM_API, not is_private, None, product.id)
+        await self._recorded(event)
         self._streams.dispatch(event)
         self._deliver(event, own=self._audience.of_product(product.id), source=None)
 
-    def publish_from(self, event: Event, device: DeviceId) -> None:
+    async def publish_from(self, event: Event, device: DeviceId) -> None:
         """What a device published."""
+        await self._recorded_or_logged(event)
         self._streams.dispatch(event)
         # The system's own events tell people about a device; other devices have no use for them.
         if not is_reserved(event.name):
             own = self._audience.of_owner(event.owner) if event.owner is not None else ()
             self._deliver(event, own=own, source=device)
 
-    def announce(self, event: Event) -> None:
-        """What the cloud says about a device: to streams alone."""
+    async def announce(self, event: Event) -> None:
+        """What the cloud says about a device: to streams and webhooks, to no device."""
+        await self._recorded_or_logged(event)
         self._streams.dispatch(event)
+
+    def tell(self, name: str, data: str, *, owner: Owner | None, product: ProductId | None) -> None:
+        """What the cloud says to somebody's streams and devices: to all of `owner`, or else of `product`."""
+        event = Event(name, data, DEFAULT_TTL_S, self._clock.now(), FROM_CLOUD, False, owner, product)
+        self._streams.dispatch(event)
+        own: Collection[DeviceId] = ()
+        if owner is not None:
+            own = self._audience.of_owner(owner)
+        elif product is not None:
+            own = self._audience.of_product(product)
+        self._deliver(event, own=own, source=None)
+
+    async def _recorded(self, event: Event) -> None:
+        recording = self._sink.offer(event) if self._sink is not None else None
+        if recording is not None:
+            await recording
+
+    async def _recorded_or_logged(self, event: Event) -> None:
+        """For whoever cannot be told of a failure: a device has no answer to a publication that says so."""
+        try:
+            await self._recorded(event)
+        except CloudError:
+            _log.warning("webhooks miss the event %s of %s", event.name, event.source, exc_info=True)
 
     def _deliver(self, event: Event, *, own: Collection[DeviceId], source: DeviceId | None) -> None:
         """Private events reach subscriptions to one's own devices, public ones those to everybody's: a device never

@@ -52,7 +52,7 @@ class Inbox:
         was_there = self._audience.record(device) is not None
         self._audience.enter(device, record)
         if record is not None and not was_there:
-            self._announce(record, "spark/status", "online")
+            await self._announce(record, "spark/status", "online")
 
     async def described(self, device: DeviceId, describe: Describe) -> None:
         await self._connections.described(
@@ -69,11 +69,11 @@ class Inbox:
 
     async def updates_enabled(self, device: DeviceId, *, enabled: bool) -> None:
         await self._connections.set_flag(device, "firmware_updates_enabled", value=enabled)
-        self._announce_flag(device, "particle/device/updates/enabled", value=enabled)
+        await self._announce_flag(device, "particle/device/updates/enabled", value=enabled)
 
     async def updates_forced(self, device: DeviceId, *, forced: bool) -> None:
         await self._connections.set_flag(device, "firmware_updates_forced", value=forced)
-        self._announce_flag(device, "particle/device/updates/forced", value=forced)
+        await self._announce_flag(device, "particle/device/updates/forced", value=forced)
 
     async def fact(self, device: DeviceId, fact: Fact, ip: str) -> bytes:
         match fact:
@@ -91,28 +91,28 @@ class Inbox:
         if record is None or record.is_quarantined or record.is_denied or "\n" in name or "\r" in name:
             return
         text = None if data is None else data.decode("utf-8", "replace")
-        self._events.publish_from(
+        await self._events.publish_from(
             _event(record, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
         )
 
     async def safe_mode(self, device: DeviceId) -> None:
         record = self._audience.record(device)
         if record is not None:
-            self._announce(record, "spark/status/safe-mode", None)
+            await self._announce(record, "spark/status/safe-mode", None)
 
     async def offline(self, device: DeviceId, last_heard_ms: int) -> None:
         self._audience.leave(device)
         record = await self._connections.offline(device, Millis(last_heard_ms))
         if record is not None:
-            self._announce(record, "spark/status", "offline")
+            await self._announce(record, "spark/status", "offline")
 
-    def _announce_flag(self, device: DeviceId, name: str, *, value: bool) -> None:
+    async def _announce_flag(self, device: DeviceId, name: str, *, value: bool) -> None:
         record = self._audience.record(device)
         if record is not None:
-            self._announce(record, name, "true" if value else "false")
+            await self._announce(record, name, "true" if value else "false")
 
-    def _announce(self, record: DeviceRecord, name: str, data: str | None) -> None:
-        self._events.announce(_event(record, name, data, DEFAULT_TTL_S, self._clock.now(), is_public=False))
+    async def _announce(self, record: DeviceRecord, name: str, data: str | None) -> None:
+        await self._events.announce(_event(record, name, data, DEFAULT_TTL_S, self._clock.now(), is_public=False))
 
 
 def _event(record: DeviceRecord, name: str, data: str | None, ttl_s: int, at: Millis, *, is_public: bool) -> Event:

@@ -10,11 +10,13 @@ from cloudchamber.ids import DeviceId, ProductId
 DEFAULT_TTL_S: Final = 60
 FROM_API: Final = "001"
 """The `coreid` of events that an application published: no device has this id."""
+FROM_CLOUD: Final = "particle-internal"
+"""The `coreid` of what the cloud says about a webhook (http-api.md 14.4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`source` is a device's id, or FROM_API. `owner` and `product` are those of the source at the moment of
+    """`source` is a device's id, FROM_API or FROM_CLOUD. `owner` and `product` are those of the source at the moment of
     publication: whoever gets the device later hears nothing of before, and whoever lost it nothing of after."""
 
     name: str

@@ -1,10 +1,11 @@
 """What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.model import Event
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import Fact, Outcome
 from cloudchamber.wire.messages import Hello
@@ -58,6 +59,14 @@ class NotAdmitted:
 
 
 Admission = Admitted | NotAdmitted
+
+
+class EventSink(Protocol):
+    """Takes events that something outside waits for (webhooks)."""
+
+    def offer(self, event: Event) -> Awaitable[None] | None:
+        """None where nothing waits for the event; else what ends when it is on record, or raises CloudError."""
+        ...
 
 
 class DeviceRefused(Exception):

@@ -226,6 +226,32 @@ webhooks = table(
     Index(None, "owner_kind", "owner_id"),
 )
 
+# Deliveries that wait, and the last ones that ended.
+webhook_deliveries = table(
+    metadata,
+    "webhook_deliveries",
+    text("id", key=True),
+    text("hook_id", ForeignKey("webhooks.id", ondelete="CASCADE")),
+    text("state"),
+    whole("attempts"),
+    whole("next_at"),
+    whole("finished_at", null=True),
+    blob("sealed"),  # the event while it waits, then the request and the answer as they are shown
+    Index(None, "state", "next_at"),
+    Index(None, "hook_id", "state", "finished_at"),
+)
+
+webhook_counters = table(
+    metadata,
+    "webhook_counters",
+    text("hook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), key=True),
+    text("day", key=True),
+    whole("success"),
+    whole("error"),
+    whole("skipped"),
+    Index(None, "day"),
+)
+
 password_resets = table(
     metadata,
     "password_resets",

@@ -1,4 +1,4 @@
-"""CloudError ── NotFound ── WebhookNotFound; Invalid ── WebhookInvalid."""
+"""CloudError ── NotFound ── WebhookNotFound; Invalid ── WebhookInvalid ── TemplateInvalid."""
 
 from typing import ClassVar
 
@@ -11,3 +11,9 @@ class WebhookNotFound(NotFound):
 
 class WebhookInvalid(Invalid):
     code: ClassVar[str] = "webhook_invalid"
+
+
+class TemplateInvalid(WebhookInvalid):
+    """A template that cannot be read, or that becomes more than one request may be."""
+
+    code: ClassVar[str] = "template_invalid"

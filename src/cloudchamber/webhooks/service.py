@@ -1,37 +1,63 @@
 """Webhooks of users and of products."""
 
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cloudchamber.access.model import Account, Action, ProductResource
+from cloudchamber.access.model import Account, Action, OwnedByUser, ProductResource
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.access.service import require
+from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock
 from cloudchamber.ids import new_id
+from cloudchamber.messaging.model import DEFAULT_TTL_S, FROM_API, Event
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.webhooks.deliveries import HOOK_CHANGED, HOOK_DELETED, Deliveries
 from cloudchamber.webhooks.errors import WebhookInvalid, WebhookNotFound
-from cloudchamber.webhooks.model import Webhook
+from cloudchamber.webhooks.model import DayCount, LogEntry, Webhook
+from cloudchamber.webhooks.requests import check_templates
 from cloudchamber.webhooks.store import WebhookStore
+from cloudchamber.webhooks.worker import Worker
 
 MAX_PER_OWNER: Final = 100
 _MAX_EVENT_LENGTH: Final = 64
 _MAX_URL_LENGTH: Final = 2_048
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A hook with what became of its events: the last of them, and one count a day."""
+
+    hook: Webhook
+    log: list[LogEntry]
+    counters: list[DayCount]
+
+
 class Webhooks:
-    def __init__(self, db: Database, store: WebhookStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: WebhookStore,
+        bus: InProcessBus,
+        clock: Clock,
+        deliveries: Deliveries,
+        worker: Worker | None = None,
+    ) -> None:
         self._db = db
         self._store = store
+        self._bus = bus
         self._clock = clock
+        self._deliveries = deliveries
+        self._worker = worker
 
     async def create(
         self, requester: Requester, product: ProductResource | None, *, event: str, url: str, settings: dict[str, Any]
     ) -> Webhook:
         """Raises AccessRefused, WebhookInvalid."""
         require(requester, Action.INTEGRATIONS_CREATE, product or Account())
-        _check(event, url)
         now = self._clock.now()
         kind, owner = _owner(requester, product)
         hook = Webhook(new_id(), kind, owner, event, url, settings, now, now)
+        _check(hook)
 
         async def insert(tx: Transaction) -> None:
             # Counted here, so that many at once do not get past the limit together.
@@ -40,16 +66,70 @@ class Webhooks:
             await self._store.insert(tx, hook)
 
         await self._db.transaction(insert)
+        self._bus.publish(HOOK_CHANGED, hook)
         return hook
+
+    async def replace(
+        self,
+        requester: Requester,
+        product: ProductResource | None,
+        hook: str,
+        *,
+        event: str,
+        url: str,
+        settings: dict[str, Any],
+    ) -> Webhook:
+        """Everything but its id. Deliveries that wait go by the new settings.
+
+        Raises AccessRefused, WebhookNotFound, WebhookInvalid.
+        """
+        require(requester, Action.INTEGRATIONS_UPDATE, product or Account())
+        known = await self._known(requester, product, hook)
+        new = replace(known, event=event, url=url, settings=settings, updated_at=self._clock.now())
+        _check(new)
+
+        async def write(tx: Transaction) -> bool:
+            return await self._store.replace(tx, new)
+
+        if not await self._db.transaction(write):
+            raise WebhookNotFound("Webhook not found")
+        self._bus.publish(HOOK_CHANGED, new)
+        return new
 
     async def all(self, requester: Requester, product: ProductResource | None) -> list[Webhook]:
         """Raises AccessRefused."""
         require(requester, Action.INTEGRATIONS_LIST, product or Account())
         return await self._store.of_owner(self._db, *_owner(requester, product))
 
-    async def get(self, requester: Requester, product: ProductResource | None, hook: str) -> Webhook:
+    async def get(self, requester: Requester, product: ProductResource | None, hook: str) -> Seen:
         """Raises AccessRefused, WebhookNotFound."""
         require(requester, Action.INTEGRATIONS_GET, product or Account())
+        known = await self._known(requester, product, hook)
+        return Seen(known, await self._deliveries.log(hook), await self._deliveries.counters(hook))
+
+    async def test(self, requester: Requester, product: ProductResource | None, hook: str) -> tuple[bool, str]:
+        """Sends what an example event would cause, at once: whether it worked, and what a device would be told. The
+        log and the counters do not hear of it.
+
+        Raises AccessRefused, WebhookNotFound.
+        """
+        require(requester, Action.INTEGRATIONS_TEST, product or Account())
+        known = await self._known(requester, product, hook)
+        assert self._worker is not None, "a cloud without the worker's role has no test"
+        owner = OwnedByUser(requester.id) if product is None and isinstance(requester, User) else None
+        event = Event(
+            known.event,
+            "test-event",
+            DEFAULT_TTL_S,
+            self._clock.now(),
+            FROM_API,
+            False,
+            owner,
+            None if product is None else product.id,
+        )
+        return await self._worker.try_now(known, event)
+
+    async def _known(self, requester: Requester, product: ProductResource | None, hook: str) -> Webhook:
         found = await self._store.by_id(self._db, *_owner(requester, product), hook)
         if found is None:
             raise WebhookNotFound("Webhook not found")
@@ -65,6 +145,7 @@ class Webhooks:
 
         if not await self._db.transaction(write):
             raise WebhookNotFound("Webhook not found")
+        self._bus.publish(HOOK_DELETED, hook)
 
 
 def _owner(requester: Requester, product: ProductResource | None) -> tuple[Any, str]:
@@ -74,7 +155,8 @@ def _owner(requester: Requester, product: ProductResource | None) -> tuple[Any, 
     return "user", requester.id
 
 
-def _check(event: str, url: str) -> None:
+def _check(hook: Webhook) -> None:
+    event, url = hook.event, hook.url
     if not event:
         raise WebhookInvalid("no event name provided")
     if len(event) > _MAX_EVENT_LENGTH:
@@ -84,3 +166,9 @@ def _check(event: str, url: str) -> None:
     # A template may stand anywhere in the URL but in its scheme.
     if len(url) > _MAX_URL_LENGTH or not url.lower().startswith(("http://", "https://")):
         raise WebhookInvalid(f"A url begins with http:// or https:// and has at most {_MAX_URL_LENGTH} characters")
+    kind = hook.settings.get("integration_type", "Webhook")
+    if kind != "Webhook":
+        raise WebhookInvalid(
+            f"This server delivers to webhooks alone, not to {str(kind)[:40]}: make a Webhook with the service's URL"
+        )
+    check_templates(hook)

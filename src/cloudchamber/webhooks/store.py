@@ -1,17 +1,28 @@
-"""SQL of webhooks. Their URLs and settings hold other services' passwords and tokens, so they are sealed."""
+"""SQL of webhooks and their deliveries.
+
+A hook's URL and settings hold other services' passwords and tokens, and a delivery somebody's data: both are sealed.
+"""
 
 import base64
 import json
 import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Final
 
+from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.clock import Millis
+from cloudchamber.ids import CustomerId, ProductId, UserId
+from cloudchamber.messaging.model import Event
 from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Reader, Row, Transaction
-from cloudchamber.webhooks.model import Webhook
+from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 
 _log = logging.getLogger(__name__)
 
 _WEBHOOK = "SELECT id, owner_kind, owner_id, event, settings, created_at, updated_at FROM webhooks"
+# As many successes and as many errors of each hook are kept to be looked at.
+KEPT_LOG_ENTRIES: Final = 10
 
 
 class WebhookStore:
@@ -32,11 +43,29 @@ class WebhookStore:
             hook.updated_at,
         )
 
-    async def of_owner(self, db: Reader, kind: str, owner: str) -> list[Webhook]:
-        rows = await db.fetch_all(
-            f"{_WEBHOOK} WHERE owner_kind = $1 AND owner_id = $2 ORDER BY created_at, id", kind, owner
+    async def replace(self, tx: Transaction, hook: Webhook) -> bool:
+        """All but its id, its owner and when it was made."""
+        changed = await tx.execute(
+            "UPDATE webhooks SET event = $4, settings = $5, updated_at = $6"
+            " WHERE id = $1 AND owner_kind = $2 AND owner_id = $3",
+            hook.id,
+            hook.owner_kind,
+            hook.owner_id,
+            hook.event,
+            self._seal(hook),
+            hook.updated_at,
         )
-        return [hook for row in rows if (hook := self._webhook(row)) is not None]
+        return changed == 1
+
+    async def all(self, db: Reader) -> list[Webhook]:
+        return self._readable(await db.fetch_all(_WEBHOOK))
+
+    async def of_owner(self, db: Reader, kind: str, owner: str) -> list[Webhook]:
+        return self._readable(
+            await db.fetch_all(
+                f"{_WEBHOOK} WHERE owner_kind = $1 AND owner_id = $2 ORDER BY created_at, id", kind, owner
+            )
+        )
 
     async def by_id(self, db: Reader, kind: str, owner: str, hook: str) -> Webhook | None:
         row = await db.fetch_one(f"{_WEBHOOK} WHERE id = $3 AND owner_kind = $1 AND owner_id = $2", kind, owner, hook)
@@ -54,6 +83,9 @@ class WebhookStore:
             == 1
         )
 
+    def _readable(self, rows: Iterable[Row]) -> list[Webhook]:
+        return [hook for row in rows if (hook := self._webhook(row)) is not None]
+
     def _seal(self, hook: Webhook) -> str:
         secret = json.dumps({"url": hook.url, "settings": hook.settings}).encode()
         return base64.b64encode(self._sealer.seal(secret, hook.id.encode())).decode()
@@ -68,3 +100,132 @@ class WebhookStore:
         return Webhook(
             row[0], row[1], row[2], row[3], secret["url"], secret["settings"], Millis(row[5]), Millis(row[6])
         )
+
+
+class DeliveryStore:
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def insert(self, tx: Transaction, deliveries: Iterable[Delivery]) -> None:
+        for delivery in deliveries:
+            await tx.execute(
+                "INSERT INTO webhook_deliveries (id, hook_id, state, attempts, next_at, sealed)"
+                # The hook may be gone by now.
+                " SELECT $1, id, 'pending', $3, $4, $5 FROM webhooks WHERE id = $2",
+                delivery.id,
+                delivery.hook,
+                delivery.attempts,
+                delivery.next_at,
+                self._sealer.seal(_event_json(delivery.event), delivery.id.encode()),
+            )
+
+    async def pending(self, db: Reader, limit: int) -> list[Delivery]:
+        """Those due first."""
+        rows = await db.fetch_all(
+            "SELECT id, hook_id, attempts, next_at, sealed FROM webhook_deliveries WHERE state = 'pending'"
+            " ORDER BY next_at, id LIMIT $1",
+            limit,
+        )
+        found = []
+        for id_, hook, attempts, next_at, sealed in rows:
+            opened = self._sealer.open(sealed, id_.encode())
+            if opened is not None:
+                found.append(Delivery(id_, hook, _event_of(opened), attempts, Millis(next_at)))
+        return found
+
+    async def postpone(self, tx: Transaction, delivery: Delivery) -> None:
+        await tx.execute(
+            "UPDATE webhook_deliveries SET attempts = $2, next_at = $3 WHERE id = $1",
+            delivery.id,
+            delivery.attempts,
+            delivery.next_at,
+        )
+
+    async def finish(self, tx: Transaction, entry: LogEntry) -> None:
+        """And forgets the oldest of the same hook and outcome."""
+        shown = {"event": entry.event_name, "request": entry.request, "response": entry.response}
+        await tx.execute(
+            "UPDATE webhook_deliveries SET state = $2, attempts = $3, finished_at = $4, sealed = $5 WHERE id = $1",
+            entry.id,
+            entry.state.value,
+            entry.attempts,
+            entry.finished_at,
+            self._sealer.seal(json.dumps(shown).encode(), entry.id.encode()),
+        )
+        await tx.execute(
+            "DELETE FROM webhook_deliveries WHERE hook_id = $1 AND state = $2 AND finished_at < ("
+            " SELECT min(finished_at) FROM ("
+            "  SELECT finished_at FROM webhook_deliveries WHERE hook_id = $1 AND state = $2"
+            f"  ORDER BY finished_at DESC LIMIT {KEPT_LOG_ENTRIES}) AS kept)",
+            entry.hook,
+            entry.state.value,
+        )
+
+    async def log(self, db: Reader, hook: str) -> list[LogEntry]:
+        """The last successes and errors, newest first."""
+        rows = await db.fetch_all(
+            "SELECT id, state, attempts, finished_at, sealed FROM webhook_deliveries"
+            " WHERE hook_id = $1 AND state <> 'pending' ORDER BY finished_at DESC, id LIMIT $2",
+            hook,
+            4 * KEPT_LOG_ENTRIES,
+        )
+        entries = []
+        for id_, state, attempts, finished_at, sealed in rows:
+            opened = self._sealer.open(sealed, id_.encode())
+            if opened is not None:
+                shown = json.loads(opened)
+                entries.append(
+                    LogEntry(
+                        id_,
+                        hook,
+                        shown["event"],
+                        DeliveryState(state),
+                        attempts,
+                        Millis(finished_at),
+                        shown["request"],
+                        shown["response"],
+                    )
+                )
+        return entries
+
+    async def count(self, tx: Transaction, counts: Iterable[tuple[str, DayCount]]) -> None:
+        for hook, counted in counts:
+            await tx.execute(
+                "INSERT INTO webhook_counters (hook_id, day, success, error, skipped)"
+                " SELECT id, $2, CAST($3 AS BIGINT), CAST($4 AS BIGINT), CAST($5 AS BIGINT) FROM webhooks WHERE id = $1"
+                " ON CONFLICT (hook_id, day) DO UPDATE SET success = webhook_counters.success + excluded.success,"
+                " error = webhook_counters.error + excluded.error,"
+                " skipped = webhook_counters.skipped + excluded.skipped",
+                hook,
+                counted.day,
+                counted.success,
+                counted.error,
+                counted.skipped,
+            )
+
+    async def counters(self, db: Reader, hook: str) -> list[DayCount]:
+        """Oldest first."""
+        rows = await db.fetch_all(
+            "SELECT day, success, error, skipped FROM webhook_counters WHERE hook_id = $1 ORDER BY day", hook
+        )
+        return [DayCount(*row) for row in rows]
+
+    async def forget_counters(self, tx: Transaction, before_day: str) -> int:
+        return await tx.execute("DELETE FROM webhook_counters WHERE day < $1", before_day)
+
+
+def _event_json(event: Event) -> bytes:
+    known = asdict(event)
+    owner = event.owner
+    known["owner"] = None if owner is None else ["user" if isinstance(owner, OwnedByUser) else "customer", owner.id]
+    return json.dumps(known).encode()
+
+
+def _event_of(text: bytes) -> Event:
+    known = json.loads(text)
+    owner: Owner | None = None
+    if known["owner"] is not None:
+        kind, id_ = known["owner"]
+        owner = OwnedByUser(UserId(id_)) if kind == "user" else OwnedByCustomer(CustomerId(id_))
+    product = None if known["product"] is None else ProductId(known["product"])
+    return Event(**{**known, "owner": owner, "product": product})

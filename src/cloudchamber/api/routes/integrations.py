@@ -1,61 +1,107 @@
-"""Webhooks: two names for the same things, with different keys in the answers."""
+"""Webhooks: two names for the same things, with different keys in the answers; of a user's own, and of a product."""
 
 from typing import Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.api.routes.model import Bearer, Family, route
+from cloudchamber.api.routes.model import Bearer, Family, Route, route
+from cloudchamber.api.routes.paths import PRODUCT
+from cloudchamber.api.schemas.common import Nothing
 from cloudchamber.api.schemas.integrations import (
-    Integration,
     IntegrationAnswer,
-    MadeIntegration,
-    NewIntegration,
+    IntegrationReplaced,
+    NewWebhook,
+    Tried,
+    Webhook,
     WebhookAnswer,
+    WebhookMade,
+    WebhookReplaced,
 )
+
+_PLACES: Final = ("/v1", PRODUCT)
+_WEBHOOKS: Final = tuple(f"{place}/webhooks" for place in _PLACES)
+_INTEGRATIONS: Final = tuple(f"{place}/integrations" for place in _PLACES)
+
+
+def _one(paths: tuple[str, ...], rest: str = "") -> tuple[str, ...]:
+    return tuple(f"{path}/{{hook}}{rest}" for path in paths)
+
+
+def _rows() -> tuple[Route, ...]:
+    both = (*_WEBHOOKS, *_INTEGRATIONS)
+    return (
+        route(
+            "GET",
+            both,
+            Bearer(Action.INTEGRATIONS_LIST),
+            "webhooks.list",
+            "Lists the webhooks of whoever asks, or of a product.",
+            answer=list[Webhook],
+        ),
+        route(
+            "POST",
+            both,
+            Bearer(Action.INTEGRATIONS_CREATE),
+            "webhooks.create",
+            "Makes a webhook.",
+            request=NewWebhook,
+            answer={201: WebhookMade},
+        ),
+        route(
+            "GET",
+            _one(_WEBHOOKS),
+            Bearer(Action.INTEGRATIONS_GET),
+            "webhooks.get_webhook",
+            "Shows a webhook with its last deliveries and its counters.",
+            answer=WebhookAnswer,
+        ),
+        route(
+            "GET",
+            _one(_INTEGRATIONS),
+            Bearer(Action.INTEGRATIONS_GET),
+            "webhooks.get_integration",
+            "Shows a webhook with its last deliveries and its counters.",
+            answer=IntegrationAnswer,
+        ),
+        route(
+            "PUT",
+            _one(_WEBHOOKS),
+            Bearer(Action.INTEGRATIONS_UPDATE),
+            "webhooks.replace_webhook",
+            "Replaces everything of a webhook but its id.",
+            request=NewWebhook,
+            answer=WebhookReplaced,
+        ),
+        route(
+            "PUT",
+            _one(_INTEGRATIONS),
+            Bearer(Action.INTEGRATIONS_UPDATE),
+            "webhooks.replace_integration",
+            "Replaces everything of a webhook but its id.",
+            request=NewWebhook,
+            answer=IntegrationReplaced,
+        ),
+        route(
+            "DELETE",
+            _one(both),
+            Bearer(Action.INTEGRATIONS_REMOVE),
+            "webhooks.delete",
+            "Deletes a webhook with its log and what waits for it.",
+            answer={204: None},
+        ),
+        route(
+            "POST",
+            _one(both, "/test"),
+            Bearer(Action.INTEGRATIONS_TEST),
+            "webhooks.test",
+            "Sends what an example event would cause, at once.",
+            request=Nothing,
+            answer=Tried,
+        ),
+    )
+
 
 FAMILY: Final = Family(
     "Integrations",
     "Webhooks; the two names of their paths have different keys in the answers.",
-    (
-        route(
-            "GET",
-            ("/v1/integrations", "/v1/webhooks"),
-            Bearer(Action.INTEGRATIONS_LIST),
-            "webhooks.list_own",
-            "Lists the user's integrations.",
-            answer=list[Integration],
-        ),
-        route(
-            "POST",
-            ("/v1/integrations", "/v1/webhooks"),
-            Bearer(Action.INTEGRATIONS_CREATE),
-            "webhooks.create_own",
-            "Adds an integration.",
-            request=NewIntegration,
-            answer={201: MadeIntegration},
-        ),
-        route(
-            "GET",
-            "/v1/integrations/{hook}",
-            Bearer(Action.INTEGRATIONS_GET),
-            "webhooks.get_integration",
-            "Shows an integration, and what became of its last calls.",
-            answer=IntegrationAnswer,
-        ),
-        route(
-            "GET",
-            "/v1/webhooks/{hook}",
-            Bearer(Action.INTEGRATIONS_GET),
-            "webhooks.get_webhook",
-            "Shows an integration, and what became of its last calls.",
-            answer=WebhookAnswer,
-        ),
-        route(
-            "DELETE",
-            ("/v1/integrations/{hook}", "/v1/webhooks/{hook}"),
-            Bearer(Action.INTEGRATIONS_REMOVE),
-            "webhooks.delete_own",
-            "Removes an integration.",
-            answer={204: None},
-        ),
-    ),
+    _rows(),
 )

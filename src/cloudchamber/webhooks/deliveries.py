@@ -1,0 +1,276 @@
+"""From an event to its hooks: what is on record before anybody is told that the event was taken, and what became of it.
+
+The database is the queue. An event that fires hooks is written down with one row a hook, and the publisher's answer
+waits for that; the worker then takes it from memory, and after a restart from the table. A delivery is made at least
+once: a crash between a host's answer and our record of it makes it again.
+
+`HookIndex` holds what decides whether an event fires anything, in memory, because that is asked for every event.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from cloudchamber.access.model import OwnedByUser
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import DAY, Clock, Millis, iso
+from cloudchamber.errors import CloudError
+from cloudchamber.ids import ProductId, new_id
+from cloudchamber.messaging.model import Event
+from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.webhooks.errors import WebhookInvalid
+from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
+from cloudchamber.webhooks.requests import read_settings
+from cloudchamber.webhooks.rules import WELL, Health, after_delivery, triggers
+from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
+
+HOOK_CHANGED: Final = "webhooks.changed"
+"""A Webhook that was made or replaced."""
+HOOK_DELETED: Final = "webhooks.deleted"
+"""The id of one that is gone."""
+OWNER_GONE: Final = "webhooks.owner_gone"
+"""(owner_kind, owner_id): all of its hooks are gone."""
+
+# What waits for one hook's host. Past that its events are skipped and counted: a host that is down for a day must not
+# fill everybody's disk.
+MAX_PENDING_PER_HOOK: Final = 1_000
+KEPT_COUNTER_DAYS: Final = 30
+
+OrganizationOf = Callable[[ProductId], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Fires:
+    """What a hook needs to know of an event."""
+
+    hook: Webhook
+    prefix: str
+    device: str | None
+
+
+class HookIndex:
+    """Every hook, by whose events fire it."""
+
+    def __init__(self, bus: InProcessBus, organization_of: OrganizationOf = lambda _: None) -> None:
+        self._by_owner: dict[tuple[str, str], dict[str, Fires]] = {}
+        self._by_id: dict[str, Webhook] = {}
+        self._organization_of = organization_of
+        bus.subscribe(HOOK_CHANGED, self.put)
+        bus.subscribe(HOOK_DELETED, self.drop)
+        bus.subscribe(OWNER_GONE, self._drop_owner)
+
+    def put(self, hook: Webhook) -> None:
+        self.drop(hook.id)
+        try:
+            settings = read_settings(hook.settings)
+        except WebhookInvalid:
+            return  # made before settings were checked: it never fires, and its owner can edit it
+        self._by_id[hook.id] = hook
+        if not settings.disabled:
+            fires = Fires(hook, hook.event, settings.deviceID.lower() if settings.deviceID else None)
+            self._by_owner.setdefault((hook.owner_kind, hook.owner_id), {})[hook.id] = fires
+
+    def drop(self, hook: str) -> None:
+        known = self._by_id.pop(hook, None)
+        if known is not None:
+            owner = (known.owner_kind, known.owner_id)
+            theirs = self._by_owner.get(owner, {})
+            theirs.pop(hook, None)
+            if not theirs:
+                self._by_owner.pop(owner, None)
+
+    def get(self, hook: str) -> Webhook | None:
+        return self._by_id.get(hook)
+
+    def fired_by(self, event: Event) -> list[Webhook]:
+        """A user's hooks hear the user's own devices, never a customer's; a product's and an organisation's hear every
+        device of theirs, whoever owns it (http-api.md 3.2)."""
+        if not self._by_owner:
+            return []
+        owners: list[tuple[str, str]] = []
+        if isinstance(event.owner, OwnedByUser):
+            owners.append(("user", event.owner.id))
+        if event.product is not None:
+            owners.append(("product", str(event.product)))
+            organization = self._organization_of(event.product)
+            if organization is not None:
+                owners.append(("organization", organization))
+        return [
+            fires.hook
+            for owner in owners
+            for fires in self._by_owner.get(owner, {}).values()
+            if triggers(fires.prefix, fires.device, event)
+        ]
+
+    def _drop_owner(self, owner: tuple[str, str]) -> None:
+        for hook in tuple(self._by_owner.get(owner, {})):
+            self.drop(hook)
+
+
+class Deliveries:
+    """The durable side: takes events, keeps the log and the counters. `due` is told of what is on record."""
+
+    def __init__(self, db: Database, hooks: WebhookStore, store: DeliveryStore, index: HookIndex, clock: Clock) -> None:
+        self._db = db
+        self._hooks = hooks
+        self._store = store
+        self._index = index
+        self._clock = clock
+        self._health: dict[str, Health] = {}
+        self._pending: Counter[str] = Counter()
+        self._counts: dict[tuple[str, str], DayCount] = {}
+        self._recording: set[asyncio.Task[None]] = set()
+        self.due: Callable[[Iterable[Delivery]], None] = lambda _: None
+
+    # -- taking events (the EventSink of messaging) -------------------------------------------------------------------
+
+    def offer(self, event: Event) -> Awaitable[None] | None:
+        """None where the event fires nothing; else what ends when its deliveries are on record."""
+        fired = self._index.fired_by(event)
+        if not fired:
+            return None
+        now = self._clock.now()
+        deliveries = []
+        for hook in fired:
+            if self._pending[hook.id] >= MAX_PENDING_PER_HOOK or self.health(hook.id).is_asleep(now):
+                self._count(hook.id, skipped=1)
+            else:
+                self._pending[hook.id] += 1
+                deliveries.append(Delivery(new_id(), hook.id, event, 0, now))
+        if not deliveries:
+            return None
+        task = asyncio.get_running_loop().create_task(self._record(deliveries))
+        self._recording.add(task)
+        task.add_done_callback(self._recorded)
+        return task
+
+    async def _record(self, deliveries: list[Delivery]) -> None:
+        async def insert(tx: Transaction) -> None:
+            await self._store.insert(tx, deliveries)
+
+        try:
+            await self._db.transaction(insert)
+        except BaseException:
+            for delivery in deliveries:
+                self._settled(delivery.hook)
+            raise
+        self.due(deliveries)
+
+    def _recorded(self, task: "asyncio.Task[None]") -> None:
+        self._recording.discard(task)
+        # Whoever awaits it hears of a failure; asking here keeps the loop from reporting it as nobody's.
+        if not task.cancelled():
+            task.exception()
+
+    # -- what the worker asks and tells -------------------------------------------------------------------------------
+
+    def hook(self, id_: str) -> Webhook | None:
+        return self._index.get(id_)
+
+    def health(self, hook: str) -> Health:
+        return self._health.get(hook, WELL)
+
+    async def load(self, limit: int) -> list[Delivery]:
+        return await self._store.pending(self._db, limit)
+
+    async def start(self) -> None:
+        """Reads every hook. Raises CloudError."""
+        for hook in await self._hooks.all(self._db):
+            self._index.put(hook)
+
+    def found_again(self, deliveries: Iterable[Delivery]) -> None:
+        """After a restart."""
+        for delivery in deliveries:
+            self._pending[delivery.hook] += 1
+
+    async def postpone(self, delivery: Delivery, at: Millis) -> Delivery:
+        """Raises CloudError."""
+        postponed = replace(delivery, attempts=delivery.attempts + 1, next_at=at)
+
+        async def write(tx: Transaction) -> None:
+            await self._store.postpone(tx, postponed)
+
+        await self._db.transaction(write)
+        return postponed
+
+    async def finish(self, delivery: Delivery, *, succeeded: bool, request: str, response: str) -> None:
+        """Raises CloudError."""
+        now = self._clock.now()
+        health = after_delivery(self.health(delivery.hook), now, succeeded=succeeded)
+        if health == WELL:
+            self._health.pop(delivery.hook, None)
+        else:
+            self._health[delivery.hook] = health
+        self._settled(delivery.hook)
+        self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))
+        state = DeliveryState.DELIVERED if succeeded else DeliveryState.FAILED
+        entry = LogEntry(
+            delivery.id, delivery.hook, delivery.event.name, state, delivery.attempts + 1, now, request, response
+        )
+
+        async def write(tx: Transaction) -> None:
+            await self._store.finish(tx, entry)
+
+        await self._db.transaction(write)
+
+    def forget(self, delivery: Delivery) -> None:
+        """Its hook is gone, and its row with it."""
+        self._settled(delivery.hook)
+        self._health.pop(delivery.hook, None)
+
+    def _settled(self, hook: str) -> None:
+        self._pending[hook] -= 1
+        if self._pending[hook] <= 0:
+            del self._pending[hook]
+
+    # -- counters -----------------------------------------------------------------------------------------------------
+
+    def _count(self, hook: str, *, success: int = 0, error: int = 0, skipped: int = 0) -> None:
+        """In memory first: a hook that skips a thousand events a second must not write as often."""
+        day = iso(self._clock.now())[:10]
+        known = self._counts.get((hook, day), DayCount(day, 0, 0, 0))
+        self._counts[(hook, day)] = DayCount(day, known.success + success, known.error + error, known.skipped + skipped)
+
+    async def flush(self) -> None:
+        """Puts the counters on record. Raises CloudError, and keeps them for the next time."""
+        counts, self._counts = self._counts, {}
+        if not counts:
+            return
+
+        async def write(tx: Transaction) -> None:
+            await self._store.count(tx, [(hook, counted) for (hook, _), counted in counts.items()])
+
+        try:
+            await self._db.transaction(write)
+        except CloudError:
+            for (hook, _), counted in counts.items():
+                self._count(hook, success=counted.success, error=counted.error, skipped=counted.skipped)
+            raise
+
+    async def purge(self) -> int:
+        """Counters older than a month."""
+        before = iso(self._clock.now() - KEPT_COUNTER_DAYS * DAY)[:10]
+
+        async def write(tx: Transaction) -> int:
+            return await self._store.forget_counters(tx, before)
+
+        return await self._db.transaction(write)
+
+    # -- what owners see ----------------------------------------------------------------------------------------------
+
+    async def log(self, hook: str) -> list[LogEntry]:
+        """The last successes and errors, newest first. Whoever calls has decided that the hook may be seen."""
+        return await self._store.log(self._db, hook)
+
+    async def counters(self, hook: str) -> list[DayCount]:
+        """One a day, of the last month, oldest first."""
+        await self.flush()
+        return await self._store.counters(self._db, hook)
+
+    async def settle(self) -> None:
+        """What is being recorded gets its end; called when the cloud stops."""
+        if self._recording:
+            await asyncio.gather(*self._recording, return_exceptions=True)
+        await self.flush()

@@ -1,0 +1,259 @@
+"""Carries deliveries out: a shell around `rules`, `requests` and `responses`.
+
+One lane a host. A lane sends a few requests at a time and keeps the rest waiting, and all lanes together are bounded,
+in turns: a host that never answers holds up its own deliveries, not another's. What memory does not hold waits in the
+table, and is fetched when there is room.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from cloudchamber.clock import Clock
+from cloudchamber.errors import CloudError
+from cloudchamber.messaging.events import Events
+from cloudchamber.messaging.model import Event
+from cloudchamber.webhooks.deliveries import Deliveries
+from cloudchamber.webhooks.errors import WebhookInvalid
+from cloudchamber.webhooks.model import Delivery, Failed, HookRequest, Outcome, Webhook
+from cloudchamber.webhooks.requests import build
+from cloudchamber.webhooks.responses import events_of, response_text, shown_request, shown_response
+from cloudchamber.webhooks.rules import TryAgain, after_attempt, error_text, is_success
+from cloudchamber.webhooks.sender import Sender
+
+# One host gets a few requests at a time, as a browser would send; a maker's server often has one process.
+MAX_RUNNING_PER_HOST: Final = 8
+MAX_RUNNING: Final = 64
+# In memory, waiting and running; an event and its names take about a kilobyte. What is more stays in the table.
+MAX_HELD: Final = 5_000
+_FLUSH_INTERVAL_S: Final = 2.0
+_STOP_S: Final = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Lane:
+    waiting: "deque[tuple[Delivery, Webhook, HookRequest]]" = field(default_factory=deque)
+    running: int = 0
+
+
+class Worker:
+    def __init__(self, deliveries: Deliveries, sender: Sender, events: Events, clock: Clock) -> None:
+        self._deliveries = deliveries
+        self._sender = sender
+        self._events = events
+        self._clock = clock
+        self._lanes: dict[str, _Lane] = {}
+        self._turns: deque[str] = deque()
+        self._later: list[tuple[int, str, Delivery]] = []
+        self._held: set[str] = set()
+        self._has_more = False
+        # Those that ended while the table was read: what was read of them is old.
+        self._ended_meanwhile: set[str] = set()
+        self._running: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._refilling: asyncio.Task[None] | None = None
+        self._stopped = False
+        # Not for secrets: it spreads retries.
+        self._random = random.Random()  # noqa: S311
+        deliveries.due = self.take
+
+    @property
+    def held(self) -> int:
+        """Deliveries in memory."""
+        return len(self._held)
+
+    async def start(self) -> None:
+        """Raises CloudError."""
+        await self._deliveries.start()
+        found = await self._deliveries.load(MAX_HELD)
+        self._deliveries.found_again(found)
+        self.take(found)
+        self._has_more = len(found) == MAX_HELD
+        self._flushing = asyncio.create_task(self._flush())
+
+    async def stop(self) -> None:
+        """Requests on their way get a moment; what did not end is made again after the next start."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in (self._flushing, self._refilling):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=_STOP_S)
+        for running in tuple(self._running):
+            running.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        try:
+            await self._deliveries.settle()
+        except CloudError:
+            _log.warning("the counters of webhooks could not be kept", exc_info=True)
+        await self._sender.close()
+
+    def take(self, deliveries: Iterable[Delivery]) -> None:
+        """Those on record, due now or later."""
+        now = self._clock.now()
+        for delivery in deliveries:
+            if delivery.id in self._held:
+                continue
+            if len(self._held) >= MAX_HELD:
+                self._has_more = True
+                break
+            self._held.add(delivery.id)
+            if delivery.next_at > now:
+                heapq.heappush(self._later, (delivery.next_at, delivery.id, delivery))
+            else:
+                self._enqueue(delivery)
+        self._set_timer()
+        self._run_lanes()
+
+    async def try_now(self, hook: Webhook, event: Event) -> tuple[bool, str]:
+        """One request as `event` would cause it, outside of the queue: whether it worked, and what a device would be
+        told."""
+        try:
+            outcome = await self._sender.send(build(hook, event, "test"))
+        except WebhookInvalid as error:
+            return False, error.message
+        if is_success(outcome):
+            assert not isinstance(outcome, Failed), "only an answer is a success"
+            return True, response_text(hook, event, "test", outcome)
+        return False, error_text(outcome)
+
+    # -- lanes --------------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, delivery: Delivery) -> None:
+        hook = self._deliveries.hook(delivery.hook)
+        if hook is None:
+            self._let_go(delivery)
+            self._deliveries.forget(delivery)
+            return
+        try:
+            request = build(hook, delivery.event, delivery.id)
+        except WebhookInvalid as error:
+            self._start(self._end(delivery, hook, None, Failed(error.message, is_final=True)))
+            return
+        host = urlsplit(request.url).netloc.rpartition("@")[2].lower()
+        lane = self._lanes.get(host)
+        if lane is None:
+            lane = self._lanes[host] = _Lane()
+        if not lane.waiting:
+            self._turns.append(host)
+        lane.waiting.append((delivery, hook, request))
+
+    def _run_lanes(self) -> None:
+        """Starts what may start: hosts take turns, and one that has its share running loses its turn."""
+        for _ in range(len(self._turns)):
+            if self._stopped or len(self._running) >= MAX_RUNNING:
+                return
+            host = self._turns.popleft()
+            lane = self._lanes[host]
+            while lane.waiting and lane.running < MAX_RUNNING_PER_HOST and len(self._running) < MAX_RUNNING:
+                lane.running += 1
+                self._start(self._attempt(host, *lane.waiting.popleft()))
+            if lane.waiting:
+                self._turns.append(host)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a webhook's delivery broke off", exc_info=error)
+        self._run_lanes()
+        if self._has_more and len(self._held) < MAX_HELD // 2 and not self._stopped and self._refilling is None:
+            self._refilling = asyncio.get_running_loop().create_task(self._refill())
+
+    async def _refill(self) -> None:
+        try:
+            self._has_more = False
+            self._ended_meanwhile.clear()
+            found = await self._deliveries.load(MAX_HELD)
+            self._has_more = len(found) == MAX_HELD
+            self.take(delivery for delivery in found if delivery.id not in self._ended_meanwhile)
+        except CloudError:
+            self._has_more = True
+            _log.warning("waiting webhooks could not be read", exc_info=True)
+        finally:
+            self._refilling = None
+
+    async def _attempt(self, host: str, delivery: Delivery, hook: Webhook, request: HookRequest) -> None:
+        try:
+            outcome = await self._sender.send(request)
+            await self._end(delivery, hook, request, outcome)
+        finally:
+            lane = self._lanes[host]
+            lane.running -= 1
+            if not lane.running and not lane.waiting:
+                del self._lanes[host]
+
+    async def _end(self, delivery: Delivery, hook: Webhook, request: HookRequest | None, outcome: Outcome) -> None:
+        verdict = after_attempt(delivery.attempts + 1, outcome, self._clock.now(), self._random.random())
+        try:
+            if isinstance(verdict, TryAgain):
+                postponed = await self._deliveries.postpone(delivery, verdict.at)
+                heapq.heappush(self._later, (postponed.next_at, postponed.id, postponed))
+                self._set_timer()
+                return
+            await self._deliveries.finish(
+                delivery,
+                succeeded=is_success(outcome),
+                request="" if request is None else shown_request(request),
+                response=shown_response(outcome),
+            )
+        except CloudError:
+            # It stays in the table as pending, so the next start makes it again.
+            _log.warning("what became of a webhook's delivery could not be kept", exc_info=True)
+        self._let_go(delivery)
+        for name, data in events_of(hook, delivery.event, delivery.id, outcome):
+            # A user's hook speaks to the user's devices, a product's to the product's, whoever owns them.
+            is_users = hook.owner_kind == "user"
+            self._events.tell(
+                name,
+                data,
+                owner=delivery.event.owner if is_users else None,
+                product=None if is_users else delivery.event.product,
+            )
+
+    def _let_go(self, delivery: Delivery) -> None:
+        self._held.discard(delivery.id)
+        if self._refilling is not None:
+            self._ended_meanwhile.add(delivery.id)
+
+    # -- time ---------------------------------------------------------------------------------------------------------
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._later and not self._stopped:
+            wait_s = max(0.0, (self._later[0][0] - self._clock.now()) / 1000)
+            self._timer = asyncio.get_running_loop().call_later(min(wait_s, 60.0), self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = self._clock.now()
+        while self._later and self._later[0][0] <= now:
+            self._enqueue(heapq.heappop(self._later)[2])
+        self._set_timer()
+        self._run_lanes()
+
+    async def _flush(self) -> None:
+        while True:
+            await asyncio.sleep(_FLUSH_INTERVAL_S)
+            try:
+                await self._deliveries.flush()
+            except CloudError:
+                _log.warning("the counters of webhooks could not be kept now", exc_info=True)
