@@ -13,6 +13,8 @@ from typing import NewType
 
 UserId = NewType("UserId", str)
 CustomerId = NewType("CustomerId", str)
+ApiUserId = NewType("ApiUserId", str)
+OrganizationId = NewType("OrganizationId", str)
 ClientId = NewType("ClientId", str)
 ProductId = NewType("ProductId", int)
 DeviceId = NewType("DeviceId", str)

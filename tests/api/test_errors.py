@@ -15,6 +15,8 @@ from cloudchamber.access.model import (
     Account,
     Action,
     DeviceResource,
+    OrganizationDeviceResource,
+    OrganizationResource,
     OwnThings,
     ProductDeviceResource,
     ProductResource,
@@ -26,7 +28,7 @@ from cloudchamber.api.app import create_app
 from cloudchamber.api.errors import NOT_RECOGNIZED, BodyTooLarge, render
 from cloudchamber.errors import CloudError, NotFound
 from cloudchamber.fleet.errors import device_not_in_product, device_unknown, product_not_found
-from cloudchamber.ids import DeviceId, ProductId
+from cloudchamber.ids import DeviceId, OrganizationId, ProductId
 from cloudchamber.messaging.errors import FunctionTimedOut, SignalTimedOut, VariableTimedOut
 from cloudchamber.oauth.errors import OAuthError, client_unknown, token_expired
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
@@ -36,8 +38,14 @@ from cloudchamber.webhooks.errors import WebhookNotFound
 
 PRODUCT = ProductResource(ProductId(1), None)
 IN_PRODUCT = ProductDeviceResource(DeviceId("a" * 24), PRODUCT)
+ORGANIZATION = OrganizationResource(OrganizationId("b" * 24), None)
+IN_ORGANIZATION = OrganizationDeviceResource(DeviceId("a" * 24), ORGANIZATION.id, PRODUCT)
 OWN = DeviceResource(DeviceId("a" * 24), None, None)
 EXPIRED = "The access token provided has expired."
+NOT_FOR_API_USERS = {
+    "error": "unauthorized",
+    "error_description": "API users are not allowed to call this endpoint",
+}
 NOT_YOURS = {"error": "Permission Denied", "info": NOT_RECOGNIZED}
 
 
@@ -101,6 +109,10 @@ def test_the_info_of_a_foreign_device_is_the_vendors_to_the_letter() -> None:
             404,
             ok_false("Organization not found for user's role."),
         ),
+        (Action.DEVICES_LIST, PRODUCT, Reason.OTHER_ORGANIZATION, 404, ok_false("Permission denied")),
+        (Action.TEAM_INVITE, ORGANIZATION, Reason.PERSON, 403, ok_false("Permission denied")),
+        (Action.ACCOUNT_GET, Account(), Reason.API_USER, 400, NOT_FOR_API_USERS),
+        (Action.DEVICES_GET, OWN, Reason.API_USER, 400, NOT_FOR_API_USERS),
         (Action.ACCOUNT_GET, Account(), Reason.WRONG_KIND, 403, ok_false("Permission denied")),
         (Action.EVENTS_GET, OwnThings(), Reason.WRONG_KIND, 403, ok_false("Permission denied")),
         (
@@ -117,11 +129,27 @@ def test_refusals(action: Action, resource: Resource, reason: Reason, status: in
     assert (rendered.status, rendered.body) == (status, body)
 
 
+@pytest.mark.parametrize(
+    ("action", "reason", "status"),
+    [
+        (Action.DEVICES_GET, Reason.WRONG_KIND, 404),
+        (Action.DEVICES_GET, Reason.NOT_IN_TEAM, 404),
+        (Action.DEVICES_GET, Reason.ROLE, 403),
+        (Action.TEAM_INVITE, Reason.PERSON, 403),
+        (Action.CUSTOMERS_CREATE, Reason.WRONG_KIND, 403),
+        (Action.CUSTOMERS_CREATE, Reason.OTHER_ORGANIZATION, 403),
+        (Action.CLAIM_CODES_CREATE, Reason.WRONG_KIND, 403),
+    ],
+)
+def test_refusals_below_an_organization(action: Action, reason: Reason, status: int) -> None:
+    assert render(AccessRefused(action, PRODUCT, reason), below_organization=True).status == status
+
+
 def test_no_refusal_is_a_401_or_a_success() -> None:
     """401 makes clients throw their token away."""
-    resources = (OWN, PRODUCT, IN_PRODUCT, OwnThings(), Account())
-    for action, resource, reason in itertools.product(Action, resources, Reason):
-        rendered = render(AccessRefused(action, resource, reason))
+    resources = (OWN, PRODUCT, IN_PRODUCT, ORGANIZATION, IN_ORGANIZATION, OwnThings(), Account())
+    for action, resource, reason, below in itertools.product(Action, resources, Reason, (False, True)):
+        rendered = render(AccessRefused(action, resource, reason), below_organization=below)
         assert rendered.status in {400, 403, 404}, (action, resource, reason)
         assert "access token" not in str(rendered.body).lower(), (action, resource, reason)
 

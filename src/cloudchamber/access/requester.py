@@ -7,7 +7,7 @@ current requester anywhere: after an await, a shared one could be somebody else'
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from cloudchamber.ids import ClientId, CustomerId, DeviceId, ProductId, SecretHash, UserId
+from cloudchamber.ids import ApiUserId, ClientId, CustomerId, DeviceId, OrganizationId, ProductId, SecretHash, UserId
 
 EVERYTHING: Final = "*:*"
 # The name that the first generation of clients used for the permission to create customers.
@@ -50,13 +50,15 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A customer of one product. Never a user, even where both have the same e-mail address."""
+    """A customer of one product, or of one organization and so of all its products: one of the two is None. Never a
+    user, even where both have the same e-mail address."""
 
     id: CustomerId
-    product: ProductId
+    product: ProductId | None
     client: ClientId
     scopes: Scopes = UNLIMITED
     token: SecretHash | None = None
+    organization: OrganizationId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,36 @@ class ProductClient:
 
 
 @dataclass(frozen=True, slots=True)
+class OrganizationClient:
+    """An organization itself, and so each of its products, through the credentials of a client that belongs to it."""
+
+    client: ClientId
+    organization: OrganizationId
+    scopes: Scopes = UNLIMITED
+    token: SecretHash | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiUser:
+    """A program in the team of one product or of one organization: one of the two is None. It may do what its scopes
+    name, in that place and nowhere else; it has no account, no devices and no name to log in with."""
+
+    id: ApiUserId
+    client: ClientId
+    scopes: Scopes
+    token: SecretHash | None = None
+    product: ProductId | None = None
+    organization: OrganizationId | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """A device that proved its key on the connection through which it speaks."""
 
     id: DeviceId
 
 
-Bearer: TypeAlias = User | Customer | ProductClient
+Bearer: TypeAlias = User | Customer | ProductClient | OrganizationClient | ApiUser
 Requester: TypeAlias = Bearer | Device | Anonymous
 
 
@@ -87,8 +112,10 @@ def describe(requester: Requester) -> str:
             return f"user:{id_}"
         case Customer(id=id_):
             return f"customer:{id_}"
-        case ProductClient(client=client):
+        case ProductClient(client=client) | OrganizationClient(client=client):
             return f"client:{client}"
+        case ApiUser(id=id_):
+            return f"api-user:{id_}"
         case Device(id=id_):
             return f"device:{id_}"
         case Anonymous():

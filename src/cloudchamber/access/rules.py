@@ -1,22 +1,29 @@
 """The one rule of access: `decide(requester, action, resource)`. Nothing else in the code compares owners.
 
 Deny by default: what no branch allows is refused. The reasons are values, so that the API can answer in the vendor's
-shape and a person can be told in words.
+shape; `access/explain.py` says them to a person.
 
 The table that the rule carries out:
 
-==================  ======================  =======================  ====================  ================
-resource            user                    customer                 product client        device, nobody
-==================  ======================  =======================  ====================  ================
-own device          its owner               its owner                no                    no
-product, its        team member, by role    no                       its own product       no
-devices
-own things          yes                     yes                      lists only (empty)    no
-account             yes                     no                       no                    no
-==================  ======================  =======================  ====================  ================
+==================  ===================  ================  ==================  ==================  ====================
+resource            user                 customer          product client      organization client  API user
+==================  ===================  ================  ==================  ==================  ====================
+own device          its owner            its owner         no                  no                   no
+product, its        team member, by      claim codes,      its own product,    its organization's   its own product or
+devices             role there or in     in a product of   as a Developer      products, as a       organization's, as
+                    the organization     theirs                                Developer            an Administrator
+organization        team member, by      no                no                  its own, as a        its own, as an
+                    role                                                       Developer            Administrator
+organization's      as the product       no                no                  as the product       its organization's
+device
+own things          yes                  yes               lists only (empty)  lists only (empty)   compiling
+account             yes                  no                no                  no                   no
+==================  ===================  ================  ==================  ==================  ====================
 
-A limited token needs the action's scope besides, whoever holds it. A quarantined or denied device may be seen, not
-used.
+Devices and nobody may do nothing here. A limited token needs the action's scope besides, whoever holds it, and every
+API user's is limited. A quarantined or denied device may be seen, not used.
+
+Clients stop at Developer because a Developer can make one: with more, they would lift themselves above their role.
 """
 
 from dataclasses import dataclass
@@ -27,6 +34,8 @@ from cloudchamber.access.model import (
     Account,
     Action,
     DeviceResource,
+    OrganizationDeviceResource,
+    OrganizationResource,
     OwnedByCustomer,
     OwnedByUser,
     Owner,
@@ -36,7 +45,18 @@ from cloudchamber.access.model import (
     Resource,
     Role,
 )
-from cloudchamber.access.requester import Anonymous, Customer, Device, ProductClient, Requester, User
+from cloudchamber.access.requester import (
+    Anonymous,
+    ApiUser,
+    Bearer,
+    Customer,
+    Device,
+    OrganizationClient,
+    ProductClient,
+    Requester,
+    User,
+)
+from cloudchamber.ids import OrganizationId
 
 
 class Reason(Enum):
@@ -45,10 +65,13 @@ class Reason(Enum):
     NOT_SIGNED_IN = "This needs a token."
     SCOPE = "The token is limited to other things than this."
     NOT_OWNER = "The device does not belong to whoever holds this token."
-    NOT_IN_TEAM = "The user is not in the product's team."
-    ROLE = "The user's role in the product does not allow this."
+    NOT_IN_TEAM = "The user is not in the team."
+    ROLE = "The user's role in the team does not allow this."
     OTHER_PRODUCT = "The token belongs to another product."
+    OTHER_ORGANIZATION = "The token belongs to another organization."
     WRONG_KIND = "A token of this kind cannot be used here."
+    PERSON = "This takes a person in the team: clients and API users go less far."
+    API_USER = "API users are not allowed to call this endpoint"
     QUARANTINED = "The device is in quarantine: approve it in its product first."
     DENIED = "The device is on its product's deny list."
 
@@ -68,34 +91,104 @@ ALLOWED: Final = Allowed()
 
 # The lowest role for each action on a product and its devices; what is missing here no role may do.
 MINIMUM_ROLE: Final[dict[Action, Role]] = {
+    # "read everything, subscribe to events"
     Action.PRODUCTS_GET: Role.VIEW_ONLY,
     Action.DEVICES_LIST: Role.VIEW_ONLY,
     Action.DEVICES_GET: Role.VIEW_ONLY,
+    Action.DIAGNOSTICS_GET: Role.VIEW_ONLY,
+    Action.DIAGNOSTICS_SUMMARY_GET: Role.VIEW_ONLY,
+    Action.CONFIGURATION_GET: Role.VIEW_ONLY,
     Action.CUSTOMERS_LIST: Role.VIEW_ONLY,
     Action.CLIENTS_LIST: Role.VIEW_ONLY,
+    Action.EVENTS_GET: Role.VIEW_ONLY,
+    Action.FIRMWARE_GET: Role.VIEW_ONLY,
+    Action.FIRMWARE_LIST: Role.VIEW_ONLY,
+    Action.FIRMWARE_BINARY_GET: Role.VIEW_ONLY,
+    Action.GROUPS_LIST: Role.VIEW_ONLY,
+    Action.GROUPS_GET: Role.VIEW_ONLY,
+    Action.GROUPS_IMPACT_GET: Role.VIEW_ONLY,
     Action.INTEGRATIONS_LIST: Role.VIEW_ONLY,
     Action.INTEGRATIONS_GET: Role.VIEW_ONLY,
-    Action.EVENTS_GET: Role.VIEW_ONLY,
+    Action.LOCATIONS_GET: Role.VIEW_ONLY,
+    Action.METRICS_ONLINE_GET: Role.VIEW_ONLY,
+    Action.METRICS_EVENTS_GET: Role.VIEW_ONLY,
+    Action.METRICS_INTEGRATIONS_GET: Role.VIEW_ONLY,
+    Action.SIMS_LIST: Role.VIEW_ONLY,
+    Action.SIMS_GET: Role.VIEW_ONLY,
+    Action.SIMS_USAGE_GET: Role.VIEW_ONLY,
+    Action.SIMS_STATUS_GET: Role.VIEW_ONLY,
+    Action.TEAM_LIST: Role.VIEW_ONLY,
+    # "vitals refresh, read variables, call functions, ping, SIM activate/deactivate"
     Action.VARIABLE_GET: Role.SUPPORT,
     Action.FUNCTION_CALL: Role.SUPPORT,
     Action.DEVICES_PING: Role.SUPPORT,
     Action.DEVICES_SIGNAL: Role.SUPPORT,
+    Action.DIAGNOSTICS_UPDATE: Role.SUPPORT,
+    Action.SIMS_UPDATE: Role.SUPPORT,
+    # "add, edit, flash, remove devices; groups; publish; SIMs; firmware; integrations; OAuth clients; customers"
     Action.EVENTS_SEND: Role.DEVELOPER,
     Action.DEVICES_IMPORT: Role.DEVELOPER,
     Action.DEVICES_UPDATE: Role.DEVELOPER,
     Action.DEVICES_REMOVE: Role.DEVELOPER,
     Action.DEVICES_RELEASE: Role.DEVELOPER,
+    Action.CONFIGURATION_UPDATE: Role.DEVELOPER,
     Action.CUSTOMERS_CREATE: Role.DEVELOPER,
     Action.CUSTOMERS_UPDATE: Role.DEVELOPER,
     Action.CUSTOMERS_REMOVE: Role.DEVELOPER,
     Action.CLIENTS_CREATE: Role.DEVELOPER,
     Action.CLIENTS_UPDATE: Role.DEVELOPER,
     Action.CLIENTS_REMOVE: Role.DEVELOPER,
+    Action.FIRMWARE_CREATE: Role.DEVELOPER,
+    Action.FIRMWARE_UPDATE: Role.DEVELOPER,
+    Action.FIRMWARE_RELEASE: Role.DEVELOPER,
+    Action.FIRMWARE_REMOVE: Role.DEVELOPER,
+    Action.GROUPS_CREATE: Role.DEVELOPER,
+    Action.GROUPS_UPDATE: Role.DEVELOPER,
+    Action.GROUPS_REMOVE: Role.DEVELOPER,
     Action.INTEGRATIONS_CREATE: Role.DEVELOPER,
     Action.INTEGRATIONS_UPDATE: Role.DEVELOPER,
     Action.INTEGRATIONS_REMOVE: Role.DEVELOPER,
     Action.INTEGRATIONS_TEST: Role.DEVELOPER,
+    Action.SIMS_IMPORT: Role.DEVELOPER,
+    Action.SIMS_REMOVE: Role.DEVELOPER,
+    # "team management, product settings, billing"
+    Action.TEAM_INVITE: Role.ADMINISTRATOR,
+    Action.TEAM_UPDATE: Role.ADMINISTRATOR,
+    Action.TEAM_REMOVE: Role.ADMINISTRATOR,
+    Action.PRODUCTS_UPDATE: Role.ADMINISTRATOR,
+    Action.SERVICE_AGREEMENTS_LIST: Role.ADMINISTRATOR,
+    Action.SERVICE_AGREEMENTS_NOTIFICATIONS_LIST: Role.ADMINISTRATOR,
+    Action.SERVICE_AGREEMENTS_USAGE_REPORTS_LIST: Role.ADMINISTRATOR,
+    # "everything"
+    Action.PRODUCTS_REMOVE: Role.OWNER,
 }
+
+# The same for an organization, apart from its products: what it has itself.
+ORGANIZATION_ROLE: Final[dict[Action, Role]] = {
+    Action.ORGANIZATIONS_GET: Role.VIEW_ONLY,
+    Action.ORGANIZATIONS_UPDATE: Role.OWNER,
+    Action.ORGANIZATIONS_REMOVE: Role.OWNER,
+    Action.PRODUCTS_LIST: Role.VIEW_ONLY,
+    Action.PRODUCTS_CREATE: Role.DEVELOPER,
+    **{
+        action: MINIMUM_ROLE[action]
+        for action in (
+            *(Action.CLIENTS_LIST, Action.CLIENTS_CREATE, Action.CLIENTS_UPDATE, Action.CLIENTS_REMOVE),
+            *(Action.CUSTOMERS_LIST, Action.CUSTOMERS_CREATE, Action.CUSTOMERS_UPDATE, Action.CUSTOMERS_REMOVE),
+            *(Action.EVENTS_GET, Action.EVENTS_SEND),
+            *(Action.INTEGRATIONS_LIST, Action.INTEGRATIONS_GET, Action.INTEGRATIONS_CREATE),
+            *(Action.INTEGRATIONS_UPDATE, Action.INTEGRATIONS_REMOVE, Action.INTEGRATIONS_TEST),
+            *(Action.TEAM_LIST, Action.TEAM_INVITE, Action.TEAM_UPDATE, Action.TEAM_REMOVE),
+            Action.SERVICE_AGREEMENTS_LIST,
+            Action.SERVICE_AGREEMENTS_NOTIFICATIONS_LIST,
+            Action.SERVICE_AGREEMENTS_USAGE_REPORTS_LIST,
+        )
+    },
+}
+
+# How far those go who have no role of their own.
+_CLIENTS_ROLE: Final = Role.DEVELOPER
+_API_USERS_ROLE: Final = Role.ADMINISTRATOR
 
 # What the owner of a device may do with it.
 _OWNERS: Final = frozenset(
@@ -105,6 +198,9 @@ _OWNERS: Final = frozenset(
         Action.DEVICES_RELEASE,
         Action.DEVICES_PING,
         Action.DEVICES_SIGNAL,
+        Action.DIAGNOSTICS_GET,
+        Action.DIAGNOSTICS_SUMMARY_GET,
+        Action.DIAGNOSTICS_UPDATE,
         Action.VARIABLE_GET,
         Action.FUNCTION_CALL,
         Action.EVENTS_GET,
@@ -120,6 +216,7 @@ _OWN_THINGS: Final = _OWNERS | {
     Action.TOKENS_GET,
     Action.TOKENS_REVOKE,
 }
+_USERS_OWN: Final = _OWN_THINGS | {Action.BINARY_COMPILE}
 
 _ACCOUNT: Final = frozenset(
     {
@@ -138,16 +235,24 @@ _ACCOUNT: Final = frozenset(
         Action.PRODUCTS_LIST,
         Action.PRODUCTS_CREATE,
         Action.ORGANIZATIONS_LIST,
+        Action.ORGANIZATIONS_CREATE,
     }
 )
 
 # What a device must not do, and must not be made to do, while it is quarantined or denied.
 _USES_THE_DEVICE: Final = frozenset(
-    {Action.VARIABLE_GET, Action.FUNCTION_CALL, Action.DEVICES_PING, Action.DEVICES_SIGNAL, Action.EVENTS_SEND}
+    {
+        Action.VARIABLE_GET,
+        Action.FUNCTION_CALL,
+        Action.DEVICES_PING,
+        Action.DEVICES_SIGNAL,
+        Action.DIAGNOSTICS_UPDATE,
+        Action.EVENTS_SEND,
+    }
 )
 
-# A product's token has no devices of its own, yet clients list them with it and expect an empty list.
-_PRODUCT_CLIENTS_OWN: Final = frozenset({Action.DEVICES_LIST, Action.TOKENS_GET, Action.TOKENS_REVOKE})
+# A client's token has no devices of its own, yet programs list them with it and expect an empty list.
+_CLIENTS_OWN: Final = frozenset({Action.DEVICES_LIST, Action.TOKENS_GET, Action.TOKENS_REVOKE})
 
 
 def decide(requester: Requester, action: Action, resource: Resource) -> Decision:
@@ -159,7 +264,10 @@ def decide(requester: Requester, action: Action, resource: Resource) -> Decision
         return standing
     if not requester.scopes.allow(action):
         return Refused(Reason.SCOPE)
-    if isinstance(resource, DeviceResource | ProductDeviceResource) and action in _USES_THE_DEVICE:
+    if (
+        isinstance(resource, DeviceResource | ProductDeviceResource | OrganizationDeviceResource)
+        and action in _USES_THE_DEVICE
+    ):
         if resource.is_denied:
             return Refused(Reason.DENIED)
         if resource.is_quarantined:
@@ -167,43 +275,115 @@ def decide(requester: Requester, action: Action, resource: Resource) -> Decision
     return ALLOWED
 
 
-def _standing(requester: User | Customer | ProductClient, action: Action, resource: Resource) -> Decision:
+def _standing(requester: Bearer, action: Action, resource: Resource) -> Decision:
     match resource:
         case DeviceResource(owner=owner):
-            if owner is None or owner != owner_of(requester):
-                return Refused(Reason.NOT_OWNER)
-            return ALLOWED if action in _OWNERS else Refused(Reason.WRONG_KIND)
+            return _standing_with_own_device(requester, action, owner)
         case ProductDeviceResource(product=product):
             return _standing_in_product(requester, action, product)
         case ProductResource():
             return _standing_in_product(requester, action, resource)
+        case OrganizationResource():
+            return _standing_in_organization(requester, action, resource)
+        case OrganizationDeviceResource(organization=organization, product=product):
+            return _standing_through_organization(requester, action, organization, product)
         case OwnThings():
-            theirs = _PRODUCT_CLIENTS_OWN if isinstance(requester, ProductClient) else _OWN_THINGS
-            return ALLOWED if action in theirs else Refused(Reason.WRONG_KIND)
+            return _standing_with_own_things(requester, action)
         case Account():
+            if isinstance(requester, ApiUser):
+                return Refused(Reason.API_USER)
             return ALLOWED if isinstance(requester, User) and action in _ACCOUNT else Refused(Reason.WRONG_KIND)
 
 
-def _standing_in_product(
-    requester: User | Customer | ProductClient, action: Action, product: ProductResource
-) -> Decision:
+def _standing_with_own_device(requester: Bearer, action: Action, owner: Owner | None) -> Decision:
+    if isinstance(requester, ApiUser):
+        return Refused(Reason.API_USER)
+    if owner is None or owner != owner_of(requester):
+        return Refused(Reason.NOT_OWNER)
+    return ALLOWED if action in _OWNERS else Refused(Reason.WRONG_KIND)
+
+
+def _standing_with_own_things(requester: Bearer, action: Action) -> Decision:
+    if isinstance(requester, ApiUser):
+        return ALLOWED if action is Action.BINARY_COMPILE else Refused(Reason.API_USER)
+    theirs = _CLIENTS_OWN
+    if isinstance(requester, User):
+        theirs = _USERS_OWN
+    elif isinstance(requester, Customer):
+        theirs = _OWN_THINGS
+    return ALLOWED if action in theirs else Refused(Reason.WRONG_KIND)
+
+
+def _standing_in_product(requester: Bearer, action: Action, product: ProductResource) -> Decision:
     minimum = MINIMUM_ROLE.get(action)
     match requester:
-        case ProductClient():
-            if requester.product != product.id:
-                return Refused(Reason.OTHER_PRODUCT)
-            return ALLOWED if minimum is not None else Refused(Reason.WRONG_KIND)
+        case User():
+            return _by_role(product.role, minimum)
         case Customer():
             # A customer asks for claim codes under the product's path; everything else there is the team's.
             if action is Action.CLAIM_CODES_CREATE:
-                return ALLOWED if requester.product == product.id else Refused(Reason.OTHER_PRODUCT)
+                return ALLOWED if _is_customer_of(requester, product) else Refused(Reason.OTHER_PRODUCT)
             return Refused(Reason.WRONG_KIND)
+        case ProductClient(product=own):
+            return _up_to(_CLIENTS_ROLE, minimum) if own == product.id else Refused(Reason.OTHER_PRODUCT)
+        case OrganizationClient(organization=organization):
+            if organization != product.organization:
+                return Refused(Reason.OTHER_ORGANIZATION)
+            return _up_to(_CLIENTS_ROLE, minimum)
+        case ApiUser(product=own, organization=organization):
+            if own is not None:
+                return _up_to(_API_USERS_ROLE, minimum) if own == product.id else Refused(Reason.OTHER_PRODUCT)
+            if organization is None or organization != product.organization:
+                return Refused(Reason.OTHER_ORGANIZATION)
+            return _up_to(_API_USERS_ROLE, minimum)
+
+
+def _standing_in_organization(requester: Bearer, action: Action, organization: OrganizationResource) -> Decision:
+    minimum = ORGANIZATION_ROLE.get(action)
+    match requester:
         case User():
-            if product.role is None:
-                return Refused(Reason.NOT_IN_TEAM)
-            if minimum is None:
+            return _by_role(organization.role, minimum)
+        case Customer() | ProductClient():
+            return Refused(Reason.WRONG_KIND)
+        case OrganizationClient(organization=own):
+            return _up_to(_CLIENTS_ROLE, minimum) if own == organization.id else Refused(Reason.OTHER_ORGANIZATION)
+        case ApiUser(organization=own):
+            if own is None:
                 return Refused(Reason.WRONG_KIND)
-            return ALLOWED if product.role >= minimum else Refused(Reason.ROLE)
+            return _up_to(_API_USERS_ROLE, minimum) if own == organization.id else Refused(Reason.OTHER_ORGANIZATION)
+
+
+def _standing_through_organization(
+    requester: Bearer, action: Action, organization: OrganizationId, product: ProductResource
+) -> Decision:
+    """What is bound to one product has no business on its organization's paths, whatever it may do on the product's."""
+    if product.organization != organization:
+        return Refused(Reason.OTHER_ORGANIZATION)
+    match requester:
+        case Customer() | ProductClient() | ApiUser(organization=None):
+            return Refused(Reason.WRONG_KIND)
+        case User() | OrganizationClient() | ApiUser():
+            return _standing_in_product(requester, action, product)
+
+
+def _by_role(role: Role | None, minimum: Role | None) -> Decision:
+    if role is None:
+        return Refused(Reason.NOT_IN_TEAM)
+    if minimum is None:
+        return Refused(Reason.WRONG_KIND)
+    return ALLOWED if role >= minimum else Refused(Reason.ROLE)
+
+
+def _up_to(most: Role, minimum: Role | None) -> Decision:
+    if minimum is None:
+        return Refused(Reason.WRONG_KIND)
+    return ALLOWED if minimum <= most else Refused(Reason.PERSON)
+
+
+def _is_customer_of(customer: Customer, product: ProductResource) -> bool:
+    if customer.organization is not None:
+        return customer.organization == product.organization
+    return customer.product == product.id
 
 
 def owner_of(requester: Requester) -> Owner | None:
@@ -217,13 +397,18 @@ def owner_of(requester: Requester) -> Owner | None:
             return None
 
 
-def may_own(requester: Requester, product: int | None, *, is_member: bool) -> bool:
-    """May a device of `product` become this requester's? A customer takes devices of their own product only; a user
-    takes free devices, and those of a product whose team they are in."""
+def may_own(
+    requester: Requester, product: int | None, *, is_member: bool, organization: OrganizationId | None = None
+) -> bool:
+    """May a device of `product`, which belongs to `organization`, become this requester's? A customer takes devices of
+    their own product only, or of their organization's products; a user takes free devices, and those of a product
+    whose team they are in."""
     match requester:
         case User():
             return product is None or is_member
+        case Customer(organization=pool) if pool is not None:
+            return product is not None and organization == pool
         case Customer(product=own):
-            return product == own
+            return product is not None and product == own
         case _:
             return False

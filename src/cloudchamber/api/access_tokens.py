@@ -3,7 +3,7 @@
 from typing import Any
 
 from cloudchamber.access.model import Action, OwnThings
-from cloudchamber.access.requester import Bearer, Customer, ProductClient, User
+from cloudchamber.access.requester import Bearer
 from cloudchamber.access.service import require
 from cloudchamber.api.auth import basic_credentials
 from cloudchamber.api.call import Call
@@ -11,7 +11,7 @@ from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.reply import Reply
 from cloudchamber.clock import iso_or_none
-from cloudchamber.oauth.model import Principal, PrincipalKind
+from cloudchamber.oauth.model import Principal
 from cloudchamber.oauth.tokens import Tokens
 
 
@@ -22,7 +22,7 @@ class AccessTokensResource:
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         require(requester, Action.TOKENS_GET, OwnThings())
-        listed = await self._tokens.of_principal(_principal(requester))
+        listed = await self._tokens.of_principal(Principal.of(requester))
         rows = [
             {"token": each.token, "expires_at": iso_or_none(each.expires_at), "client": each.client} for each in listed
         ]
@@ -48,7 +48,7 @@ class AccessTokensResource:
 
     async def revoke_all(self, _call: Call, requester: Bearer) -> Any:
         require(requester, Action.TOKENS_REVOKE, OwnThings())
-        await self._tokens.revoke_all(_principal(requester))
+        await self._tokens.revoke_all(Principal.of(requester))
         return {"ok": True}
 
     async def revoke(self, call: Call) -> Any:
@@ -64,13 +64,3 @@ class AccessTokensResource:
         require(requester, Action.TOKENS_REVOKE, OwnThings())
         await self._tokens.revoke(call.params["token"])
         return {"ok": True}
-
-
-def _principal(requester: Bearer) -> Principal:
-    match requester:
-        case User(id=user):
-            return Principal(PrincipalKind.USER, user)
-        case Customer(id=customer, product=product):
-            return Principal(PrincipalKind.CUSTOMER, customer, product)
-        case ProductClient(client=client, product=product):
-            return Principal(PrincipalKind.PRODUCT, client, product)

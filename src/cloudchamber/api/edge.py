@@ -6,15 +6,16 @@ argument, so that it cannot be called without one.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import falcon.asgi
 
+from cloudchamber.access.requester import ApiUser
 from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api.auth import client_credentials
 from cloudchamber.api.bodies import Tree, Upload
 from cloudchamber.api.call import Call, EdgeRequest, body_of, fields, query_of
-from cloudchamber.api.errors import ScopeMissing
+from cloudchamber.api.errors import ApiUserRefused, ScopeMissing
 from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.guards import Guards, require_form
 from cloudchamber.api.limits import CheckAddress, CheckPrincipal, Limits
@@ -30,6 +31,9 @@ from cloudchamber.api.routes import (
 )
 from cloudchamber.api.sse import EventStream
 from cloudchamber.errors import CloudError
+
+# API users belong to a product or an organization; what else there is below /v1 is people's and customers'.
+_OPEN_TO_API_USERS: Final = ("/v1/products", "/v1/orgs/", "/v1/binaries")
 
 Responder = Callable[..., Awaitable[None]]
 Handler = Callable[..., Awaitable[Any]]
@@ -144,6 +148,7 @@ def _guarded(
     check_principal: CheckPrincipal | None,
 ) -> Responder:
     action = access.action
+    takes_api_users = all(path.startswith(_OPEN_TO_API_USERS) for path in route.paths)
     takes_bare_bearer = isinstance(access, Bearer)
     scope = action.value
 
@@ -168,6 +173,8 @@ def _guarded(
         req.requester = requester
         if check_principal is not None:
             check_principal(requester)
+        if isinstance(requester, ApiUser) and not takes_api_users:
+            raise ApiUserRefused
         names = requester.scopes.names
         if names is not None and scope not in names:
             raise ScopeMissing(action)

@@ -9,7 +9,9 @@ claiming, listing tokens, making accounts              `{"ok": false, "errors": 
 a device that is not there, or not the requester's     `{"error": "Permission Denied", "info": text}`
 =====================================================  ==============================================================
 
-The shape follows from the error alone, never from the route, so that one refusal looks the same wherever it happens.
+The shape follows from the error alone, so that one refusal looks the same wherever it happens. The one exception:
+below `/v1/orgs/...`, what is not there for a kind of token (a customer's, a product client's) is a 404, where the
+product's own path answers 403.
 """
 
 from typing import Any, ClassVar, Final, NamedTuple
@@ -54,6 +56,15 @@ class ScopeMissing(OAuthError):
         super().__init__("invalid_scope", f"Token does not have scope {action.value}")
 
 
+class ApiUserRefused(OAuthError):
+    """An API user asks for what only people, or customers, have."""
+
+    code: ClassVar[str] = "api_user_refused"
+
+    def __init__(self) -> None:
+        super().__init__("unauthorized", Reason.API_USER.value)
+
+
 class PasswordRefused(Unauthenticated):
     """A user name or password in a Basic header that is wrong, or missing where one is needed."""
 
@@ -91,6 +102,9 @@ _BOTH_SHAPE: Final = frozenset(
 )
 
 
+_OUTSIDE: Final = frozenset({Reason.NOT_IN_TEAM, Reason.OTHER_PRODUCT, Reason.OTHER_ORGANIZATION})
+
+
 def text_error(status: int, text: str, *headers: Header) -> Rendered:
     return Rendered(status, {"ok": False, "error": text}, headers)
 
@@ -99,12 +113,12 @@ def device_not_recognized() -> Rendered:
     return Rendered(403, {"error": "Permission Denied", "info": NOT_RECOGNIZED})
 
 
-def render(error: CloudError) -> Rendered:
+def render(error: CloudError, *, below_organization: bool = False) -> Rendered:
     """The answer to an error. Details are not in it; they are for the log."""
     if isinstance(error, OAuthError):
         return _oauth(error)
     if isinstance(error, AccessRefused):
-        return _refused(error)
+        return _refused(error, below_organization)
     if isinstance(error, TooManyRequests):
         return _too_many(error)
     if isinstance(error, DeviceUnknown):
@@ -139,10 +153,12 @@ def _too_many(error: TooManyRequests) -> Rendered:
     return Rendered(error.status, {"error": error.code, "error_description": error.message}, headers)
 
 
-def _refused(error: AccessRefused) -> Rendered:
+def _refused(error: AccessRefused, below_organization: bool) -> Rendered:
     reason, resource = error.reason, error.resource
     if reason is Reason.SCOPE:
         return _oauth(ScopeMissing(error.action))
+    if reason is Reason.API_USER:
+        return _oauth(ApiUserRefused())
     if reason in {Reason.QUARANTINED, Reason.DENIED}:
         return text_error(403, reason.value)
     if isinstance(resource, DeviceResource):
@@ -154,6 +170,7 @@ def _refused(error: AccessRefused) -> Rendered:
         return text_error(404, "Organization not found for user's role.")
     if error.action is Action.CLAIM_CODES_CREATE and reason is Reason.WRONG_KIND:
         return text_error(403, f"{PERMISSION_DENIED}: use a customer's token to get claim codes of a product")
-    if reason is Reason.NOT_IN_TEAM or (reason is Reason.OTHER_PRODUCT and error.action is not Action.CUSTOMERS_CREATE):
+    is_outside = reason in _OUTSIDE or (below_organization and reason is Reason.WRONG_KIND)
+    if is_outside and not (error.action is Action.CUSTOMERS_CREATE and reason is not Reason.NOT_IN_TEAM):
         return text_error(404, PERMISSION_DENIED)
     return text_error(403, PERMISSION_DENIED)

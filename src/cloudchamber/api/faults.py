@@ -23,7 +23,7 @@ def add_error_handlers(app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response]) 
 
 
 async def _expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
-    _answer(resp, render(error))
+    _answer(resp, render(error, below_organization="{organization}" in (req.uri_template or "")))
     if error.status >= 500 and not isinstance(error, DeviceTimedOut):
         _log.error("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail or error)
     elif error.detail is not None:

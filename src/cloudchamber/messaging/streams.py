@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import Final, TypeVar
 
-from cloudchamber.access.requester import Customer, ProductClient, User
+from cloudchamber.access.requester import ApiUser, Bearer, Customer, User
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.ids import ClientId, SecretHash
@@ -135,13 +135,13 @@ class Streams:
 
     def open(
         self,
-        requester: User | Customer | ProductClient,
+        requester: Bearer,
         listening: Listening,
         prefix: str,
         expires_at: Millis | None,
     ) -> Subscription:
         """A stream for a requester whose right to `listening` was decided. Raises TooManyStreams."""
-        principal = requester.client if isinstance(requester, ProductClient) else requester.id
+        principal = requester.id if isinstance(requester, User | Customer | ApiUser) else requester.client
         if len(self._open) >= self._limit or self._per_principal.get(principal, 0) >= _MAX_PER_PRINCIPAL:
             raise TooManyStreams("Too many event streams are open: close some, or try again later")
         subscription = Subscription(self, listening, prefix, principal, requester.client, requester.token, expires_at)

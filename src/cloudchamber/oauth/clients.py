@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from cloudchamber.access.model import Account, Action, ProductResource
-from cloudchamber.access.requester import Customer, ProductClient, Requester, Scopes, User
+from cloudchamber.access.requester import Anonymous, Device, Requester, Scopes, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock
@@ -185,7 +185,7 @@ class Clients:
 
 def _check_scope(requester: Requester, scope: str | None) -> None:
     """A limited token must not make a client that may do more than itself (RFC 6749 3.3). Raises ClientInvalid."""
-    if not isinstance(requester, User | Customer | ProductClient) or requester.scopes.names is None:
+    if isinstance(requester, Anonymous | Device) or requester.scopes.names is None:
         return
     wanted = Scopes.parse(scope).names
     if wanted is None or not wanted <= requester.scopes.names:

@@ -4,9 +4,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cloudchamber.access.requester import Bearer, Customer, ProductClient, Scopes, User
+from cloudchamber.access.requester import (
+    ApiUser,
+    Bearer,
+    Customer,
+    OrganizationClient,
+    ProductClient,
+    Scopes,
+    User,
+)
 from cloudchamber.clock import Millis
-from cloudchamber.ids import ClientId, CustomerId, ProductId, SecretHash, UserId
+from cloudchamber.ids import ApiUserId, ClientId, CustomerId, OrganizationId, ProductId, SecretHash, UserId
 
 DEFAULT_LIFETIME_S: Final = 7_776_000
 """90 days: what `expires_in` is when nobody asks for another."""
@@ -45,26 +53,48 @@ class PrincipalKind(StrEnum):
     USER = "user"
     CUSTOMER = "customer"
     PRODUCT = "product"
+    ORGANIZATION = "organization"
+    API_USER = "api_user"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whom a token acts for. `id` is a user's or customer's id; for a product, its client's id."""
+    """Whom a token acts for. `id` is a user's, customer's or API user's id; for a product or an organization, its
+    client's id. Customers and API users belong to a product or to an organization."""
 
     kind: PrincipalKind
     id: str
     product: ProductId | None = None
+    organization: OrganizationId | None = None
+
+    @classmethod
+    def of(cls, requester: Bearer) -> "Principal":
+        match requester:
+            case User(id=user):
+                return cls(PrincipalKind.USER, user)
+            case Customer(id=customer, product=product, organization=organization):
+                return cls(PrincipalKind.CUSTOMER, customer, product, organization)
+            case ProductClient(client=client, product=product):
+                return cls(PrincipalKind.PRODUCT, client, product)
+            case OrganizationClient(client=client, organization=organization):
+                return cls(PrincipalKind.ORGANIZATION, client, None, organization)
+            case ApiUser(id=api_user, product=product, organization=organization):
+                return cls(PrincipalKind.API_USER, api_user, product, organization)
 
     def requester(self, client: ClientId, scopes: Scopes, token: SecretHash | None) -> Bearer:
         match self.kind:
             case PrincipalKind.USER:
                 return User(UserId(self.id), client, scopes, token)
             case PrincipalKind.CUSTOMER:
-                assert self.product is not None
-                return Customer(CustomerId(self.id), self.product, client, scopes, token)
+                return Customer(CustomerId(self.id), self.product, client, scopes, token, self.organization)
             case PrincipalKind.PRODUCT:
                 assert self.product is not None
                 return ProductClient(client, self.product, scopes, token)
+            case PrincipalKind.ORGANIZATION:
+                assert self.organization is not None
+                return OrganizationClient(client, self.organization, scopes, token)
+            case PrincipalKind.API_USER:
+                return ApiUser(ApiUserId(self.id), client, scopes, token, self.product, self.organization)
 
 
 @dataclass(frozen=True, slots=True)
