@@ -1,5 +1,6 @@
 """No route without a declaration of who may call it, and no handler that runs before that was decided."""
 
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -38,6 +39,8 @@ OPEN = {
     "GET /healthz",
     "GET /readyz",
     "GET /version",
+    "GET /openapi.json",
+    "GET /docs/api",
     "POST /v1/users",
     "POST /v1/user/password-reset",
     "PUT /v1/user/password-reset",
@@ -64,8 +67,9 @@ class RefusingGuards:
         return refuse
 
 
+@functools.cache
 def modules() -> dict[str, object]:
-    return resources(Anything(), RefusingGuards())
+    return resources(Anything(), RefusingGuards(), Compat())
 
 
 def handler_of(route: table.Route) -> Any:

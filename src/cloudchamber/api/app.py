@@ -16,6 +16,7 @@ from cloudchamber.api.claim_codes import ClaimCodesResource
 from cloudchamber.api.clients import ClientsResource
 from cloudchamber.api.customers import CustomersResource
 from cloudchamber.api.devices import DevicesResource
+from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
 from cloudchamber.api.events import EventsResource
 from cloudchamber.api.faults import add_error_handlers
@@ -30,7 +31,7 @@ from cloudchamber.api.routes import ROUTES, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.webhooks import WebhooksResource
-from cloudchamber.settings import Settings, networks
+from cloudchamber.settings import Compat, Settings, networks
 
 App = falcon.asgi.App[EdgeRequest, falcon.asgi.Response]
 
@@ -62,12 +63,13 @@ def create_app(services: Services, settings: Settings) -> App:
     app.req_options.strip_url_path_trailing_slash = True
     add_error_handlers(app)
     routes = enabled(ROUTES, settings.compat)
-    for path, responder in responders(routes, resources(services, guards), guards, services.limits).items():
+    objects = resources(services, guards, settings.compat)
+    for path, responder in responders(routes, objects, guards, services.limits).items():
         app.add_route(path, responder)
     return app
 
 
-def resources(services: Services, guards: Guards) -> dict[str, object]:
+def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, object]:
     """The objects whose methods the route table names."""
     s = services
     return {
@@ -77,6 +79,7 @@ def resources(services: Services, guards: Guards) -> dict[str, object]:
         "clients": ClientsResource(s.clients, s.products),
         "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens, s.clock),
         "devices": DevicesResource(s.devices, s.ownership, s.calls),
+        "docs": DocsResource(compat),
         "events": EventsResource(s.events, s.products),
         "health": HealthResource(s.ready),
         "oauth": OAuthResource(s.token_endpoint, s.compat_uses),

@@ -60,6 +60,7 @@ from cloudchamber.api.routes import (
     clients,
     customers,
     devices,
+    docs,
     events,
     health,
     integrations,
@@ -110,6 +111,7 @@ __all__ = [
 
 FAMILIES: Final[tuple[Family, ...]] = (
     health.FAMILY,
+    docs.FAMILY,
     oauth.FAMILY,
     users.FAMILY,
     organizations.FAMILY,

@@ -1,0 +1,32 @@
+"""The API's description of itself: `/openapi.json` for programs, `/docs/api` for people. Both are bytes made once."""
+
+from typing import Any, Final
+
+from cloudchamber.api.call import Call
+from cloudchamber.api.docs_page import CONTENT_SECURITY_POLICY, page
+from cloudchamber.api.errors import Header
+from cloudchamber.api.openapi import openapi
+from cloudchamber.api.reply import Reply, encode_json
+from cloudchamber.api.routes import FAMILIES
+from cloudchamber.settings import Compat
+
+_JSON: Final[tuple[Header, ...]] = (("content-type", "application/json; charset=utf-8"),)
+_HTML: Final[tuple[Header, ...]] = (
+    ("content-type", "text/html; charset=utf-8"),
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+)
+
+
+class DocsResource:
+    def __init__(self, compat: Compat) -> None:
+        document = openapi(FAMILIES, compat)
+        self._openapi = Reply(encode_json(document), 200, _JSON)
+        self._page = Reply(page(document), 200, _HTML)
+
+    async def openapi(self, _call: Call) -> Any:
+        return self._openapi
+
+    async def page(self, _call: Call) -> Any:
+        return self._page
