@@ -56,7 +56,7 @@ class Partial:
 
 
 class Port(NamedTuple):
-    """A receiver's way to its port. `break_off`: the connection ends with an error of the device."""
+    """A receiver's way to its session. `break_off`: the connection ends with an error of the device."""
 
     say: Callable[[Message], object]
     say_raw: Callable[[bytes], None]

@@ -37,7 +37,7 @@ class Outlet(NamedTuple):
 
 
 class Sender(ABC):
-    __slots__ = ("_at", "_is_ready", "_out", "_token", "confirmable_id", "image", "outcome", "started_at")
+    __slots__ = ("_at", "_is_ready", "_out", "_token", "confirmable_id", "image", "is_told", "outcome", "started_at")
 
     def __init__(self, image: Image, token: int, out: Outlet) -> None:
         self.image = image
@@ -45,6 +45,8 @@ class Sender(ABC):
         """Set once: the update is over."""
         self.started_at: int | None = None
         """The offset in the file from which the device takes it; None until the device has agreed."""
+        self.is_told = False
+        """The owner knows that it started."""
         self.confirmable_id = -1
         """Of the last message that the device has to acknowledge."""
         self._token = token
