@@ -10,17 +10,17 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import uvloop
 
 from cloudchamber.app import Cloud
 from cloudchamber.settings import Address, Compat, Settings
+from tests.loops import Uvloop
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop, as in production; what concerns the server itself runs on asyncio's own loop, too."""
-    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": Uvloop}
     return loops | {"asyncio": asyncio.new_event_loop} if item.path.name == "test_server.py" else loops
 
 
