@@ -2,6 +2,7 @@
 whose connection is a small object that records what it is asked."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import pytest
@@ -17,6 +18,7 @@ from cloudchamber.fleet.service import DEVICE_CHANGED, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
 from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.identity.store import CustomerStore, UserStore
 from cloudchamber.ids import ClientId, DeviceId, UserId, hash_secret, new_id
@@ -142,11 +144,12 @@ class World:
         self.passwords = passwords
         self.clock = FixedClock()
         self.bus = InProcessBus()
+        self.compat_uses: Counter[str] = Counter()
         self.connected = Connected()
         self.changes: list[DeviceRecord] = []
         self._password_hash = password_hash
-        self.users = Users(db, UserStore(), passwords, self.clock, is_open=True)
-        self.customers = Customers(db, CustomerStore(), passwords, self.clock)
+        self.users = Users(db, UserStore(), passwords, self.clock, is_open=True, policy=PasswordPolicy())
+        self.customers = Customers(db, CustomerStore(), passwords, self.clock, policy=PasswordPolicy())
         self.tokens = self.other_tokens(Sealer(b"k" * KEY_BYTES) if has_sealer else None)
         self.clients = Clients(db, ClientStore(), self.tokens, self.bus, self.clock)
         self.endpoint = TokenEndpoint(
@@ -154,7 +157,7 @@ class World:
             self.tokens,
             PasswordGrant(self.users, self.customers),
             ClientCredentialsGrant(self.customers),
-            self.clock,
+            self.compat_uses,
         )
         self.products = Products(db, ProductStore(), self.users, self.clock)
         self.provisional = ProvisionalDevices()

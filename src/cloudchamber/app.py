@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -39,8 +40,9 @@ from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.gateway.tcp_session import TcpServices
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
 from cloudchamber.identity.outbox import Outbox
-from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.passwords import Passwords, common_words
 from cloudchamber.identity.resets import PasswordResets
+from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.identity.store import CustomerStore, ResetStore, UserStore
 from cloudchamber.messaging.audience import Audience
@@ -53,6 +55,7 @@ from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
 from cloudchamber.oauth.grants.password import PasswordGrant
+from cloudchamber.oauth.rules import Lifetimes
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.ownership.service import Ownership
@@ -125,6 +128,13 @@ def prepare_data_folder(folder: Path) -> None:
         ) from error
 
 
+def user_passwords(settings: Settings) -> PasswordPolicy:
+    """Which passwords users may have."""
+    return PasswordPolicy(
+        settings.password_min_length, common_words() if settings.common_passwords == "refused" else frozenset()
+    )
+
+
 class Cloud:
     """A whole cloud in one process and one event loop. Use it as an async context manager."""
 
@@ -134,6 +144,7 @@ class Cloud:
         self._exit = contextlib.AsyncExitStack()
         self._listening: Listening | None = None
         self._is_ready = False
+        self.compat_uses: Counter[str] = Counter()
 
     @property
     def listening(self) -> Listening:
@@ -175,10 +186,18 @@ class Cloud:
         http_address = _address(http, settings.http)
         public_url = settings.public_url.rstrip("/") or f"http://{http_address}"
 
-        self.users = Users(db, UserStore(), passwords, clock, is_open=settings.registration_is_open)
-        customers = Customers(db, CustomerStore(), passwords, clock)
+        policy = user_passwords(settings)
+        self.users = Users(db, UserStore(), passwords, clock, is_open=settings.registration_is_open, policy=policy)
+        customers = Customers(
+            db,
+            CustomerStore(),
+            passwords,
+            clock,
+            policy=policy,
+            compat_uses=self.compat_uses if settings.compat.any_customer_password else None,
+        )
 
-        tokens = Tokens(
+        self.tokens = tokens = Tokens(
             db,
             TokenStore(),
             ClientStore(),
@@ -186,18 +205,20 @@ class Cloud:
             clock,
             sealer if settings.compat.token_listing else None,
             settings.refresh_grace_s,
+            lifetimes=Lifetimes(settings.token_max_lifetime_s or None, settings.compat.endless_tokens),
+            compat_uses=self.compat_uses,
         )
         resets = PasswordResets(
-            db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), tokens, clock, public_url
+            db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), tokens, clock, public_url, policy
         )
         self._exit.push_async_callback(resets.close)
-        clients = Clients(db, ClientStore(), tokens, bus, clock)
+        self.clients = clients = Clients(db, ClientStore(), tokens, bus, clock)
         endpoint = TokenEndpoint(
             clients,
             tokens,
             PasswordGrant(self.users, customers) if settings.compat.password_grant else None,
             ClientCredentialsGrant(customers),
-            clock,
+            self.compat_uses,
         )
         await clients.install_well_known(is_enabled=settings.compat.builtin_clients)
 
@@ -239,6 +260,7 @@ class Cloud:
             clock,
             code_lifetime_s=settings.claim_code_lifetime_s,
             claims_by_id_outside_products=settings.compat.claim_by_id,
+            compat_uses=self.compat_uses,
         )
 
         audience = Audience(bus)
@@ -279,6 +301,7 @@ class Cloud:
             ready=self._ready,
             public_url=public_url,
             limits=Limits(clock) if settings.limits_rates else None,
+            compat_uses=self.compat_uses,
         )
         await self._serve(make_server(create_app(api, settings)), http, streams)
         gauges = _gauges(hub, tcp, udp, streams, worker, api)

@@ -10,17 +10,20 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import uvloop
 
+from cloudchamber.access.requester import User
 from cloudchamber.app import Cloud
-from cloudchamber.settings import Address, Compat, Settings
-from tests.loops import Uvloop
+from cloudchamber.ids import ClientId
+from cloudchamber.oauth.model import Principal, PrincipalKind
+from cloudchamber.settings import Address, Settings
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop, as in production; what concerns the server itself runs on asyncio's own loop, too."""
-    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": Uvloop}
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
     return loops | {"asyncio": asyncio.new_event_loop} if item.path.name == "test_server.py" else loops
 
 
@@ -33,6 +36,19 @@ def settings_in(folder: Path, migrated_file: Path, **changes: Any) -> Settings:
     return Settings(
         **{"data": folder, "http": ANY_PORT, "tcp": ANY_PORT, "udp": ANY_PORT, "metrics": ANY_PORT, **changes}
     )
+
+
+class Api(httpx.AsyncClient):
+    """A client of one cloud, and the cloud's other side: what only its operator does."""
+
+    def __init__(self, cloud: Cloud, profile: str = "vendor") -> None:
+        super().__init__(base_url=f"http://{cloud.listening.http}", timeout=20)
+        self.cloud = cloud
+        self.profile = profile
+
+    @property
+    def is_strict(self) -> bool:
+        return self.profile == "strict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +80,18 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def log_in(http: httpx.AsyncClient, username: str, password: str, **more: str) -> str:
+    """A person's token. The strict profile has no password grant: there it comes from the services, by a client of the
+    person's own."""
+    if isinstance(http, Api) and http.is_strict:
+        user = await http.cloud.users.with_password(username, password)
+        assert user is not None
+        requester = User(user.id, ClientId(""))
+        client, _ = await http.cloud.clients.create(
+            requester, None, name="own", type_="installed", redirect_uri=None, scope=None
+        )
+        lifetime_s = int(more.get("expires_in", "3600"))
+        issued = await http.cloud.tokens.issue(client, Principal(PrincipalKind.USER, user.id), None, lifetime_s)
+        return issued.access_token
     answer = await http.post(
         "/oauth/token",
         data={"grant_type": "password", "username": username, "password": password, **more},
@@ -75,7 +103,11 @@ async def log_in(http: httpx.AsyncClient, username: str, password: str, **more: 
 
 async def make_maker(http: httpx.AsyncClient, username: str) -> Maker:
     password = "correct horse"
-    assert (await http.post("/v1/users", json={"username": username, "password": password})).json() == {"ok": True}
+    if isinstance(http, Api) and http.is_strict:
+        await http.cloud.users.create(username, password)
+    else:
+        made = await http.post("/v1/users", json={"username": username, "password": password})
+        assert made.json() == {"ok": True}
     token = await log_in(http, username, password)
     product = {"name": f"Product of {username}", "platform_id": 6}
     made = (await http.post("/v1/user/products", json={"product": product}, headers=bearer(token))).json()["product"]
@@ -92,30 +124,35 @@ def migrated_cloud(tmp_path: Path, migrated_file: Path) -> Callable[..., Cloud]:
     return lambda **changes: Cloud(settings_in(tmp_path, migrated_file, **changes))
 
 
+@pytest.fixture(scope="module", params=["vendor", "strict"])
+def profile(request: pytest.FixtureRequest) -> str:
+    """Everything that takes `http` runs in both: what only the vendor's ways allow asserts its refusal in the other."""
+    return str(request.param)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cloud(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Cloud]:
-    async with Cloud(settings_in(tmp_path_factory.mktemp("cloud"), migrated_file)) as running:
+async def cloud(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, profile: str) -> AsyncIterator[Cloud]:
+    async with Cloud(settings_in(tmp_path_factory.mktemp("cloud"), migrated_file, profile=profile)) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def strict_cloud(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> AsyncIterator[Cloud]:
-    """With every compatibility switch off that the edge knows, and registration closed."""
-    compat = Compat(query_token=False, body_token=False, implicit_grant=False, unauthenticated_revoke=False)
+    """Beside the other one, for tests that speak to both; it writes the access log."""
     folder = tmp_path_factory.mktemp("strict")
-    async with Cloud(settings_in(folder, migrated_file, compat=compat, access_log=True)) as running:
+    async with Cloud(settings_in(folder, migrated_file, profile="strict", access_log=True)) as running:
         yield running
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def http(cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://{cloud.listening.http}", timeout=20) as client:
+async def http(cloud: Cloud, profile: str) -> AsyncIterator[Api]:
+    async with Api(cloud, profile) as client:
         yield client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def strict_http(strict_cloud: Cloud) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://{strict_cloud.listening.http}", timeout=20) as client:
+async def strict_http(strict_cloud: Cloud) -> AsyncIterator[Api]:
+    async with Api(strict_cloud, "strict") as client:
         yield client
 
 

@@ -8,12 +8,21 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.conftest import Maker, bearer, log_in
+from tests.api.conftest import Api, Maker, bearer, log_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 UNKNOWN = "0" * 40
+
+
+NOT_FOUND = "The access token was not found"
+ONLY_HEADER = "This server does not take tokens in the {}: send an Authorization header."
+
+
+def no_token(http: Api) -> tuple[int, str, str]:
+    """The answer to a request without a token; RFC 6750 wants 401 for it."""
+    return (401 if http.is_strict else 400, "invalid_request", NOT_FOUND)
 
 
 def oauth_error(answer: httpx.Response) -> tuple[int, str, str]:
@@ -28,20 +37,24 @@ def oauth_error(answer: httpx.Response) -> tuple[int, str, str]:
 # -- tokens ---------------------------------------------------------------------------------------------------------
 
 
-async def test_no_token(http: httpx.AsyncClient) -> None:
+async def test_no_token(http: Api) -> None:
     answer = await http.get("/v1/devices")
-    assert oauth_error(answer) == (400, "invalid_request", "The access token was not found")
+    assert oauth_error(answer) == no_token(http)
+    # No error is named in the header: the client did not authenticate, and that is all (RFC 6750 3.1).
+    assert answer.headers.get("www-authenticate") == ('Bearer realm="Service"' if http.is_strict else None)
 
 
 @pytest.mark.parametrize("token", [UNKNOWN, "x", "Ü" * 40, "a" * 5000])
-async def test_an_unknown_token(http: httpx.AsyncClient, token: str) -> None:
+async def test_an_unknown_token(http: Api, token: str) -> None:
     expected = (401, "invalid_token", "The access token provided is invalid.")
-    assert oauth_error(await http.get("/v1/devices", params={"access_token": token})) == expected
-    header = f"Bearer {token}".encode("latin-1")
-    assert oauth_error(await http.get("/v1/devices", headers={"Authorization": header})) == expected
+    in_query = oauth_error(await http.get("/v1/devices", params={"access_token": token}))
+    assert in_query == ((400, "invalid_request", ONLY_HEADER.format("query string")) if http.is_strict else expected)
+    answer = await http.get("/v1/devices", headers={"Authorization": f"Bearer {token}".encode("latin-1")})
+    assert oauth_error(answer) == expected
+    assert answer.headers["www-authenticate"] == 'Bearer realm="Service", error="invalid_token"'
 
 
-async def test_an_expired_token(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_an_expired_token(http: Api, maker: Maker) -> None:
     token = await log_in(http, maker.username, maker.password, expires_in="1")
     assert (await http.get("/v1/devices", headers=bearer(token))).status_code == 200
     await asyncio.sleep(1.1)
@@ -49,16 +62,25 @@ async def test_an_expired_token(http: httpx.AsyncClient, maker: Maker) -> None:
     assert oauth_error(answer) == (401, "invalid_token", "The access token provided has expired.")
 
 
-async def test_a_token_in_each_of_its_places(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_a_token_in_each_of_its_places(http: Api, maker: Maker) -> None:
     for sent in (
         {"headers": bearer(maker.token)},
         {"headers": {"Authorization": f"Authorization: Bearer {maker.token}"}},
-        {"params": {"access_token": maker.token}},
-        {"params": {"access_token": maker.token, "nonce": "0.5"}},
     ):
         assert (await http.get("/v1/devices", **sent)).json() == []
-    sent = {"access_token": maker.token, "name": "in-a-body"}
-    assert (await http.post("/v1/devices/events", data=sent)).json() == {"ok": True}
+    used = http.cloud.compat_uses.copy()
+    for query in ({"access_token": maker.token}, {"access_token": maker.token, "nonce": "0.5"}):
+        answer = await http.get("/v1/devices", params=query)
+        if http.is_strict:
+            assert oauth_error(answer) == (400, "invalid_request", ONLY_HEADER.format("query string"))
+        else:
+            assert answer.json() == []
+    answer = await http.post("/v1/devices/events", data={"access_token": maker.token, "name": "in-a-body"})
+    if http.is_strict:
+        assert oauth_error(answer) == (400, "invalid_request", ONLY_HEADER.format("body"))
+    else:
+        assert answer.json() == {"ok": True}
+        assert http.cloud.compat_uses - used == {"query_token": 2, "body_token": 1}
 
 
 @pytest.mark.parametrize(
@@ -94,12 +116,14 @@ async def test_a_token_in_each_of_its_places(http: httpx.AsyncClient, maker: Mak
         ("GET", {"headers": [("Authorization", f"Bearer {UNKNOWN}")] * 2}, "Malformed auth header"),
     ],
 )
-async def test_tokens_in_wrong_places(http: httpx.AsyncClient, method: str, sent: dict[str, Any], message: str) -> None:
+async def test_tokens_in_wrong_places(http: Api, method: str, sent: dict[str, Any], message: str) -> None:
     answer = await http.request(method, "/v1/devices", **sent)
+    if http.is_strict and "params" in sent and "headers" not in sent:
+        message = ONLY_HEADER.format("query string")
     assert oauth_error(answer) == (400, "invalid_request", message)
 
 
-async def test_the_strict_profile_takes_tokens_from_the_header_alone(strict_http: httpx.AsyncClient) -> None:
+async def test_the_strict_profile_takes_tokens_from_the_header_alone(strict_http: Api) -> None:
     for sent in ({"params": {"access_token": UNKNOWN}}, {"data": {"access_token": UNKNOWN}}):
         status, code, text = oauth_error(await strict_http.post("/v1/devices", **sent))
         assert (status, code) == (400, "invalid_request")
@@ -107,16 +131,20 @@ async def test_the_strict_profile_takes_tokens_from_the_header_alone(strict_http
     assert (await strict_http.get("/v1/devices", headers=bearer(UNKNOWN))).status_code == 401
 
 
-async def test_the_token_is_no_data(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_the_token_is_no_data(http: Api, maker: Maker) -> None:
     """It would end up in what a webhook sends."""
     sent = {"access_token": maker.token, "event": "e", "url": "https://example.com"}
-    made = (await http.post("/v1/webhooks", data=sent)).json()
+    answer = await http.post("/v1/webhooks", data=sent)
+    if http.is_strict:
+        assert oauth_error(answer) == (400, "invalid_request", ONLY_HEADER.format("body"))
+        return
+    made = answer.json()
     shown = await http.get(f"/v1/webhooks/{made['id']}", headers=bearer(maker.token))
     assert maker.token not in shown.text
     assert "access_token" not in shown.text
 
 
-async def test_a_limited_token_is_told_which_scope_it_lacks(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_a_limited_token_is_told_which_scope_it_lacks(http: Api, maker: Maker) -> None:
     sent = {"name": "limited", "type": "installed", "scope": "customers:create"}
     path = f"/v1/products/{maker.product}/clients"
     client = (await http.post(path, json=sent, headers=bearer(maker.token))).json()["client"]
@@ -124,7 +152,12 @@ async def test_a_limited_token_is_told_which_scope_it_lacks(http: httpx.AsyncCli
         "/oauth/token", data={"grant_type": "client_credentials"}, auth=(client["id"], client["secret"])
     )
     answer = await http.get(f"/v1/products/{maker.product}/devices", headers=bearer(issued.json()["access_token"]))
-    assert oauth_error(answer) == (400, "invalid_scope", "Token does not have scope devices:list")
+    lacks = "Token does not have scope devices:list"
+    if http.is_strict:
+        assert oauth_error(answer) == (403, "insufficient_scope", lacks)
+        assert answer.headers["www-authenticate"] == 'Bearer realm="Service", error="insufficient_scope"'
+    else:
+        assert oauth_error(answer) == (400, "invalid_scope", lacks)
 
 
 # -- shapes ---------------------------------------------------------------------------------------------------------
@@ -133,7 +166,7 @@ async def test_a_limited_token_is_told_which_scope_it_lacks(http: httpx.AsyncCli
 @pytest.mark.parametrize(
     "path", ["/", "/v1", "/v1/no-such-thing", "/v2/devices", "/v1/devices/a/b/c/d", "/%00", "/v1//devices", "/é/%ff"]
 )
-async def test_unknown_paths_answer_json(http: httpx.AsyncClient, path: str) -> None:
+async def test_unknown_paths_answer_json(http: Api, path: str) -> None:
     answer = await http.get(path, headers=bearer(UNKNOWN))
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
@@ -141,32 +174,33 @@ async def test_unknown_paths_answer_json(http: httpx.AsyncClient, path: str) -> 
 
 
 @pytest.mark.parametrize(("method", "path"), [("PATCH", "/v1/devices"), ("POST", "/v1/orgs"), ("PUT", "/version")])
-async def test_wrong_methods_answer_json(http: httpx.AsyncClient, method: str, path: str) -> None:
+async def test_wrong_methods_answer_json(http: Api, method: str, path: str) -> None:
     answer = await http.request(method, path)
     assert answer.status_code == 405
     assert answer.json() == {"ok": False, "error": "Method not allowed"}
     assert "GET" in answer.headers["allow"]
 
 
-async def test_a_method_that_nobody_knows_answers_json(http: httpx.AsyncClient) -> None:
+async def test_a_method_that_nobody_knows_answers_json(http: Api) -> None:
     answer = await http.request("PROPFIND", "/v1/devices")
     assert 400 <= answer.status_code < 500
     assert answer.json()["ok"] is False
 
 
-async def test_a_slash_at_the_end_changes_nothing(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_a_slash_at_the_end_changes_nothing(http: Api, maker: Maker) -> None:
     assert (await http.get("/v1/devices/", headers=bearer(maker.token))).json() == []
-    answer = await http.post("/v1/users/", json={})
-    assert answer.json() == {"ok": False, "errors": ["username and password required"]}
+    answers = [await http.post(path, json={}) for path in ("/v1/users", "/v1/users/")]
+    assert answers[0].status_code == (403 if http.is_strict else 400)
+    assert answers[0].json() == answers[1].json()
 
 
-async def test_head_is_get_without_a_body(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_head_is_get_without_a_body(http: Api, maker: Maker) -> None:
     answer = await http.head("/v1/devices", headers=bearer(maker.token))
     assert (answer.status_code, answer.content) == (200, b"")
-    assert (await http.head("/v1/devices")).status_code == 400
+    assert (await http.head("/v1/devices")).status_code == no_token(http)[0]
 
 
-async def test_every_answer_has_an_id_of_its_own_and_is_open_to_other_origins(http: httpx.AsyncClient) -> None:
+async def test_every_answer_has_an_id_of_its_own_and_is_open_to_other_origins(http: Api) -> None:
     answers = [await http.get("/v1/devices"), await http.get("/nowhere"), await http.get("/healthz")]
     ids = {answer.headers["x-request-id"] for answer in answers}
     assert len(ids) == 3
@@ -175,7 +209,7 @@ async def test_every_answer_has_an_id_of_its_own_and_is_open_to_other_origins(ht
 
 
 @pytest.mark.parametrize("path", ["/oauth/token", "/v1/devices/events", "/v1/products/1/customers", "/no-such-path"])
-async def test_preflights_need_no_credentials(http: httpx.AsyncClient, path: str) -> None:
+async def test_preflights_need_no_credentials(http: Api, path: str) -> None:
     wanted = "authorization,x-particle-tool"
     answer = await http.options(
         path,
@@ -193,7 +227,7 @@ async def test_preflights_need_no_credentials(http: httpx.AsyncClient, path: str
     assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_a_preflight_that_asks_for_no_headers_is_told_the_usual_ones(http: httpx.AsyncClient) -> None:
+async def test_a_preflight_that_asks_for_no_headers_is_told_the_usual_ones(http: Api) -> None:
     answer = await http.options("/v1/devices")
     assert "Authorization" in answer.headers["access-control-allow-headers"]
 
@@ -210,7 +244,7 @@ async def test_a_preflight_that_asks_for_no_headers_is_told_the_usual_ones(http:
     ],
 )
 async def test_a_broken_body_answers_in_the_vendors_shape(
-    http: httpx.AsyncClient, maker: Maker, content: bytes, message: str
+    http: Api, maker: Maker, content: bytes, message: str
 ) -> None:
     headers = {**bearer(maker.token), "content-type": "application/json"}
     answer = await http.post("/v1/clients", content=content, headers=headers)
@@ -218,7 +252,7 @@ async def test_a_broken_body_answers_in_the_vendors_shape(
     assert answer.json() == {"ok": False, "error": message}
 
 
-async def test_form_and_json_mean_the_same(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_form_and_json_mean_the_same(http: Api, maker: Maker) -> None:
     nested = {"name": "n", "description": "d", "platform_id": 6}
     form = {f"product[{name}]": value for name, value in nested.items()}
     for sent in ({"json": {"product": nested}}, {"data": form}, {"json": nested}, {"data": nested}):
@@ -227,16 +261,14 @@ async def test_form_and_json_mean_the_same(http: httpx.AsyncClient, maker: Maker
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 10 * 1024 * 1024])
-async def test_a_body_that_says_it_is_too_large_is_refused_unread(
-    http: httpx.AsyncClient, maker: Maker, size: int
-) -> None:
+async def test_a_body_that_says_it_is_too_large_is_refused_unread(http: Api, maker: Maker, size: int) -> None:
     answer = await http.post("/v1/clients", content=b"x" * size, headers=bearer(maker.token))
     assert answer.status_code == 413
     assert answer.json() == {"ok": False, "error": "The request body is larger than 1048576 bytes"}
     assert answer.headers["connection"] == "close"
 
 
-async def test_a_body_that_turns_out_too_large_is_refused(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_a_body_that_turns_out_too_large_is_refused(http: Api, maker: Maker) -> None:
     async def endless() -> Any:
         while True:
             yield b"x" * 65536
@@ -248,7 +280,7 @@ async def test_a_body_that_turns_out_too_large_is_refused(http: httpx.AsyncClien
     assert answer.status_code == 413
 
 
-async def test_a_body_of_the_largest_size_is_read(http: httpx.AsyncClient, maker: Maker) -> None:
+async def test_a_body_of_the_largest_size_is_read(http: Api, maker: Maker) -> None:
     sent = b"name=" + b"x" * (1024 * 1024 - 5)
     headers = {**bearer(maker.token), "content-type": "application/x-www-form-urlencoded"}
     answer = await http.post("/v1/clients", content=sent, headers=headers)
@@ -257,7 +289,7 @@ async def test_a_body_of_the_largest_size_is_read(http: httpx.AsyncClient, maker
 
 @pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x", "text/plain"])
 async def test_a_large_body_is_read_only_for_a_good_token_in_the_header(
-    http: httpx.AsyncClient, maker: Maker, content_type: str
+    http: Api, maker: Maker, content_type: str
 ) -> None:
     path, body = f"/v1/products/{maker.product}/devices", b"x" * (2 * 1024 * 1024)
 
@@ -271,7 +303,7 @@ async def test_a_large_body_is_read_only_for_a_good_token_in_the_header(
     assert await status(bearer(maker.token)) in {200, 400}, "read, and found to be an import or not"
 
 
-async def test_a_query_with_raw_bytes_is_read_or_refused_but_never_a_crash(http: httpx.AsyncClient) -> None:
+async def test_a_query_with_raw_bytes_is_read_or_refused_but_never_a_crash(http: Api) -> None:
     host, port = http.base_url.host, http.base_url.port
     for line in (b"GET /v1/devices?access_token=\xc3\xbc", b"GET /v1/devices?x=%ff", b"GET /v1/\xff"):
         reader, writer = await asyncio.open_connection(host, port)
@@ -287,7 +319,7 @@ async def test_a_query_with_raw_bytes_is_read_or_refused_but_never_a_crash(http:
 
 
 async def test_the_access_log_has_routes_but_neither_paths_nor_queries(
-    strict_http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    strict_http: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         await strict_http.get("/v1/devices", params={"access_token": UNKNOWN})
@@ -303,7 +335,7 @@ async def test_the_access_log_has_routes_but_neither_paths_nor_queries(
 
 
 async def test_preflights_are_answered_and_logged_where_requests_are(
-    strict_http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    strict_http: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
         answer = await strict_http.options("/v1/devices")
@@ -313,7 +345,7 @@ async def test_preflights_are_answered_and_logged_where_requests_are(
     assert f"request={answer.headers['x-request-id']}" in line
 
 
-async def test_health(http: httpx.AsyncClient) -> None:
+async def test_health(http: Api) -> None:
     assert (await http.get("/healthz")).json() == {"ok": True}
     ready = await http.get("/readyz")
     assert (ready.status_code, ready.json()["ok"]) == (200, True)

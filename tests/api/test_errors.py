@@ -160,7 +160,11 @@ def test_headers_of_refused_clients_and_tokens() -> None:
         "pragma": "no-cache",
         "www-authenticate": 'Basic realm="Service"',
     }
-    assert dict(render(token_expired()).headers) == {"cache-control": "no-store", "pragma": "no-cache"}
+    assert dict(render(token_expired()).headers) == {
+        "cache-control": "no-store",
+        "pragma": "no-cache",
+        "www-authenticate": 'Bearer realm="Service", error="invalid_token"',
+    }
     assert dict(render(BodyTooLarge("b")).headers) == {"connection": "close"}
     assert dict(render(StorageUnavailable("s")).headers) == {"retry-after": "1"}
 

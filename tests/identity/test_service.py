@@ -24,6 +24,7 @@ from cloudchamber.identity.errors import (
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.resets import PasswordResets
+from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Users
 from cloudchamber.identity.store import ResetStore, UserStore
 from cloudchamber.ids import ClientId
@@ -59,7 +60,7 @@ async def test_of_many_with_one_name_one_gets_it(world: World) -> None:
 
 
 async def test_registration_can_be_closed(world: World) -> None:
-    closed = Users(world.db, UserStore(), world.passwords, world.clock, is_open=False)
+    closed = Users(world.db, UserStore(), world.passwords, world.clock, is_open=False, policy=PasswordPolicy())
     with pytest.raises(RegistrationClosed):
         await closed.register(Anonymous(), "ann", "x", {})
     assert await world.users.find("ann") is None
@@ -143,7 +144,7 @@ class Post:
         self.folder = folder
         self.resets = PasswordResets(
             *(world.db, ResetStore(), UserStore(), world.passwords, Outbox(folder), world.tokens, world.clock),
-            "https://cloud.example",
+            *("https://cloud.example", PasswordPolicy()),
         )
 
     async def token(self, username: str) -> str | None:

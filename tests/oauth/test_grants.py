@@ -1,5 +1,6 @@
 """The token endpoint: every grant, and every failure with the text that clients compare."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -103,7 +104,7 @@ async def test_a_switched_off_client_is_an_unknown_one(world: World) -> None:
 
 async def test_the_password_grant_can_be_switched_off(world: World) -> None:
     await world.user("ann")
-    strict = TokenEndpoint(world.clients, world.tokens, None, ClientCredentialsGrant(world.customers), world.clock)
+    strict = TokenEndpoint(world.clients, world.tokens, None, ClientCredentialsGrant(world.customers), Counter())
     with pytest.raises(OAuthError) as failed:
         await strict.answer(password("ann"), CLI)
     assert (failed.value.error, failed.value.message) == (
@@ -205,7 +206,7 @@ async def test_lifetimes(world: World) -> None:
 async def test_a_client_that_is_deleted_while_it_logs_in(world: World) -> None:
     ann = await world.user("ann")
     client, basic = await world.client(ann, None)
-    endpoint = TokenEndpoint(world.clients, world.tokens, None, _DeletingGrant(world, ann, client), world.clock)
+    endpoint = TokenEndpoint(world.clients, world.tokens, None, _DeletingGrant(world, ann, client), Counter())
     with pytest.raises(OAuthError) as failed:
         await endpoint.answer(CC, basic)
     assert (failed.value.error, failed.value.message) == ("invalid_client", "Client credentials are invalid")

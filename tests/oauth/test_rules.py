@@ -12,6 +12,7 @@ from cloudchamber.oauth.model import Client, ClientType, Principal, PrincipalKin
 from cloudchamber.oauth.rules import (
     MAX_LIFETIME_S,
     NEVER,
+    Lifetimes,
     Rotation,
     Successor,
     client_id_for,
@@ -58,6 +59,16 @@ def test_a_lifetime_that_cannot_be(expires_in, expires_at) -> None:
     with pytest.raises(OAuthError) as failed:
         lifetime_s(expires_in, expires_at, NOW)
     assert (failed.value.error, failed.value.http_status) == ("invalid_request", 400)
+
+
+def test_a_lifetime_under_the_servers_caps() -> None:
+    capped, no_endless = Lifetimes(max_s=3600), Lifetimes(has_endless=False)
+    assert lifetime_s(None, None, NOW, capped) == lifetime_s("7200", None, NOW, capped) == capped.capped(7200) == 3600
+    assert lifetime_s("60", None, NOW, capped) == capped.capped(60) == 60
+    assert lifetime_s(None, None, NOW, no_endless) == no_endless.capped(7_776_000) == 7_776_000
+    for lifetimes in (capped, no_endless):
+        with pytest.raises(OAuthError, match="no tokens without end"):
+            lifetime_s("0", None, NOW, lifetimes)
 
 
 @given(st.none() | st.text(max_size=20), st.none() | st.text(max_size=30) | st.datetimes().map(str))

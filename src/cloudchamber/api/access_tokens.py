@@ -26,7 +26,6 @@ class AccessTokensResource:
         rows = [
             {"token": each.token, "expires_at": iso_or_none(each.expires_at), "client": each.client} for each in listed
         ]
-        self._guards.compat_uses["token_listing"] += 1
         return Reply(rows, headers=NO_STORE)
 
     async def current(self, _call: Call, requester: Bearer) -> Any:

@@ -26,6 +26,11 @@ def _invalid(description: str) -> OAuthError:
     return OAuthError("invalid_request", description)
 
 
+def _missing() -> OAuthError:
+    """RFC 6750 3.1: without any token the answer is 401, and its header names no error."""
+    return OAuthError("invalid_request", "The access token was not found", standard=(401, "invalid_request"))
+
+
 def bearer_in_header(authorization: str) -> str:
     """The token in an Authorization header. Raises OAuthError.
 
@@ -72,7 +77,7 @@ def bearer_token(
         if not allow_query:
             raise _invalid("This server does not take tokens in the query string: send an Authorization header.")
         return _single(in_query)
-    raise _invalid("The access token was not found")
+    raise _missing()
 
 
 def _single(value: object) -> str:
@@ -80,7 +85,7 @@ def _single(value: object) -> str:
         # Sent twice, it could mean one thing to a proxy and another to us (RFC 6749 3.2).
         raise _invalid("A parameter was sent more than once")
     if not value:
-        raise _invalid("The access token was not found")
+        raise _missing()
     return value
 
 

@@ -10,7 +10,6 @@ from cloudchamber.api.call import Call, Implicit
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.paging import paging
 from cloudchamber.api.reply import Reply
-from cloudchamber.clock import Clock
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
@@ -20,7 +19,7 @@ from cloudchamber.identity.service import Customers
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.errors import OAuthError, client_unknown
 from cloudchamber.oauth.model import Issued, Principal, PrincipalKind
-from cloudchamber.oauth.rules import customer_scope, lifetime_s
+from cloudchamber.oauth.rules import customer_scope
 from cloudchamber.oauth.tokens import Tokens
 
 
@@ -30,14 +29,13 @@ class EmailMissing(CredentialsMissing):
 
 class CustomersResource:
     def __init__(
-        self, customers: Customers, products: Products, devices: Devices, clients: Clients, tokens: Tokens, clock: Clock
+        self, customers: Customers, products: Products, devices: Devices, clients: Clients, tokens: Tokens
     ) -> None:
         self._customers = customers
         self._products = products
         self._devices = devices
         self._clients = clients
         self._tokens = tokens
-        self._clock = clock
 
     async def create(self, call: Call, requester: Bearer) -> Any:
         """201 with the new customer's token; for a web client that asked so, a redirect that carries it."""
@@ -67,7 +65,7 @@ class CustomersResource:
             password = None
         elif password is None:
             raise EmailMissing("password is required, or no_password=true for a customer who does not log in")
-        lifetime = lifetime_s(data.text("expires_in"), data.text("expires_at"), self._clock.now())
+        lifetime = self._tokens.lifetime_s(data.text("expires_in"), data.text("expires_at"))
         client = await self._clients.find(requester.client)
         if client is None:
             raise client_unknown()

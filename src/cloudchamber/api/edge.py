@@ -22,7 +22,6 @@ from cloudchamber.api.limits import CheckAddress, CheckPrincipal, Limits
 from cloudchamber.api.reply import Reply, encode_json, write_reply
 from cloudchamber.api.routes import (
     DEFAULT_BODY_LIMIT,
-    AnyToken,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -54,7 +53,7 @@ def responders(
             on[f"on_{route.method.lower()}"] = respond
     for on in methods.values():
         if "on_get" in on:
-            on.setdefault("on_head", on["on_get"])
+            on["on_head"] = on["on_get"]
     return {path: _responder_object(path, on) for path, on in methods.items()}
 
 
@@ -79,7 +78,7 @@ def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: 
             return _public(route, handler)
         case ClientCredentials():
             return _client_credentials(route, handler)
-        case AnyToken() | Bearer() | BearerOrClient() | BearerOrPassword():
+        case Bearer() | BearerOrClient() | BearerOrPassword():
             return _guarded(route, route.access, handler, guards, check_principal)
 
 
@@ -143,15 +142,15 @@ def _client_credentials(route: Route, handler: Handler) -> Responder:
 
 def _guarded(
     route: Route,
-    access: AnyToken | Bearer | BearerOrClient | BearerOrPassword,
+    access: Bearer | BearerOrClient | BearerOrPassword,
     handler: Handler,
     guards: Guards,
     check_principal: CheckPrincipal | None,
 ) -> Responder:
-    action = None if isinstance(access, AnyToken) else access.action
-    scope = None if action is None else action.value
-    takes_api_users = action is None or all(path.startswith(_OPEN_TO_API_USERS) for path in route.paths)
-    takes_bare_bearer = isinstance(access, Bearer | AnyToken)
+    action = access.action
+    takes_api_users = all(path.startswith(_OPEN_TO_API_USERS) for path in route.paths)
+    takes_bare_bearer = isinstance(access, Bearer)
+    scope = action.value
 
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
         implicit = None
@@ -177,7 +176,7 @@ def _guarded(
         if isinstance(requester, ApiUser) and not takes_api_users:
             raise ApiUserRefused
         names = requester.scopes.names
-        if names is not None and action is not None and scope not in names:
+        if names is not None and scope not in names:
             raise ScopeMissing(action)
         write(req, resp, await handler(call, requester))
 

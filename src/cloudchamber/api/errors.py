@@ -28,7 +28,8 @@ from cloudchamber.ownership.errors import DeviceOffline
 Header = tuple[str, str]
 
 NO_STORE: Final[tuple[Header, ...]] = (("cache-control", "no-store"), ("pragma", "no-cache"))
-_WWW_AUTHENTICATE: Final[Header] = ("www-authenticate", 'Basic realm="Service"')
+_BASIC: Final[Header] = ("www-authenticate", 'Basic realm="Service"')
+_BEARER: Final = 'Bearer realm="Service"'
 
 # `access_token=undefined` is what the production cloud really says; clients compare the beginning.
 NOT_RECOGNIZED: Final = (
@@ -53,7 +54,9 @@ class ScopeMissing(OAuthError):
     code: ClassVar[str] = "scope_missing"
 
     def __init__(self, action: Action) -> None:
-        super().__init__("invalid_scope", f"Token does not have scope {action.value}")
+        super().__init__(
+            "invalid_scope", f"Token does not have scope {action.value}", standard=(403, "insufficient_scope")
+        )
 
 
 class ApiUserRefused(OAuthError):
@@ -62,7 +65,7 @@ class ApiUserRefused(OAuthError):
     code: ClassVar[str] = "api_user_refused"
 
     def __init__(self) -> None:
-        super().__init__("unauthorized", Reason.API_USER.value)
+        super().__init__("unauthorized", Reason.API_USER.value, standard=(403, "unauthorized"))
 
 
 class PasswordRefused(Unauthenticated):
@@ -113,10 +116,14 @@ def device_not_recognized() -> Rendered:
     return Rendered(403, {"error": "Permission Denied", "info": NOT_RECOGNIZED})
 
 
-def render(error: CloudError, *, below_organization: bool = False) -> Rendered:
+def render(error: CloudError, *, below_organization: bool = False, vendor_statuses: bool = True) -> Rendered:
     """The answer to an error. Details are not in it; they are for the log."""
+    if isinstance(error, AccessRefused) and error.reason is Reason.SCOPE:
+        error = ScopeMissing(error.action)
+    elif isinstance(error, AccessRefused) and error.reason is Reason.API_USER:
+        error = ApiUserRefused()
     if isinstance(error, OAuthError):
-        return _oauth(error)
+        return _oauth(error, vendor_statuses=vendor_statuses)
     if isinstance(error, AccessRefused):
         return _refused(error, below_organization)
     if isinstance(error, TooManyRequests):
@@ -141,11 +148,18 @@ def render(error: CloudError, *, below_organization: bool = False) -> Rendered:
     return text_error(error.status, error.message)
 
 
-def _oauth(error: OAuthError) -> Rendered:
+def _oauth(error: OAuthError, *, vendor_statuses: bool) -> Rendered:
+    status, code = error.http_status, error.error
+    if error.standard is not None and not vendor_statuses:
+        status, code = error.standard
     headers = NO_STORE
-    if error.error == "invalid_client":
-        headers = (*NO_STORE, _WWW_AUTHENTICATE)
-    return Rendered(error.http_status, {"error": error.error, "error_description": error.message}, headers)
+    if code == "invalid_client":
+        headers = (*NO_STORE, _BASIC)
+    elif code in {"invalid_token", "insufficient_scope"}:
+        headers = (*NO_STORE, ("www-authenticate", f'{_BEARER}, error="{code}"'))
+    elif status == 401:
+        headers = (*NO_STORE, ("www-authenticate", _BEARER))
+    return Rendered(status, {"error": code, "error_description": error.message}, headers)
 
 
 def _too_many(error: TooManyRequests) -> Rendered:
@@ -155,10 +169,6 @@ def _too_many(error: TooManyRequests) -> Rendered:
 
 def _refused(error: AccessRefused, below_organization: bool) -> Rendered:
     reason, resource = error.reason, error.resource
-    if reason is Reason.SCOPE:
-        return _oauth(ScopeMissing(error.action))
-    if reason is Reason.API_USER:
-        return _oauth(ApiUserRefused())
     if reason in {Reason.QUARANTINED, Reason.DENIED}:
         return text_error(403, reason.value)
     if isinstance(resource, DeviceResource):

@@ -1,6 +1,7 @@
 """Errors that reach the edge: answered in the vendor's shapes, logged with the request's id, never with a trace."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,18 +13,27 @@ from cloudchamber.api.errors import Header, Rendered, render, text_error
 from cloudchamber.api.reply import encode_json
 from cloudchamber.errors import CloudError
 from cloudchamber.messaging.errors import DeviceTimedOut
+from cloudchamber.oauth.errors import OAuthError
 
 _log = logging.getLogger(__name__)
 
 
-def add_error_handlers(app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response]) -> None:
+def add_error_handlers(
+    app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response], *, vendor_statuses: bool, compat_uses: Counter[str]
+) -> None:
+    async def expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
+        below_organization = "{organization}" in (req.uri_template or "")
+        _answer(resp, render(error, below_organization=below_organization, vendor_statuses=vendor_statuses))
+        if vendor_statuses and isinstance(error, OAuthError) and error.standard is not None:
+            compat_uses["vendor_statuses"] += 1
+        _tell(req, error)
+
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(falcon.HTTPError, _framework)
-    app.add_error_handler(CloudError, _expected)
+    app.add_error_handler(CloudError, expected)
 
 
-async def _expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
-    _answer(resp, render(error, below_organization="{organization}" in (req.uri_template or "")))
+def _tell(req: EdgeRequest, error: CloudError) -> None:
     if error.status >= 500 and not isinstance(error, DeviceTimedOut):
         _log.error("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail or error)
     elif error.detail is not None:

@@ -88,10 +88,16 @@ class Guards:
         if self._limits is not None:
             self._limits.guessed(req, right=user is not None)
         if user is None:
-            if await self._users.find(basic[0]) is None:
+            if self.reveals_accounts() and await self._users.find(basic[0]) is None:
                 raise UnknownUser("Unknown user")
             raise PasswordRefused("Bad password")
         return User(user.id, ClientId(""))
+
+    def reveals_accounts(self) -> bool:
+        """May an answer tell whether an account exists? Asked where one is about to; the metrics count it."""
+        if self._compat.reveals_accounts:
+            self.compat_uses["reveals_accounts"] += 1
+        return self._compat.reveals_accounts
 
     async def client(self, req: EdgeRequest, query: Tree, body: Tree) -> tuple[Bearer, Implicit | None]:
         """A client, by the rules of the header. Raises OAuthError."""

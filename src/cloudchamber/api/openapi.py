@@ -12,7 +12,6 @@ import msgspec
 
 from cloudchamber import __version__
 from cloudchamber.api.routes import (
-    AnyToken,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -139,8 +138,6 @@ def _operation(row: Route, path: str, family: Family, refs: dict[Any, Json], com
     }
     if isinstance(row.access, Public):
         operation["description"] = f"Open to everybody: {row.access.reason}."
-    elif isinstance(row.access, AnyToken):
-        operation["description"] = "Any token."
     elif not isinstance(row.access, ClientCredentials):
         operation["description"] = f"Scope: `{row.access.action.value}`."
     if path.startswith(_OLD_PATHS):
@@ -268,11 +265,10 @@ def _security(row: Route, compat: Compat) -> list[Json]:
         case ClientCredentials():
             # Or in the body, which is why nothing is required.
             return [{"client": []}, {}]
-        case AnyToken() | Bearer() | BearerOrClient() | BearerOrPassword():
-            scopes = [] if isinstance(row.access, AnyToken) else [row.access.action.value]
-            ways: list[Json] = [{"bearer": scopes}]
+        case Bearer(action=action) | BearerOrClient(action=action) | BearerOrPassword(action=action):
+            ways: list[Json] = [{"bearer": [action.value]}]
             if compat.query_token:
-                ways.append({"query": scopes})
+                ways.append({"query": [action.value]})
             if isinstance(row.access, BearerOrClient):
                 ways.append({"client": []})
             if isinstance(row.access, BearerOrPassword):

@@ -28,6 +28,7 @@ from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.server_keys import load_or_make
 from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.identity.store import CustomerStore, UserStore
 from cloudchamber.ids import DeviceId, parse_device_id
@@ -139,8 +140,8 @@ async def _register(settings: Settings, device_id: DeviceId, public: bytes) -> N
             DeviceStore(),
             KeyStore(),
             CustodyLog(),
-            Users(db, UserStore(), passwords, clock, is_open=False),
-            Customers(db, CustomerStore(), passwords, clock),
+            Users(db, UserStore(), passwords, clock, is_open=False, policy=PasswordPolicy()),
+            Customers(db, CustomerStore(), passwords, clock, policy=PasswordPolicy()),
             ProvisionalDevices(),
             Hub(),
             InProcessBus(),

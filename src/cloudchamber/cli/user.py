@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cloudchamber.app import open_migrated, prepare_data_folder
+from cloudchamber.app import open_migrated, prepare_data_folder, user_passwords
 from cloudchamber.cli.options import data_option, failed, settings_from
 from cloudchamber.clock import SystemClock
 from cloudchamber.errors import CloudError
@@ -47,7 +47,7 @@ async def _create(settings: Settings, email: str, password: str, *, is_admin: bo
     db = await open_migrated(settings)
     passwords = Passwords(1)
     try:
-        users = Users(db, UserStore(), passwords, SystemClock(), is_open=False)
+        users = Users(db, UserStore(), passwords, SystemClock(), is_open=False, policy=user_passwords(settings))
         return await users.create(email, password, is_admin=is_admin)
     finally:
         passwords.close()

@@ -109,8 +109,6 @@ class UdpGateway:
         self._dozing: dict[bytes, Dozing] = {}
         # In memory for one datagram: their device was refused when they were looked up.
         self._unwelcome: dict[bytes, SavedSession] = {}
-        # Of sessions that had to make room while they were being stored.
-        self._writers: dict[bytes, asyncio.Task[None]] = {}
         self._lookups = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_pumping = False
@@ -194,9 +192,6 @@ class UdpGateway:
         sessions = list(self._sessions.values())
         for session in sessions:
             await session.leave()
-        for writer in self._writers.values():
-            writer.cancel()
-        await asyncio.gather(*self._writers.values(), return_exceptions=True)
         for dozing in self._dozing.values():
             dozing.go_offline()
         try:
@@ -322,8 +317,7 @@ class UdpGateway:
         saved = state = memory = None
         is_admitted = False
         try:
-            while (saved := await self._find(asked.key)) is not None and saved.id in self._writers:
-                await asyncio.wait((self._writers[saved.id],))
+            saved = await self._find(asked.key)
             if saved is not None and saved.device is not None:
                 state = SessionState.from_bytes_untrusted(saved.state)
                 is_admitted = await self._admits(DeviceId(saved.device), state.peer_spki)
@@ -405,10 +399,8 @@ class UdpGateway:
 
     def left(self, session: UdpSession, *, notify: bool) -> None:
         dtls = session.dtls
-        # Its device may have come back out of the store meanwhile, to another object of the same id.
-        for sessions in (self._sessions, self._strangers):
-            if sessions.get(dtls.id) is session:
-                del sessions[dtls.id]
+        self._sessions.pop(dtls.id, None)
+        self._strangers.pop(dtls.id, None)
         if not dtls.is_closed:
             if notify:
                 self._endpoint.close(dtls, self._loop.time())
@@ -417,12 +409,6 @@ class UdpGateway:
         if session.is_confirmed and not session.stays_stored:
             self._spawn(self._saved.forget(dtls.id))
         self._pump()
-
-    def left_early(self, session: UdpSession, writer: "asyncio.Task[None]") -> None:
-        key = session.dtls.id
-        self._writers[key] = writer
-        writer.add_done_callback(lambda _: self._writers.pop(key, None))
-        self.left(session, notify=False)
 
     # --- Bed ---
 

@@ -4,7 +4,7 @@ CloudError
 ├── Invalid
 │   ├── CredentialsMissing     user name or password not given
 │   ├── UsernameUnusable       too long, or with characters that do not show
-│   ├── PasswordUnusable       too long
+│   ├── PasswordUnusable       too short, too long, or one of those that are guessed first
 │   └── ResetTokenInvalid      used before, expired, or never given out
 ├── Conflict
 │   ├── UsernameTaken

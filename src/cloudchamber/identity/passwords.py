@@ -8,6 +8,8 @@ small pool, a bounded queue in front of it, and a clear refusal when that is ful
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from importlib.resources import files
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -19,6 +21,13 @@ T = TypeVar("T")
 
 # Two seconds of work for one worker: whoever waits longer has given up.
 _MAX_WAITING = 100
+
+
+@cache
+def common_words() -> frozenset[str]:
+    """The packaged list of what is guessed first."""
+    text = (files("cloudchamber.identity") / "common_passwords.txt").read_text(encoding="utf-8")
+    return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
 
 
 class Passwords:

@@ -9,7 +9,7 @@ from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.identity.errors import ResetTokenInvalid
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.rules import check_password
+from cloudchamber.identity.rules import PasswordPolicy, check_password
 from cloudchamber.identity.store import ResetStore, UserStore
 from cloudchamber.ids import SecretHash, UserId, hash_secret, new_token
 from cloudchamber.storage.database import Database, Transaction
@@ -41,6 +41,7 @@ class PasswordResets:
         log_ins: LogIns,
         clock: Clock,
         public_url: str,
+        policy: PasswordPolicy,
     ) -> None:
         self._db = db
         self._store = store
@@ -50,6 +51,7 @@ class PasswordResets:
         self._log_ins = log_ins
         self._clock = clock
         self._public_url = public_url
+        self._policy = policy
         self._sending: set[asyncio.Task[None]] = set()
 
     async def request(self, username: str) -> None:
@@ -64,7 +66,7 @@ class PasswordResets:
 
         Raises ResetTokenInvalid, CredentialsMissing, PasswordUnusable.
         """
-        check_password(password)
+        check_password(password, self._policy)
         hash_ = hash_secret(token)
         password_hash = await self._passwords.hash(password)
         now = self._clock.now()

@@ -1,5 +1,6 @@
 """Accounts: making them, finding them, checking their passwords."""
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -7,10 +8,10 @@ from cloudchamber.access.model import Account, Action, ProductResource
 from cloudchamber.access.requester import Anonymous, Requester, User
 from cloudchamber.access.service import require
 from cloudchamber.clock import Clock
-from cloudchamber.identity.errors import CustomerExists, RegistrationClosed, UsernameTaken
+from cloudchamber.identity.errors import CustomerExists, PasswordUnusable, RegistrationClosed, UsernameTaken
 from cloudchamber.identity.model import CustomerAccount, UserAccount
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.rules import check_password, normal_username
+from cloudchamber.identity.rules import PasswordPolicy, check_password, normal_username
 from cloudchamber.identity.store import CustomerStore, UserStore
 from cloudchamber.ids import CustomerId, ProductId, UserId, new_id
 from cloudchamber.storage.database import Database, Transaction
@@ -18,12 +19,22 @@ from cloudchamber.storage.errors import Duplicate
 
 
 class Users:
-    def __init__(self, db: Database, store: UserStore, passwords: Passwords, clock: Clock, *, is_open: bool) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: UserStore,
+        passwords: Passwords,
+        clock: Clock,
+        *,
+        is_open: bool,
+        policy: PasswordPolicy,
+    ) -> None:
         self._db = db
         self._store = store
         self._passwords = passwords
         self._clock = clock
         self._is_open = is_open
+        self._policy = policy
 
     async def register(
         self, requester: Requester, username: str, password: str, account_info: dict[str, Any]
@@ -41,7 +52,7 @@ class Users:
     ) -> UserAccount:
         """An account made by whoever runs the cloud (command line). Raises as `register`."""
         name = normal_username(username)
-        check_password(password)
+        check_password(password, self._policy, name)
         user = UserAccount(
             id=UserId(new_id()),
             username=name,
@@ -82,11 +93,23 @@ class Users:
 
 
 class Customers:
-    def __init__(self, db: Database, store: CustomerStore, passwords: Passwords, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: CustomerStore,
+        passwords: Passwords,
+        clock: Clock,
+        *,
+        policy: PasswordPolicy,
+        compat_uses: Counter[str] | None = None,
+    ) -> None:
+        """With `compat_uses`, passwords that `policy` refuses are taken all the same, and counted."""
         self._db = db
         self._store = store
         self._passwords = passwords
         self._clock = clock
+        self._policy = policy
+        self._compat_uses = compat_uses
 
     async def create(
         self, requester: Requester, product: ProductResource, username: str, password: str | None
@@ -98,7 +121,7 @@ class Customers:
         require(requester, Action.CUSTOMERS_CREATE, product)
         name = normal_username(username)
         if password is not None:
-            check_password(password)
+            self._check_password(password, name)
         customer = CustomerAccount(CustomerId(new_id()), product.id, name, None, self._clock.now())
         if await self._store.by_username(self._db, product.id, name):
             raise CustomerExists("Customer already exists")
@@ -113,6 +136,15 @@ class Customers:
         except Duplicate as error:
             raise CustomerExists("Customer already exists") from error
         return customer
+
+    def _check_password(self, password: str, username: str) -> None:
+        check_password(password, PasswordPolicy())
+        try:
+            check_password(password, self._policy, username)
+        except PasswordUnusable:
+            if self._compat_uses is None:
+                raise
+            self._compat_uses["any_customer_password"] += 1
 
     async def find(self, product: ProductId, username: str) -> CustomerAccount | None:
         return await self._store.by_username(self._db, product, username.strip().lower())

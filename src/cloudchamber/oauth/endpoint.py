@@ -2,17 +2,17 @@
 grant type, client id, client secret, client known, grant allowed, lifetime, the grant itself.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from cloudchamber.clock import Clock
 from cloudchamber.oauth.clients import Clients
-from cloudchamber.oauth.errors import OAuthError
+from cloudchamber.oauth.errors import OAuthError, client_missing, grant_refused
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
 from cloudchamber.oauth.grants.model import Grant
 from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.model import Client, Issued
-from cloudchamber.oauth.rules import client_id_is_well_formed, lifetime_s
+from cloudchamber.oauth.rules import client_id_is_well_formed
 from cloudchamber.oauth.tokens import Tokens
 
 _REFRESH: Final = "refresh_token"
@@ -27,15 +27,15 @@ class TokenEndpoint:
         tokens: Tokens,
         password: PasswordGrant | None,
         client_credentials: ClientCredentialsGrant,
-        clock: Clock,
+        compat_uses: Counter[str],
     ) -> None:
         """`password` None where the switch `compat.password_grant` is off."""
         self._clients = clients
         self._tokens = tokens
+        self._compat_uses = compat_uses
         self._grants: dict[str, Grant] = {_CLIENT_CREDENTIALS: client_credentials}
         if password is not None:
             self._grants[_PASSWORD] = password
-        self._clock = clock
 
     async def answer(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Issued:
         """`form` without duplicates, `basic` the client's id and secret from the Authorization header.
@@ -53,19 +53,22 @@ class TokenEndpoint:
             return await self._tokens.refresh(client, token)
         grant = self._grants.get(grant_type)
         if grant is None:
-            raise OAuthError("invalid_client", "The grant type is unauthorised for this client_id")
-        lifetime = lifetime_s(form.get("expires_in"), form.get("expires_at"), self._clock.now())
+            raise grant_refused()
+        lifetime = self._tokens.lifetime_s(form.get("expires_in"), form.get("expires_at"))
         granted = await grant.grant(client, form)
-        return await self._tokens.issue(client, granted.principal, granted.scope, lifetime)
+        issued = await self._tokens.issue(client, granted.principal, granted.scope, lifetime)
+        self._compat_uses["password_grant"] += grant_type == _PASSWORD
+        self._compat_uses["builtin_clients"] += client.is_builtin
+        return issued
 
     async def authenticate(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Client:
         """The client, from the header, else from the body. Raises OAuthError."""
         client_id = basic[0] if basic else form.get("client_id", "")
         if not client_id_is_well_formed(client_id):
-            raise OAuthError("invalid_client", "Invalid or missing client_id parameter")
+            raise client_missing("Invalid or missing client_id parameter")
         secret = basic[1] if basic else form.get("client_secret", "")
         if not secret:
-            raise OAuthError("invalid_client", "Missing client_secret parameter")
+            raise client_missing("Missing client_secret parameter")
         if basic and form.get("client_id", client_id) != client_id:
             raise OAuthError("invalid_request", "The client ids of header and body differ")
         return await self._clients.authenticate(client_id, secret)

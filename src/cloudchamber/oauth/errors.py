@@ -10,7 +10,7 @@ CloudError
     └── ClientInvalid     a client that cannot be made as asked
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from cloudchamber.errors import CloudError, Invalid, NotFound
 
@@ -23,15 +23,22 @@ _STATUS = {
 
 
 class OAuthError(CloudError):
-    """`error` is the code on the wire; the status follows from it (400 for most)."""
+    """`error` is the vendor's code on the wire; the status follows from it (400 for most).
+
+    `standard` is what the RFCs say, where the vendor does not: status and code, sent while the switch
+    `compat.vendor_statuses` is off.
+    """
 
     code: ClassVar[str] = "oauth"
     status: ClassVar[int] = 400
 
-    def __init__(self, error: str, description: str, *, detail: str | None = None) -> None:
+    def __init__(
+        self, error: str, description: str, *, detail: str | None = None, standard: tuple[int, str] | None = None
+    ) -> None:
         super().__init__(description, detail=detail)
         self.error = error
         self.http_status = _STATUS.get(error, 400)
+        self.standard = standard
 
 
 class InvalidToken(OAuthError):
@@ -51,6 +58,22 @@ class ClientInvalid(Invalid):
     code: ClassVar[str] = "client_invalid"
 
 
+CLIENT_UNAUTHENTICATED: Final = (401, "invalid_client")
+"""RFC 6749 5.2: whenever a client could have authenticated and did not."""
+
+
+def client_missing(description: str) -> OAuthError:
+    return OAuthError("invalid_client", description, standard=CLIENT_UNAUTHENTICATED)
+
+
+def grant_refused() -> OAuthError:
+    return OAuthError(
+        "invalid_client",
+        "The grant type is unauthorised for this client_id",
+        standard=(400, "unauthorized_client"),
+    )
+
+
 def token_unknown() -> InvalidToken:
     return InvalidToken("invalid_token", "The access token provided is invalid.")
 
@@ -61,7 +84,7 @@ def token_expired() -> InvalidToken:
 
 def client_unknown() -> OAuthError:
     """The same for an unknown client and a wrong secret, so that ids cannot be probed."""
-    return WrongGuess("invalid_client", "Client credentials are invalid")
+    return WrongGuess("invalid_client", "Client credentials are invalid", standard=CLIENT_UNAUTHENTICATED)
 
 
 def user_credentials_invalid() -> OAuthError:

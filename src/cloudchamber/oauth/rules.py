@@ -32,11 +32,36 @@ def client_id_for(name: str, number: int) -> str:
     return f"{slugify(name)[:35].strip('-') or 'client'}-{number}"
 
 
-def lifetime_s(expires_in: str | None, expires_at: str | None, now: Millis) -> int:
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """How long access tokens may live, however long was asked: at most `max_s` seconds, and without end if
+    `has_endless`. A cap leaves none without end."""
+
+    max_s: int | None = None
+    has_endless: bool = True
+
+    def capped(self, seconds: int) -> int:
+        """What a refresh gives: the length that was first asked for, under the caps of today."""
+        return seconds if self.max_s is None else min(seconds, self.max_s)
+
+
+ANY_LIFETIME: Final = Lifetimes()
+
+
+def lifetime_s(expires_in: str | None, expires_at: str | None, now: Millis, lifetimes: Lifetimes = ANY_LIFETIME) -> int:
     """How long the access token lives, in whole seconds; NEVER for one without end.
 
     `expires_at` is an ISO date or date-time. Raises OAuthError (invalid_request).
     """
+    asked = _asked_s(expires_in, expires_at, now)
+    if asked != NEVER:
+        return lifetimes.capped(asked)
+    if not lifetimes.has_endless or lifetimes.max_s is not None:
+        raise OAuthError("invalid_request", "This server gives no tokens without end: send expires_in in seconds")
+    return NEVER
+
+
+def _asked_s(expires_in: str | None, expires_at: str | None, now: Millis) -> int:
     if expires_in not in (None, ""):
         assert expires_in is not None
         if not expires_in.isascii() or not expires_in.isdecimal() or len(expires_in) > 12:

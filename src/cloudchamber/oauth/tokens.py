@@ -12,7 +12,7 @@ that two parties hold the token, and ends every token of that log-in.
 """
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -38,7 +38,16 @@ from cloudchamber.oauth.model import (
     PrincipalKind,
     RefreshToken,
 )
-from cloudchamber.oauth.rules import NEVER, Rotation, Successor, rotation, scopes_of
+from cloudchamber.oauth.rules import (
+    ANY_LIFETIME,
+    NEVER,
+    Lifetimes,
+    Rotation,
+    Successor,
+    lifetime_s,
+    rotation,
+    scopes_of,
+)
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Database, Transaction
@@ -80,6 +89,9 @@ class Tokens:
         clock: Clock,
         sealer: Sealer | None,
         grace_s: int,
+        *,
+        lifetimes: Lifetimes = ANY_LIFETIME,
+        compat_uses: Counter[str] | None = None,
     ) -> None:
         self._db = db
         self._store = store
@@ -88,6 +100,8 @@ class Tokens:
         self._clock = clock
         self._sealer = sealer
         self._grace_s = grace_s
+        self._lifetimes = lifetimes
+        self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
         self._revocations = 0
         self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
@@ -154,6 +168,12 @@ class Tokens:
 
     # -- issuing ----------------------------------------------------------------------------------------------------
 
+    def lifetime_s(self, expires_in: str | None, expires_at: str | None) -> int:
+        """What `issue` takes, from what a request asked for. Raises OAuthError (invalid_request)."""
+        lifetime = lifetime_s(expires_in, expires_at, self._clock.now(), self._lifetimes)
+        self._compat_uses["endless_tokens"] += lifetime == NEVER
+        return lifetime
+
     async def issue(self, client: Client, principal: Principal, scope: str | None, lifetime_s: int) -> Issued:
         """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token.
 
@@ -213,7 +233,9 @@ class Tokens:
                 return await self._next_pair(client, found)
 
     async def _next_pair(self, client: Client, old: RefreshToken) -> Issued:
-        pair, access, refresh = self._draw(client.id, old.principal, old.scope, old.family, old.access_lifetime_s)
+        pair, access, refresh = self._draw(
+            client.id, old.principal, old.scope, old.family, self._lifetimes.capped(old.access_lifetime_s)
+        )
         now = self._clock.now()
 
         async def rotate(tx: Transaction) -> bool:
@@ -278,6 +300,7 @@ class Tokens:
         listed = []
         for token in await self._store.of_principal(self._db, principal, self._clock.now()):
             opened = self._opened(token)
+            self._compat_uses["token_listing"] += opened is not None
             listed.append(ListedToken(opened or f"sha256:{token.hash.hex()[:12]}", token.client, token.expires_at))
         return listed
 

@@ -1,6 +1,7 @@
 """Claiming and unclaiming. Every change is one transaction that reads the device again, decides, writes and appends to
 the custody log: of a thousand who claim one device at once, one gets it."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,6 +49,7 @@ class Ownership:
         *,
         code_lifetime_s: int,
         claims_by_id_outside_products: bool,
+        compat_uses: Counter[str] | None = None,
     ) -> None:
         self._db = db
         self._codes = codes
@@ -59,6 +61,7 @@ class Ownership:
         self._clock = clock
         self._code_lifetime_s = code_lifetime_s
         self._by_id_outside_products = claims_by_id_outside_products
+        self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
 
     # -- claim codes ------------------------------------------------------------------------------------------------
 
@@ -200,6 +203,7 @@ class Ownership:
                 assert taken is not None
                 if outcome is Claim.TAKE:
                     self._publish(taken, arrival)
+                    self._compat_uses["claim_by_id"] += taken.product is None
                 return taken
 
     # -- giving up ----------------------------------------------------------------------------------------------------

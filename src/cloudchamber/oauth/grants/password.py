@@ -20,7 +20,11 @@ class PasswordGrant:
         """Raises OAuthError."""
         username, password = form.get("username"), form.get("password")
         if not username or not password:
-            raise OAuthError("invalid_client", 'Missing parameters. "username" and "password" are required')
+            raise OAuthError(
+                "invalid_client",
+                'Missing parameters. "username" and "password" are required',
+                standard=(400, "invalid_request"),
+            )
         if client.product is not None:
             customer = await self._customers.with_password(client.product, username, password)
             if customer is None:
