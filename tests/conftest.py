@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-import uvloop
 
 import cloudchamber.app
 from tests.contract import Watch
@@ -17,13 +16,14 @@ from tests.databases import (
     migrated_file,
     postgres,
 )
+from tests.loops import Uvloop
 
 __all__ = ["database", "database_kind", "database_url", "empty_database_url", "migrated_file", "postgres"]
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Tests run on the loop that `cloudchamber serve` takes: its transports differ from asyncio's own."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": Uvloop}
 
 
 @pytest.fixture(scope="session")

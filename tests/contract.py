@@ -27,8 +27,9 @@ class Watch:
     async def process_response(self, req: Any, resp: Any, _resource: Any, _succeeded: bool) -> None:
         if req.method == "OPTIONS":
             return
-        method = "GET" if req.method == "HEAD" else req.method
-        row = self._rows.get((method, req.uri_template))
+        row = self._rows.get((req.method, req.uri_template))
+        if row is None and req.method == "HEAD":
+            row = self._rows.get(("GET", req.uri_template))
         status = falcon.http_status_to_code(resp.status)
         content_type = resp.get_header("content-type") or (JSON if resp.data is not None else None)
         for wrong in faults(row, req.method, status, content_type, resp.data, is_stream=resp.stream is not None):

@@ -10,20 +10,20 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import uvloop
 
 from cloudchamber.access.requester import User
 from cloudchamber.app import Cloud
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.settings import Address, Settings
+from tests.loops import Uvloop
 
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """uvloop, as in production; what concerns the server itself runs on asyncio's own loop, too."""
-    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": Uvloop}
     return loops | {"asyncio": asyncio.new_event_loop} if item.path.name == "test_server.py" else loops
 
 

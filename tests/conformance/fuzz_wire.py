@@ -10,6 +10,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 
 from cloudchamber.wire import coap, describe, keys, messages, values
@@ -20,12 +21,20 @@ from cloudchamber.wire.session.device import DeviceSession
 from cloudchamber.wire.session.profile import PROFILES
 from cloudchamber.wire.tcp.channel import Opener
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.update import messages as update_messages
+from cloudchamber.wire.update.module import build_module, parse_module_untrusted
+from cloudchamber.wire.update.sending import Image
 from tests.captures import load
 from tests.wire.link import APPLICATION, CREDENTIALS, cloud_with_peer, setup
 
 HELLO = bytes.fromhex("50022121b168ff188f000100360006000018380480000a00000200")
 
+# The same, of a device with version 3 of the update protocol.
+HELLO_V3 = bytes.fromhex("50022121b168ff188f000100b6000c000018380480000a00000200")
+IMAGE = Image(bytes(3_000), bytes(32))
+
 _PARSERS: tuple[Callable[[bytes], object], ...] = (
+    parse_module_untrusted,
     describe.parse_untrusted,
     describe.parse_metrics_untrusted,
     messages.read_block_untrusted,
@@ -39,6 +48,12 @@ _READERS: tuple[Callable[[coap.Message], object], ...] = (
     messages.read_event_untrusted,
     messages.read_goodbye_untrusted,
     lambda message: messages.read_subscription_untrusted(message, always_own=False),
+    update_messages.read_chunk_untrusted,
+    update_messages.read_missed_untrusted,
+    update_messages.read_start_untrusted,
+    update_messages.read_started_untrusted,
+    update_messages.read_v3_index_untrusted,
+    update_messages.read_acknowledgement_untrusted,
 )
 
 
@@ -72,17 +87,21 @@ def _fuzz_parsers(data: bytes) -> None:
 def _fuzz_cloud(data: bytes, transport: Transport) -> None:
     session = CloudSession(transport, 0x4001, 0.0)
     session.open_session(0.0)
-    session.message_received(HELLO, 0.0)
+    session.message_received(HELLO if len(data) & 1 else HELLO_V3, 0.0)
     requests = [
+        session.start_update(IMAGE, 0.0),
         session.call_function("brew", "x", 0.0, 5.0),
         session.read_variable("x", 0.0, 5.0),
         session.signal(True, 0.0, 5.0),
         session.ask_describe(describe.Part.APPLICATION, 0.0, 5.0),
         session.ping(0.0, 5.0),
     ]
+    session._fill_update(0.5)
     session.message_received(data, 1.0)
+    session._fill_update(1.0)
     session.message_received(data, 1.0)
     session._handle_session_deadline(100.0)
+    session._fill_update(100.0)
     session.close(100.0)
     _check(session)
     events = session.events()
@@ -92,9 +111,19 @@ def _fuzz_cloud(data: bytes, transport: Transport) -> None:
 
 
 def _fuzz_device(data: bytes, transport: Transport, release: str) -> None:
-    session = DeviceSession(transport, setup(release), 0, 0.0)
+    given = setup(release)
+    if len(data) & 1:
+        flags = given.profile.hello_flags | messages.HelloFlag.OTA_V3
+        given = replace(given, profile=replace(given.profile, hello_flags=flags))
+    session = DeviceSession(transport, given, 0, 0.0)
     session.open_session(b"12345678", 0.0)
     session.message_received(bytes.fromhex("50024001b168"), 0.0)
+    if len(data) & 2:
+        for started in (
+            update_messages.start(1, 2, update_messages.Start(1_400, bytes(32), 512)),
+            update_messages.update_begin(2, 3, update_messages.Begin(True, 512, 1_400)),
+        ):
+            session.message_received(coap.encode(started), 0.5)
     session.message_received(data, 1.0)
     session.message_received(data, 1.0)
     session._handle_session_deadline(100.0)
@@ -134,6 +163,17 @@ def corpus() -> tuple[bytes, ...]:
     found += [bytes.fromhex(row["frame"]) for row in load("session_2_3_1.json")["frames"]]
     found += [describe.build_application(APPLICATION), describe.build_metrics({1: 2, 3: 4})]
     found += [describe.build_system_protobuf({"m": [{"s": 1, "f": "u", "n": "1", "v": 2, "vc": 3, "vv": 4, "d": []}]})]
+    found += [build_module(b"program", platform_id=6, product_id=1, product_version=2)]
+    sent = (
+        update_messages.update_begin(1, 2, update_messages.Begin(True, 512, 1_400)),
+        update_messages.update_ready(2, b"\0", is_fast=True, confirmable=False),
+        update_messages.chunk(3, 2, b"data", 0, confirmable=False),
+        update_messages.started(4, b"\0", update_messages.Started(256, 512), confirmable=True),
+        update_messages.acknowledgement(5, 2, 5),
+        update_messages.chunks_missed(6, [0, 1, 5], confirmable=True),
+        update_messages.v3_chunk(7, 1, bytes(512)),
+    )
+    found += [coap.encode(message) for message in sent]
     return tuple(found)
 
 

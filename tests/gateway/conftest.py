@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-import uvloop
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from cloudchamber.storage.migrate import migrate
 from tests.gateway.cloud import SmallCloud, start_cloud
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
+from tests.loops import Uvloop
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,7 +22,7 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Each test here runs on both loops; the cloud runs on uvloop where there is one."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop, "uvloop": Uvloop}
 
 
 @pytest.fixture(scope="session")

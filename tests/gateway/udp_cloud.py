@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.session import Services
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
+from cloudchamber.gateway.udp_session import UdpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.resumption.service import SavedSessions
 from cloudchamber.resumption.store import SessionStore
@@ -21,12 +22,15 @@ from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.simulator import firmware as firmwares
 from cloudchamber.simulator.device import VirtualDevice
 from cloudchamber.simulator.firmware import Firmware
-from cloudchamber.simulator.udp import UdpNetwork
+from cloudchamber.simulator.udp import UdpLine, UdpNetwork
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 from tests.gateway.cloud import ID, DictInbox, Screen, until
 
 Address = tuple[str, int]
+
+IN_FLIGHT = 100
+"""Datagrams that every system's socket holds."""
 
 
 class UdpCloud:
@@ -40,6 +44,7 @@ class UdpCloud:
         self.gateway: UdpGateway
         self.hub: Hub
         self._device_keys: dict[DeviceId, EllipticCurvePrivateKey] = {}
+        self._closing: list[Callable[[], None]] = []
         self._running: dict[VirtualDevice, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
@@ -97,10 +102,39 @@ class UdpCloud:
         return made
 
     async def online(self, device: DeviceId = ID, **options: Any) -> VirtualDevice:
-        """Online, and all that it says at a connect has arrived."""
+        """Online, and all that it says at a connect has arrived, is stored and is acknowledged."""
         made = self.device(device, **options)
         await until(lambda: device in self.inbox.descriptions)
+        await until(lambda: self.is_settled(made))
         return made
+
+    def is_settled(self, device: VirtualDevice) -> bool:
+        """Nothing is under way between it and the cloud, nor between the cloud and its store."""
+        line = device._line
+        if not isinstance(line, UdpLine) or line._connection is None:
+            return False
+        if not line._connection.is_connected or line._connection._reliability.outstanding:
+            return False
+        session = self.hub.session(DeviceId(device.id))
+        if isinstance(session, UdpSession):
+            told = session._saver is None and not (session._is_dirty or session._untold or session._waiting)
+            return told and not session._connection._reliability.outstanding
+        return session is not None
+
+    async def stranger(self) -> "Stranger":
+        made = await Stranger.at(self.port)
+        self._closing.append(made.close)
+        return made
+
+    async def relay(self) -> "Relay":
+        made = Relay()
+        await made.start(self.port)
+        self._closing.append(made.close)
+        return made
+
+    def close_others(self) -> None:
+        for close in self._closing:
+            close()
 
     async def switch_off(self, device: VirtualDevice) -> None:
         device.stop()
@@ -127,6 +161,7 @@ async def start_udp_cloud(
         yield cloud
     finally:
         await cloud.switch_all_off()
+        cloud.close_others()
         await cloud.stop()
         await db.close()
 
@@ -205,8 +240,24 @@ class Stranger:
     def send(self, data: bytes) -> None:
         self._transport.sendto(data)
 
+    async def pour(self, gateway: UdpGateway, datagrams: Iterable[bytes]) -> None:
+        """As fast as the gateway takes them: what a full socket drops is no matter of ours, and would be anybody's."""
+        taken, sent = gateway.datagrams_in, 0
+        for datagram in datagrams:
+            self.send(datagram)
+            sent += 1
+            if sent % IN_FLIGHT == 0:
+                await _taken(gateway, taken + sent)
+        await _taken(gateway, taken + sent)
+
     def close(self) -> None:
         self._transport.close()
+
+
+async def _taken(gateway: UdpGateway, count: int) -> None:
+    async with asyncio.timeout(60):
+        while gateway.datagrams_in < count:
+            await asyncio.sleep(0)
 
 
 def protected_numbers(datagrams: list[bytes]) -> list[tuple[bytes, int]]:

@@ -19,6 +19,7 @@ from cloudchamber.api.app import resources
 from cloudchamber.api.edge import responders
 from cloudchamber.api.routes import (
     ROUTES,
+    AnyToken,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -31,8 +32,8 @@ from cloudchamber.api.routes.paths import FIELDS
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.settings import Compat
 
-METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
-GUARDED = (Bearer, BearerOrClient, BearerOrPassword)
+METHODS = {"HEAD", "GET", "POST", "PUT", "PATCH", "DELETE"}
+GUARDED = (AnyToken, Bearer, BearerOrClient, BearerOrPassword)
 
 # What may be called without any credentials; a new one is a decision, so it is repeated here.
 OPEN = {
@@ -83,7 +84,7 @@ def test_every_route_declares_who_may_call_it(route: table.Route) -> None:
     match route.access:
         case Public(reason=reason):
             assert reason
-        case ClientCredentials():
+        case ClientCredentials() | AnyToken():
             pass
         case Bearer(action=action) | BearerOrClient(action=action) | BearerOrPassword(action=action):
             assert isinstance(action, Action), "a guarded route names the scope that it takes"
@@ -143,6 +144,18 @@ def test_each_document_has_a_name_of_its_own() -> None:
     assert {name: modules for name, modules in by_name.items() if len(modules) > 1} == {}
 
 
+def test_a_keyword_hides_no_function_and_no_variable() -> None:
+    """The router takes `/ping` before `/{name}`: what is not the keyword's own method must be there as a name's."""
+    methods: dict[str, set[str]] = {}
+    for route in ROUTES:
+        for path in route.paths:
+            methods.setdefault(path, set()).add(route.method)
+    for path, found in methods.items():
+        parent, _, last = path.rpartition("/")
+        if last != "{name}":
+            assert methods.get(f"{parent}/{{name}}", set()) <= found, f"{path} hides {parent}/{{name}}; see paths.py"
+
+
 def test_what_is_open_to_everybody_is_a_short_known_list() -> None:
     found = {f"{r.method} {path}" for r in ROUTES if isinstance(r.access, Public) for path in r.paths}
     assert found == OPEN
@@ -157,13 +170,14 @@ def test_the_router_reaches_what_the_table_declares_and_nothing_else() -> None:
             (name.removeprefix("on_").upper(), path)
             for path, responder in on.items()
             for name in dir(responder)
-            if name.startswith("on_") and name != "on_head"
+            # HEAD comes with GET.
+            if name.startswith("on_") and (name != "on_head" or ("HEAD", path) in declared)
         }
         assert reachable == declared
     for path, responder in on.items():
         app.add_route(path, responder)
     for _, path in declared:
-        found = app._router.find(path.replace("{prefix:path}", "x/y").replace("{", "").replace("}", ""))
+        found = app._router.find(re.sub(r"{\w+:path}", "x/y", path).replace("{", "").replace("}", ""))
         assert found is not None
         assert found[3] == path, f"{path} is hidden by {found[3]}"
 

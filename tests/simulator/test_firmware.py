@@ -9,6 +9,8 @@ from cloudchamber.wire.values import VariableType, encode
 class Bench:
     """A board on the table."""
 
+    id = "0123456789abcdef01234567"
+
     def __init__(self) -> None:
         self.published: list[tuple[str, str | None, bool]] = []
         self.printed: list[str] = []

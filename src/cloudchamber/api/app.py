@@ -14,6 +14,7 @@ from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.calls import CallsResource
 from cloudchamber.api.claim_codes import ClaimCodesResource
 from cloudchamber.api.clients import ClientsResource
+from cloudchamber.api.compiling import CompilingResource
 from cloudchamber.api.customers import CustomersResource
 from cloudchamber.api.devices import DevicesResource
 from cloudchamber.api.docs import DocsResource
@@ -22,6 +23,7 @@ from cloudchamber.api.events import EventsResource
 from cloudchamber.api.faults import add_error_handlers
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.health import HealthResource
+from cloudchamber.api.later import LaterResource
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.oauth import OAuthResource
 from cloudchamber.api.organizations import OrganizationsResource
@@ -29,6 +31,7 @@ from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
 from cloudchamber.api.routes import ROUTES, enabled
 from cloudchamber.api.services import Services
+from cloudchamber.api.sims import SimsResource
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.webhooks import WebhooksResource
 from cloudchamber.settings import Compat, Settings, networks
@@ -77,15 +80,18 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "calls": CallsResource(s.calls, s.devices, s.products),
         "claim_codes": ClaimCodesResource(s.ownership, s.products),
         "clients": ClientsResource(s.clients, s.products),
+        "compiling": CompilingResource(),
         "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens),
         "devices": DevicesResource(s.devices, s.ownership, s.calls),
         "docs": DocsResource(compat),
         "events": EventsResource(s.events, s.products),
         "health": HealthResource(s.ready),
+        "later": LaterResource(),
         "oauth": OAuthResource(s.token_endpoint),
         "organizations": OrganizationsResource(),
         "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
         "products": ProductsResource(s.products),
+        "sims": SimsResource(s.products),
         "users": UsersResource(s.users, s.resets, guards),
         "webhooks": WebhooksResource(s.webhooks, s.products, s.public_url),
     }

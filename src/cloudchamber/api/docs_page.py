@@ -24,7 +24,6 @@ code, .method { font: 13px/1.4 ui-monospace, monospace; }
 code { background: var(--code); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
 .method { display: inline-block; width: 4.5em; font-weight: 700; }
 .dim { color: var(--dim); }
-.old > summary code { text-decoration: line-through; }
 table { border-collapse: collapse; margin: .3rem 0 .8rem; width: 100%; }
 td { border-top: 1px solid var(--line); padding: .25rem .8rem .25rem 0; vertical-align: top; }
 td:first-child { width: 12rem; }
@@ -45,10 +44,12 @@ def page(document: Json) -> bytes:
     """HTML of an OpenAPI document that `openapi()` made."""
     title = f"{document['info']['title']} {document['info']['version']}: API"
     tags = document["tags"]
-    by_tag: dict[str, list[tuple[str, str, Json]]] = {tag["name"]: [] for tag in tags}
+    # What one row of the table says of several paths stands here once.
+    by_tag: dict[str, dict[tuple[str, str], list[tuple[str, Json]]]] = {tag["name"]: {} for tag in tags}
     for path, item in document["paths"].items():
         for method, operation in item.items():
-            by_tag[operation["tags"][0]].append((method.upper(), path, operation))
+            entries = by_tag[operation["tags"][0]]
+            entries.setdefault((method.upper(), operation["summary"]), []).append((path, operation))
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
@@ -61,8 +62,8 @@ def page(document: Json) -> bytes:
     ]
     for tag in tags:
         parts.append(f"<h2 id='{_anchor(tag['name'])}'>{escape(tag['name'])}</h2><p>{_text(tag['description'])}</p>")
-        for method, path, operation in by_tag[tag["name"]]:
-            parts.extend(_operation(method, path, operation))
+        for (method, _), places in by_tag[tag["name"]].items():
+            parts.extend(_operation(method, places))
     parts.append("<h2 id=documents>Documents</h2>")
     for name, schema in document["components"]["schemas"].items():
         parts.append(f"<h3 id='d-{name}'>{name}</h3>")
@@ -77,14 +78,14 @@ def page(document: Json) -> bytes:
     return "".join(parts).encode()
 
 
-def _operation(method: str, path: str, operation: Json) -> Iterator[str]:
-    old = " class=old" if operation.get("deprecated") else ""
-    yield f"<details{old} id='{operation['operationId']}'><summary><span class=method>{method}</span>"
+def _operation(method: str, places: list[tuple[str, Json]]) -> Iterator[str]:
+    places = sorted(places, key=lambda place: bool(place[1].get("deprecated")))
+    path, operation = places[0]
+    yield f"<details id='{operation['operationId']}'><summary><span class=method>{method}</span>"
     yield f"<code>{escape(path)}</code> <span class=dim>{_text(operation['summary'])}</span></summary><div>"
-    yield f"<p>{_text(operation.get('description', _CLIENT))}"
-    if old:
-        yield " An older path."
-    yield "</p>"
+    yield f"<p>{_text(operation.get('description', _CLIENT))}</p>"
+    if len(places) > 1:
+        yield f"<p>Also {', '.join(f'<code>{escape(other)}</code>' for other, _ in places[1:])}</p>"
     fields = [
         (field["name"], field["schema"] | {"description": field.get("description", "")}, field.get("required", False))
         for field in operation["parameters"]

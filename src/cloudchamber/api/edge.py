@@ -22,6 +22,7 @@ from cloudchamber.api.limits import CheckAddress, CheckPrincipal, Limits
 from cloudchamber.api.reply import Reply, encode_json, write_reply
 from cloudchamber.api.routes import (
     DEFAULT_BODY_LIMIT,
+    AnyToken,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -53,7 +54,7 @@ def responders(
             on[f"on_{route.method.lower()}"] = respond
     for on in methods.values():
         if "on_get" in on:
-            on["on_head"] = on["on_get"]
+            on.setdefault("on_head", on["on_get"])
     return {path: _responder_object(path, on) for path, on in methods.items()}
 
 
@@ -78,7 +79,7 @@ def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: 
             return _public(route, handler)
         case ClientCredentials():
             return _client_credentials(route, handler)
-        case Bearer() | BearerOrClient() | BearerOrPassword():
+        case AnyToken() | Bearer() | BearerOrClient() | BearerOrPassword():
             return _guarded(route, route.access, handler, guards, check_principal)
 
 
@@ -142,15 +143,15 @@ def _client_credentials(route: Route, handler: Handler) -> Responder:
 
 def _guarded(
     route: Route,
-    access: Bearer | BearerOrClient | BearerOrPassword,
+    access: AnyToken | Bearer | BearerOrClient | BearerOrPassword,
     handler: Handler,
     guards: Guards,
     check_principal: CheckPrincipal | None,
 ) -> Responder:
-    action = access.action
-    takes_api_users = all(path.startswith(_OPEN_TO_API_USERS) for path in route.paths)
-    takes_bare_bearer = isinstance(access, Bearer)
-    scope = action.value
+    action = None if isinstance(access, AnyToken) else access.action
+    scope = None if action is None else action.value
+    takes_api_users = action is None or all(path.startswith(_OPEN_TO_API_USERS) for path in route.paths)
+    takes_bare_bearer = isinstance(access, Bearer | AnyToken)
 
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
         implicit = None
@@ -176,7 +177,7 @@ def _guarded(
         if isinstance(requester, ApiUser) and not takes_api_users:
             raise ApiUserRefused
         names = requester.scopes.names
-        if names is not None and scope not in names:
+        if names is not None and action is not None and scope not in names:
             raise ScopeMissing(action)
         write(req, resp, await handler(call, requester))
 

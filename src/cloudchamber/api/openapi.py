@@ -12,6 +12,7 @@ import msgspec
 
 from cloudchamber import __version__
 from cloudchamber.api.routes import (
+    AnyToken,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -138,6 +139,8 @@ def _operation(row: Route, path: str, family: Family, refs: dict[Any, Json], com
     }
     if isinstance(row.access, Public):
         operation["description"] = f"Open to everybody: {row.access.reason}."
+    elif isinstance(row.access, AnyToken):
+        operation["description"] = "Any token."
     elif not isinstance(row.access, ClientCredentials):
         operation["description"] = f"Scope: `{row.access.action.value}`."
     if path.startswith(_OLD_PATHS):
@@ -265,10 +268,11 @@ def _security(row: Route, compat: Compat) -> list[Json]:
         case ClientCredentials():
             # Or in the body, which is why nothing is required.
             return [{"client": []}, {}]
-        case Bearer(action=action) | BearerOrClient(action=action) | BearerOrPassword(action=action):
-            ways: list[Json] = [{"bearer": [action.value]}]
+        case AnyToken() | Bearer() | BearerOrClient() | BearerOrPassword():
+            scopes = [] if isinstance(row.access, AnyToken) else [row.access.action.value]
+            ways: list[Json] = [{"bearer": scopes}]
             if compat.query_token:
-                ways.append({"query": [action.value]})
+                ways.append({"query": scopes})
             if isinstance(row.access, BearerOrClient):
                 ways.append({"client": []})
             if isinstance(row.access, BearerOrPassword):

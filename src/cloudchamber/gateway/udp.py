@@ -109,6 +109,8 @@ class UdpGateway:
         self._dozing: dict[bytes, Dozing] = {}
         # In memory for one datagram: their device was refused when they were looked up.
         self._unwelcome: dict[bytes, SavedSession] = {}
+        # Of sessions that had to make room while they were being stored.
+        self._writers: dict[bytes, asyncio.Task[None]] = {}
         self._lookups = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_pumping = False
@@ -192,6 +194,9 @@ class UdpGateway:
         sessions = list(self._sessions.values())
         for session in sessions:
             await session.leave()
+        for writer in self._writers.values():
+            writer.cancel()
+        await asyncio.gather(*self._writers.values(), return_exceptions=True)
         for dozing in self._dozing.values():
             dozing.go_offline()
         try:
@@ -317,7 +322,8 @@ class UdpGateway:
         saved = state = memory = None
         is_admitted = False
         try:
-            saved = await self._find(asked.key)
+            while (saved := await self._find(asked.key)) is not None and saved.id in self._writers:
+                await asyncio.wait((self._writers[saved.id],))
             if saved is not None and saved.device is not None:
                 state = SessionState.from_bytes_untrusted(saved.state)
                 is_admitted = await self._admits(DeviceId(saved.device), state.peer_spki)
@@ -399,8 +405,10 @@ class UdpGateway:
 
     def left(self, session: UdpSession, *, notify: bool) -> None:
         dtls = session.dtls
-        self._sessions.pop(dtls.id, None)
-        self._strangers.pop(dtls.id, None)
+        # Its device may have come back out of the store meanwhile, to another object of the same id.
+        for sessions in (self._sessions, self._strangers):
+            if sessions.get(dtls.id) is session:
+                del sessions[dtls.id]
         if not dtls.is_closed:
             if notify:
                 self._endpoint.close(dtls, self._loop.time())
@@ -409,6 +417,12 @@ class UdpGateway:
         if session.is_confirmed and not session.stays_stored:
             self._spawn(self._saved.forget(dtls.id))
         self._pump()
+
+    def left_early(self, session: UdpSession, writer: "asyncio.Task[None]") -> None:
+        key = session.dtls.id
+        self._writers[key] = writer
+        writer.add_done_callback(lambda _: self._writers.pop(key, None))
+        self.left(session, notify=False)
 
     # --- Bed ---
 

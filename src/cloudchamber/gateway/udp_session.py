@@ -60,7 +60,11 @@ class Carrier(Protocol):
         ...
 
     def left(self, session: "UdpSession", *, notify: bool) -> None:
-        """Over: the channel is to be closed, with close_notify or silently."""
+        """Over: the channel is to be closed, with close_notify or silently. Told again, it is nothing new."""
+        ...
+
+    def left_early(self, session: "UdpSession", writer: "asyncio.Task[None]") -> None:
+        """Over, while `writer` still stores it: until that is done, the store does not tell the truth about it."""
         ...
 
 
@@ -176,9 +180,13 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
 
     def give_up(self) -> None:
         """There is no room for it in memory: what is stored of it stays, and the device is told nothing, for with a
-        close_notify it would be back at once."""
-        self._is_silent = self.stays_stored = True
-        self.close()
+        close_notify it would be back at once. The room is there when this returns, also while the store is written."""
+        if not self._connection.is_closed:
+            self._is_silent = self.stays_stored = True
+            self.close()
+        self._notifies = False
+        if self._saver is not None:
+            self._carrier.left_early(self, self._saver)
 
     def ended(self) -> None:
         """The channel is closed: by the device, or by a newer session of it."""

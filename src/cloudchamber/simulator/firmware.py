@@ -17,6 +17,9 @@ from cloudchamber.wire.values import Value, VariableType
 class Board(Protocol):
     """What firmware runs on."""
 
+    @property
+    def id(self) -> str: ...
+
     def publish(self, name: str, data: str | None, *, is_private: bool = True) -> bool:
         """False when the device publishes too fast: four at once, then one a second."""
         ...
@@ -203,7 +206,26 @@ class Counter(Firmware):
         return 0 if name and self.board.publish(name, data if has_data else None, is_private=is_private) else -1
 
 
-FIRMWARE: Mapping[str, type[Firmware]] = MappingProxyType({"counter": Counter, "tinker": Tinker})
+class Asking(Firmware):
+    """Asks the world by webhook: `ask` publishes its argument as the event `ask`, and answers go to the serial port.
+
+    It listens to the answers of a product's hook, which are for this device alone, and to those of a user's hook.
+    """
+
+    def __init__(self, board: Board, now: float) -> None:
+        super().__init__(board, now)
+        topics = (f"{board.id}/hook-response/", f"{board.id}/hook-error/", "hook-response/", "hook-error/")
+        self.subscriptions = tuple(Subscription(topic, own_devices=True) for topic in topics)
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        return {"ask": lambda argument, _now: 0 if self.board.publish("ask", argument) else -1}
+
+    def heard(self, name: str, data: str) -> None:
+        self.board.println(f"{name} {data}")
+
+
+FIRMWARE: Mapping[str, type[Firmware]] = MappingProxyType({"counter": Counter, "tinker": Tinker, "asking": Asking})
 
 
 class PublishLimit:

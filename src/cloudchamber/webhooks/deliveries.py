@@ -204,7 +204,6 @@ class Deliveries:
         else:
             self._health[delivery.hook] = health
         self._settled(delivery.hook)
-        self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))
         state = DeliveryState.DELIVERED if succeeded else DeliveryState.FAILED
         entry = LogEntry(
             delivery.id, delivery.hook, delivery.event.name, state, delivery.attempts + 1, now, request, response
@@ -214,6 +213,7 @@ class Deliveries:
             await self._store.finish(tx, entry)
 
         await self._db.transaction(write)
+        self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))
 
     def forget(self, delivery: Delivery) -> None:
         """Its hook is gone, and its row with it."""

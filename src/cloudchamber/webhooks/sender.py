@@ -152,8 +152,9 @@ class Sender:
         sent = [("Host", urlsplit(url).netloc.rpartition("@")[2]), *headers]
         if body or method in {"POST", "PUT", "PATCH"}:
             sent.append(("Content-Length", str(len(body))))
+        raw = [(name.encode("ascii"), value.encode()) for name, value in sent]
         async with self._pools[verifies].stream(
-            method, url, headers=sent, content=body, extensions={"timeout": timeouts}
+            method, url, headers=raw, content=body, extensions={"timeout": timeouts}
         ) as response:
             said = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
             location = said.get("location") if response.status in {301, 302, 303, 307, 308} else None

@@ -105,7 +105,9 @@ class Webhooks:
         """Raises AccessRefused, WebhookNotFound."""
         require(requester, Action.INTEGRATIONS_GET, product or Account())
         known = await self._known(requester, product, hook)
-        return Seen(known, await self._deliveries.log(hook), await self._deliveries.counters(hook))
+        # Counters first: what they count is in the log by then.
+        counters = await self._deliveries.counters(hook)
+        return Seen(known, await self._deliveries.log(hook), counters)
 
     async def test(self, requester: Requester, product: ProductResource | None, hook: str) -> tuple[bool, str]:
         """Sends what an example event would cause, at once: whether it worked, and what a device would be told. The

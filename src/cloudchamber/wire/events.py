@@ -230,15 +230,32 @@ class NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The device answered with this CoAP code (0: it sent a reset)."""
+    """The device answered with this CoAP code (0: it sent a reset). `why` is its word for the log, where it has one.
+
+    Of an update: it was not begun (5.03: the device takes none now).
+    """
 
     code: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The device has the whole file, and restarts with it: the connection ends soon. Whether it runs is known when the
+    device says Hello again."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFailed:
+    """The device did not take the file, or finds it bad. `why` is for people."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """All one-byte tokens of this device are in use, or (datagrams) all message ids were used within the last minutes:
-    the request was not sent."""
+    """The request was not sent: an update of this device is under way, or all one-byte tokens of this device are in
+    use, or (datagrams) all message ids were used within the last minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +280,22 @@ Outcome = (
     | Acknowledged
     | NotFound
     | Refused
+    | Updated
+    | UpdateFailed
     | Busy
     | TimedOut
     | Disconnected
     | TooLarge
 )
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateStarted:
+    """The device takes the file, from `offset` on; the rest it still had. Once for each update, before its Answered;
+    none when the device refused."""
+
+    request: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +323,7 @@ CloudEvent = (
     | TimeAsked
     | Vitals
     | SaidGoodbye
+    | UpdateStarted
     | Answered
     | Closed
 )
@@ -369,6 +398,35 @@ class PublishAnswered:
     accepted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class UpdateBegun:
+    """The cloud sends a file of `size` bytes, from `offset` on."""
+
+    size: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateProgressed:
+    """So many bytes of the file are here."""
+
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTaken:
+    """The file is here, is whole, and the cloud knows: start again with it."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRejected:
+    """The file is here, and is none for this device."""
+
+    why: str
+
+
 DeviceEvent = (
     Connected
     | FunctionCalled
@@ -380,5 +438,9 @@ DeviceEvent = (
     | KeysRestored
     | TimeTold
     | PublishAnswered
+    | UpdateBegun
+    | UpdateProgressed
+    | UpdateTaken
+    | UpdateRejected
     | Closed
 )

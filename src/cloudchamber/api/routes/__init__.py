@@ -45,9 +45,10 @@ Which family a route belongs to:
     organizations     /v1/orgs, teams, API users        firmware          product firmware, binaries, flash by file
     clients           OAuth clients                     groups            /v1/products/{product}/groups
     products          products, their settings, teams   keys              device keys, provisioning, serial numbers
-    customers         customers of a product            diagnostics       vitals, locations, SIMs
-    claim_codes       claim codes                       later             what answers 501 until somebody builds it
-    events            publish, streams
+    customers         customers of a product            diagnostics       vitals, locations
+    claim_codes       claim codes                       sims              SIM cards
+    events            publish, streams                  compiling         /v1/binaries, versions of Device OS
+    docs              /openapi.json, /docs/api          later             what answers 501 until somebody builds it
 
 A new family is a module with a `FAMILY` and a line in `FAMILIES` below.
 """
@@ -58,16 +59,19 @@ from typing import Final
 from cloudchamber.api.routes import (
     claim_codes,
     clients,
+    compiling,
     customers,
     devices,
     docs,
     events,
     health,
     integrations,
+    later,
     oauth,
     organizations,
     product_devices,
     products,
+    sims,
     users,
 )
 from cloudchamber.api.routes.model import (
@@ -75,6 +79,7 @@ from cloudchamber.api.routes.model import (
     IMPORT_BODY_LIMIT,
     Access,
     Answer,
+    AnyToken,
     Bearer,
     BearerOrClient,
     BearerOrPassword,
@@ -95,6 +100,7 @@ __all__ = [
     "ROUTES",
     "Access",
     "Answer",
+    "AnyToken",
     "Bearer",
     "BearerOrClient",
     "BearerOrPassword",
@@ -123,6 +129,9 @@ FAMILIES: Final[tuple[Family, ...]] = (
     devices.FAMILY,
     product_devices.FAMILY,
     integrations.FAMILY,
+    sims.FAMILY,
+    compiling.FAMILY,
+    later.FAMILY,
 )
 
 ROUTES: Final[tuple[Route, ...]] = tuple(row for family in FAMILIES for row in family.routes)

@@ -4,7 +4,7 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Raw, route
-from cloudchamber.api.routes.paths import DEVICE
+from cloudchamber.api.routes.paths import DEVICE, DEVICE_KEYWORDS, names_below
 from cloudchamber.api.schemas.common import Nothing, Ok
 from cloudchamber.api.schemas.devices import (
     Claim,
@@ -78,10 +78,10 @@ FAMILY: Final = Family(
             request=Nothing,
             answer=Pinged,
         ),
-        # PUT is ping's; a variable or function may have that name, and POST /events is a function too.
+        # A variable or function may have a keyword's name, and POST /events is a function too.
         route(
             "GET",
-            (f"{DEVICE}/{{name}}", f"{DEVICE}/ping"),
+            names_below(DEVICE, DEVICE_KEYWORDS),
             Bearer(Action.VARIABLE_GET),
             "calls.read_own",
             "Reads a variable.",
@@ -91,7 +91,7 @@ FAMILY: Final = Family(
         ),
         route(
             "POST",
-            (f"{DEVICE}/{{name}}", f"{DEVICE}/ping", f"{DEVICE}/events"),
+            (*names_below(DEVICE, DEVICE_KEYWORDS), f"{DEVICE}/events"),
             Bearer(Action.FUNCTION_CALL),
             "calls.call_own",
             "Calls a function.",

@@ -35,6 +35,11 @@ class Bearer:
 
 
 @dataclass(frozen=True, slots=True)
+class AnyToken:
+    """A token of any kind, whatever its scopes: for what answers everybody alike."""
+
+
+@dataclass(frozen=True, slots=True)
 class BearerOrClient:
     """A client's id and secret, or the bare id of a web client, or else a token."""
 
@@ -48,7 +53,7 @@ class BearerOrPassword:
     action: Action
 
 
-Access = Public | ClientCredentials | Bearer | BearerOrClient | BearerOrPassword
+Access = Public | ClientCredentials | Bearer | AnyToken | BearerOrClient | BearerOrPassword
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,14 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import IMPORT_BODY_LIMIT, Bearer, Family, Raw, route
-from cloudchamber.api.routes.paths import LEGACY_DEVICE, LEGACY_PRODUCT, PRODUCT, PRODUCT_DEVICE
+from cloudchamber.api.routes.paths import (
+    LEGACY_DEVICE,
+    LEGACY_PRODUCT,
+    PRODUCT,
+    PRODUCT_DEVICE,
+    PRODUCT_DEVICE_KEYWORDS,
+    names_below,
+)
 from cloudchamber.api.schemas.common import Nothing, Ok
 from cloudchamber.api.schemas.devices import (
     FormatQuery,
@@ -94,7 +101,7 @@ FAMILY: Final = Family(
         ),
         route(
             "GET",
-            (f"{PRODUCT_DEVICE}/{{name}}", f"{PRODUCT_DEVICE}/ping", f"{PRODUCT_DEVICE}/owner"),
+            names_below(PRODUCT_DEVICE, PRODUCT_DEVICE_KEYWORDS),
             Bearer(Action.VARIABLE_GET),
             "calls.read_of_product",
             "Reads a variable of one of a product's devices.",
@@ -104,12 +111,7 @@ FAMILY: Final = Family(
         ),
         route(
             "POST",
-            (
-                f"{PRODUCT_DEVICE}/{{name}}",
-                f"{PRODUCT_DEVICE}/ping",
-                f"{PRODUCT_DEVICE}/owner",
-                f"{PRODUCT_DEVICE}/events",
-            ),
+            (*names_below(PRODUCT_DEVICE, PRODUCT_DEVICE_KEYWORDS), f"{PRODUCT_DEVICE}/events"),
             Bearer(Action.FUNCTION_CALL),
             "calls.call_of_product",
             "Calls a function of one of a product's devices.",

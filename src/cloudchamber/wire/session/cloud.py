@@ -9,6 +9,7 @@ Three rules of the dialect shape it:
 * A function that the device does not know is never answered; only the time-out ends it.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from cloudchamber.wire import coap, messages
@@ -57,6 +58,9 @@ DATAGRAM_HELLO_TIMEOUT_S: Final = 90.0
 
 SILENCE_TIMEOUT_S: Final = 35.0
 """TCP: a device that received nothing for 15 s pings and gives up 10 s later; 10 s more allow for a slow network."""
+
+UPDATE_SILENCE_TIMEOUT_S: Final = 120.0
+"""A device says nothing to the chunks of a file, and our ping waits behind those that are still on their way."""
 
 PING_AFTER_S: Final = 20.0
 """A device to which events flow receives enough never to ping, and may say nothing by itself: so we ask."""
@@ -117,8 +121,9 @@ class CloudSession(CloudCommands):
         describing = self._describing.ask_at if self._describing is not None else None
         quiet = None
         if self._transport is Transport.TCP:
-            quiet = self._heard_at + (PING_AFTER_S if self._pinged_at is None else SILENCE_TIMEOUT_S)
-        return earliest(quiet, describing, self._requests.next_deadline(), self._goodbye_deadline)
+            quiet = self._heard_at + (PING_AFTER_S if self._pinged_at is None else self._silence_timeout_s)
+        sending = self._sender.next_deadline() if self._sender is not None else None
+        return earliest(quiet, describing, self._requests.next_deadline(), self._goodbye_deadline, sending)
 
     def _handle_session_deadline(self, now: float) -> None:
         if self._closed:
@@ -132,7 +137,7 @@ class CloudSession(CloudCommands):
             self._end(CloseReason.GOODBYE, "", now)
             return
         if self._transport is Transport.TCP:
-            if now >= self._heard_at + SILENCE_TIMEOUT_S:
+            if now >= self._heard_at + self._silence_timeout_s:
                 self._end(CloseReason.SILENCE, f"nothing for {now - self._heard_at:.0f} s", now)
                 return
             if self._pinged_at is None and now >= self._heard_at + PING_AFTER_S:
@@ -140,7 +145,14 @@ class CloudSession(CloudCommands):
                 self._send(messages.ping(self._new_message_id()))
         for pending in self._requests.expired(now):
             self._time_out(pending, now)
+        if self._sender is not None:
+            self._sender.handle_deadline(now)
+            self._look_at_update(now)
         self._ask_missing_description(now)
+
+    @property
+    def _silence_timeout_s(self) -> float:
+        return SILENCE_TIMEOUT_S if self._sender is None else UPDATE_SILENCE_TIMEOUT_S
 
     def _time_out(self, pending: Pending, now: float) -> None:
         self._settle(pending.message_id)
@@ -194,6 +206,8 @@ class CloudSession(CloudCommands):
             self._handle_hello_untrusted(message, now)
         elif code == Code.POST and path == b"x":
             self._handle_goodbye(message, now)
+        elif (code, path) in _OF_UPDATES:
+            self._handle_update_request(message, now)
         else:
             self._acknowledge(message, Code.NOT_FOUND)
 
@@ -202,6 +216,9 @@ class CloudSession(CloudCommands):
 
     def _welcome(self, message: Message, hello: Hello, now: float) -> None:
         self._acknowledge(message)
+        if self._sender is not None:
+            # It started anew, and knows of no update.
+            self._end_update(Disconnected(), now)
         if self._may_send(now):
             self._send(messages.server_hello(self._new_message_id()))
         self._hello_deadline = None
@@ -236,6 +253,8 @@ class CloudSession(CloudCommands):
         elif not data and name in _FACTS:
             self._emit(FactAsked(_FACTS[name], name))
         else:
+            if name == messages.OTA_CHUNK_SIZE_EVENT and data and len(data) < 6 and data.isdigit():
+                self._chunk_size = int(data)
             self._emit(EventPublished(name, data, event.ttl_s, event.is_private, event.content_format))
 
     def _handle_subscribe(self, message: Message) -> None:
@@ -268,6 +287,13 @@ class CloudSession(CloudCommands):
         if self._goodbye_deadline is None:
             self._goodbye_deadline = now + GOODBYE_TIMEOUT_S
             self._emit(SaidGoodbye(said))
+
+    def _handle_update_request(self, message: Message, now: float) -> None:
+        self._acknowledge(message)
+        if self._sender is not None:
+            with suppress(WireError):
+                self._sender.asked(message, now)
+            self._look_at_update(now)
 
     # --- description -------------------------------------------------------------------------------------------------
 
@@ -339,6 +365,14 @@ class CloudSession(CloudCommands):
         pending = self._requests.answered_by(message)
         if pending is None:
             return
+        if pending.kind is Kind.UPDATE:
+            if message.type != Type.ACK:
+                # An acknowledgement may be one to an earlier message of the same update.
+                self._settle(pending.message_id)
+            if self._sender is not None:
+                self._sender.answer(message, now)
+                self._look_at_update(now)
+            return
         success = message.code < 0x80
         if success and message.code != _EXPECTED.get(pending.kind):
             return
@@ -364,6 +398,9 @@ class CloudSession(CloudCommands):
             return Acknowledged()
         return self._continue_describe(pending, message, now)
 
+
+# Missed chunks and, of some releases, the end (legacy); acknowledgements (version 3).
+_OF_UPDATES = frozenset({(Code.GET, b"c"), (Code.PUT, b"u"), (Code.POST, b"A")})
 
 _EXPECTED = {
     Kind.FUNCTION: Code.CHANGED,

@@ -12,16 +12,39 @@ from collections.abc import Callable
 from cloudchamber.wire import coap, messages
 from cloudchamber.wire.coap import Message
 from cloudchamber.wire.describe import Application, Part
-from cloudchamber.wire.events import Answered, Busy, CloudEvent, Disconnected, NotFound, Outcome, TimeAsked, TooLarge
+from cloudchamber.wire.events import (
+    Answered,
+    Busy,
+    CloudEvent,
+    Disconnected,
+    NotFound,
+    Outcome,
+    TimeAsked,
+    TooLarge,
+    UpdateStarted,
+)
 from cloudchamber.wire.messages import Hello, Subscription
 from cloudchamber.wire.session.base import Session
 from cloudchamber.wire.session.limits import DeviceLimits
-from cloudchamber.wire.session.requests import Kind, Pending, RequestTable
+from cloudchamber.wire.session.requests import NEVER, TOKEN_REST_S, Kind, Pending, RequestTable
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.update.cloud import make_sender
+from cloudchamber.wire.update.messages import DEFAULT_CHUNK_SIZE
+from cloudchamber.wire.update.sending import Image, Outlet, Sender
 
 
 class CloudCommands(Session[CloudEvent]):
-    __slots__ = ("_application", "_hello", "_limits", "_next_request", "_requests", "_subscriptions")
+    __slots__ = (
+        "_application",
+        "_chunk_size",
+        "_hello",
+        "_limits",
+        "_next_request",
+        "_requests",
+        "_sender",
+        "_sending",
+        "_subscriptions",
+    )
 
     def __init__(self, transport: Transport, first_message_id: int) -> None:
         super().__init__(transport, first_message_id)
@@ -31,6 +54,10 @@ class CloudCommands(Session[CloudEvent]):
         self._subscriptions: list[Subscription] = []
         self._requests = RequestTable()
         self._next_request = 1
+        # An update's state is there for as long as the update.
+        self._sender: Sender | None = None
+        self._sending: Pending | None = None
+        self._chunk_size = DEFAULT_CHUNK_SIZE
 
     @property
     def is_online(self) -> bool:
@@ -80,6 +107,42 @@ class CloudCommands(Session[CloudEvent]):
         pending = self._new_pending(Kind.DESCRIBE, now, timeout_s)
         return self._ask_describe(pending, part, now)
 
+    def start_update(self, image: Image, now: float) -> int:
+        """A file for the device, over the protocol that it speaks. `UpdateStarted` comes when the device agrees, and
+        `Answered` when it has it all (`Updated`). One at a time.
+
+        Longer than a request's: minutes over a cellular network. Other requests go on beside it."""
+        pending = self._new_pending(Kind.UPDATE, now, NEVER)
+        if not self.is_online:
+            return self._not_sent(pending, Disconnected())
+        if self._sender is not None or not (self._may_send(now) and self._requests.add(pending, now)):
+            return self._not_sent(pending, Busy())
+        assert self._hello is not None
+        assert self._limits is not None
+        self._sender = make_sender(
+            image,
+            pending.token,
+            Outlet(self._new_message_id, self._send, self._may_send),
+            hello=self._hello,
+            chunk_size=self._chunk_size,
+            max_message=self._limits.max_message,
+            transport=self._transport,
+            now=now,
+        )
+        if self._sender is None:
+            self._requests.remove(pending)
+            return self._not_sent(pending, TooLarge())
+        self._sending = pending
+        pending.message_id = self._sender.confirmable_id
+        assert pending.request is not None
+        return pending.request
+
+    def cancel_update(self, now: float) -> None:
+        """Nobody waits for it any more. What a device has of the file by then, it keeps where it can."""
+        if self._sender is not None and self._sending is not None:
+            self._sender.cancel(now)
+            self._end_update(Disconnected(), now)
+
     def send_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool, now: float) -> bool:
         """True when queued, as one copy: the device itself calls each handler that fits.
 
@@ -115,7 +178,7 @@ class CloudCommands(Session[CloudEvent]):
         raw = coap.encode(
             messages.cloud_event(self._new_message_id(), name, data, ttl_s, is_private, confirmable=confirmable)
         )
-        if len(raw) > self._limits.max_message:
+        if len(raw) > self._room:
             return False
         self._outbox.append(raw)
         return True
@@ -142,8 +205,7 @@ class CloudCommands(Session[CloudEvent]):
             return request
         pending.message_id = self._new_message_id()
         raw = coap.encode(build())
-        assert self._limits is not None
-        if len(raw) > self._limits.max_message:
+        if len(raw) > self._room:
             self._requests.remove(pending)
             self._answer(pending, TooLarge())
         else:
@@ -160,6 +222,41 @@ class CloudCommands(Session[CloudEvent]):
             now,
         )
 
+    @property
+    def _room(self) -> int:
+        """The largest message that the device can take now."""
+        assert self._limits is not None
+        reserved = self._sender.reserved_bytes() if self._sender is not None else 0
+        return self._limits.max_message - reserved
+
+    # --- updates -----------------------------------------------------------------------------------------------------
+
+    def _fill_update(self, now: float) -> None:
+        if self._sender is not None:
+            self._sender.fill(now)
+            self._look_at_update(now)
+
+    def _look_at_update(self, now: float) -> None:
+        """After whatever happened to the sender."""
+        sender, pending = self._sender, self._sending
+        if sender is None or pending is None:
+            return
+        pending.message_id = sender.confirmable_id
+        if sender.started_at is not None and not sender.is_told:
+            sender.is_told = True
+            assert pending.request is not None
+            self._emit(UpdateStarted(pending.request, sender.started_at))
+        if sender.outcome is not None:
+            self._end_update(sender.outcome, now)
+
+    def _end_update(self, outcome: Outcome, now: float) -> None:
+        assert self._sending is not None
+        self._settle(self._sending.message_id)
+        self._requests.remove(self._sending, now + TOKEN_REST_S)
+        self._answer(self._sending, outcome)
+
     def _answer(self, pending: Pending, outcome: Outcome) -> None:
+        if pending.kind is Kind.UPDATE:
+            self._sender = self._sending = None
         if pending.request is not None:
             self._emit(Answered(pending.request, outcome))

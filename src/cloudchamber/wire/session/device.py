@@ -5,7 +5,7 @@ for a function that it does not have, never acknowledges an event over TCP, and 
 refused. Those are the faults of real devices, and the reason to simulate them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cloudchamber.wire import coap, messages, values
@@ -24,6 +24,7 @@ from cloudchamber.wire.events import (
     ResetAsked,
     SignalChanged,
     TimeTold,
+    UpdateBegun,
     VariableAsked,
 )
 from cloudchamber.wire.messages import Goodbye, Hello, HelloFlag, Subscription
@@ -33,6 +34,18 @@ from cloudchamber.wire.session.device_state import Told
 from cloudchamber.wire.session.offsets import Heard, Memory
 from cloudchamber.wire.session.profile import ELECTRON, DeviceSetup
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.update import messages as update_messages
+from cloudchamber.wire.update.device import (
+    DISABLED,
+    INVALID_STATE,
+    MAX_FILE,
+    PROTOCOL,
+    LegacyReceiver,
+    Partial,
+    Port,
+    V3Receiver,
+    refuse,
+)
 from cloudchamber.wire.values import Value
 
 HELLO_TIMEOUT_S: Final = 4.0
@@ -43,6 +56,16 @@ ACK_TIMEOUT_S: Final = 20.0
 
 _RESET_MODES = frozenset((b"safe mode", b"dfu", b"reboot", b"network"))
 _EVENT_OPTIONS = frozenset((Option.URI_PATH, Option.MAX_AGE))
+_UPDATES = frozenset(
+    (
+        Heard.UPDATE_BEGIN,
+        Heard.UPDATE_CHUNK,
+        Heard.UPDATE_DONE,
+        Heard.V3_START,
+        Heard.V3_CHUNK,
+        Heard.V3_FINISH,
+    )
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +101,9 @@ class DeviceSession(Session[DeviceEvent]):
         "_ping_deadline",
         "_ping_timeout_s",
         "_posts",
+        "_receiver",
         "_subscriptions",
+        "_updates_forced",
         "_waiting",
         "setup",
     )
@@ -93,6 +118,8 @@ class DeviceSession(Session[DeviceEvent]):
         self._asked: dict[int, _Asked] = {}
         self._waiting: dict[int, tuple[int, float]] = {}
         self._posts: dict[int, _Post] = {}
+        self._receiver: LegacyReceiver | V3Receiver | None = None
+        self._updates_forced = False
         self._connected = False
         self._heard_at = now
         self._hello_deadline: float | None = None
@@ -180,6 +207,17 @@ class DeviceSession(Session[DeviceEvent]):
         if self.is_connected and self.setup.profile.hello_flags & HelloFlag.GOODBYE:
             self._send(messages.goodbye(self._new_message_id(), reason, self._transport is Transport.UDP))
         self.close(now)
+
+    def set_updates_enabled(self, now: float, *, enabled: bool) -> None:
+        """The application allows updates, or does not; the cloud is told (1.5 and later)."""
+        self.setup = replace(self.setup, updates=replace(self.setup.updates, is_enabled=enabled))
+        if self.setup.profile.tells_updates and self.is_connected:
+            self.publish(messages.UPDATES_ENABLED_EVENT, b"true" if enabled else b"false", now)
+
+    @property
+    def partial(self) -> Partial | None:
+        """What a device still has after this connection of a file that did not come to its end."""
+        return self._receiver.partial if isinstance(self._receiver, V3Receiver) else self.setup.partial
 
     def return_value(self, request: int, value: int, now: float) -> None:
         """The answer to FunctionCalled; `value` wraps to 32 bits. A request that is answered already is passed over."""
@@ -281,8 +319,8 @@ class DeviceSession(Session[DeviceEvent]):
         if setup.last_reset is not None:
             self.publish(messages.LAST_RESET_EVENT, setup.last_reset.encode(), now)
         if setup.profile.tells_updates and setup.tells_updates:
-            self.publish(messages.UPDATES_ENABLED_EVENT, b"true", now)
-            self.publish(messages.UPDATES_FORCED_EVENT, b"false", now)
+            self.publish(messages.UPDATES_ENABLED_EVENT, b"true" if setup.updates.is_enabled else b"false", now)
+            self.publish(messages.UPDATES_FORCED_EVENT, b"true" if self._updates_forced else b"false", now)
 
     def _post_describe(self, part: Part, whole: bytes | None = None) -> None:
         if whole is None:
@@ -312,7 +350,8 @@ class DeviceSession(Session[DeviceEvent]):
             return None
         waiting = min((deadline for _, deadline in self._waiting.values()), default=None)
         quiet = self._ping_deadline if self._ping_deadline is not None else self._heard_at + self._ping_after_s
-        return earliest(quiet, waiting)
+        receiving = self._receiver.next_deadline() if isinstance(self._receiver, V3Receiver) else None
+        return earliest(quiet, waiting, receiving)
 
     def _handle_session_deadline(self, now: float) -> None:
         if self._closed:
@@ -326,6 +365,8 @@ class DeviceSession(Session[DeviceEvent]):
             if now >= deadline:
                 del self._waiting[message_id]
                 self._emit(PublishAnswered(request, accepted=False))
+        if isinstance(self._receiver, V3Receiver):
+            self._receiver.handle_deadline(now)
         if self._ping_deadline is not None:
             if now >= self._ping_deadline:
                 self._end(CloseReason.SILENCE, "ping not answered (error 1)", now)
@@ -372,6 +413,8 @@ class DeviceSession(Session[DeviceEvent]):
             self._handle_describe_untrusted(memory, raw, now)
         elif heard is Heard.EVENT:
             self._handle_event_untrusted(raw, now)
+        elif heard in _UPDATES:
+            self._handle_update_untrusted(heard, raw, now)
         elif heard is Heard.SIGNAL:
             self._acknowledge_afresh(memory.token, Code.CHANGED)
             self._emit(SignalChanged(memory.signal_is_on()))
@@ -390,6 +433,11 @@ class DeviceSession(Session[DeviceEvent]):
         if message_id == self._hello_id:
             self._hello_id = None
             self._connect(now)
+        receiver = self._receiver
+        if isinstance(receiver, V3Receiver) and message_id == receiver.finish_id and not receiver.is_over:
+            # Only now: the cloud knows that the file is here.
+            receiver.is_over = True
+            self._emit(receiver.taken)
         waiting = self._waiting.pop(message_id, None)
         if waiting is not None:
             self._emit(PublishAnswered(waiting[0], accepted))
@@ -496,4 +544,87 @@ class DeviceSession(Session[DeviceEvent]):
         elif name == messages.RESET_EVENT and data in _RESET_MODES:
             self._emit(ResetAsked(data.decode()))
         elif name == messages.UPDATES_FORCED_EVENT and self.setup.profile.tells_updates:
+            self._updates_forced = data == b"true"
             self.publish(messages.UPDATES_FORCED_EVENT, data, now)
+
+    # --- updates -----------------------------------------------------------------------------------------------------
+
+    def _handle_update_untrusted(self, heard: Heard, raw: bytes, now: float) -> None:
+        if heard is Heard.UPDATE_BEGIN:
+            self._begin_update(raw)
+            return
+        has_v3 = bool(self.setup.profile.hello_flags & HelloFlag.OTA_V3)
+        message = coap.decode_untrusted(raw)
+        receiver = self._receiver
+        if heard is Heard.UPDATE_CHUNK:
+            if isinstance(receiver, LegacyReceiver):
+                receiver.chunk(message)
+        elif heard is Heard.UPDATE_DONE:
+            if isinstance(receiver, LegacyReceiver):
+                receiver.done(message, self.setup.platform_id)
+            else:
+                # Releases answer even when they know of no update.
+                self._send(Message(Type.ACK, Code.CHANGED, message.id, message.token))
+        elif has_v3 and heard is Heard.V3_START:
+            self._start_update(message, now)
+        elif has_v3 and heard is Heard.V3_CHUNK:
+            if isinstance(receiver, V3Receiver) and not receiver.is_over:
+                receiver.chunk(message, now)
+            else:
+                self._send(Message(Type.RST, Code.EMPTY, message.id))
+        elif has_v3:
+            self._outbox.append(coap.empty_ack(message.id))
+            if isinstance(receiver, V3Receiver) and not receiver.is_over:
+                receiver.finish(message, self.setup.platform_id)
+            else:
+                refuse(self._update_port, message, Code.UNAVAILABLE, INVALID_STATE, "no update")
+
+    @property
+    def _update_port(self) -> Port:
+        def break_off(why: str, now: float) -> None:
+            self._end(CloseReason.MALFORMED, why, now)
+
+        return Port(self._send, self._outbox.append, self._emit, self._new_message_id, break_off)
+
+    @property
+    def _takes_updates(self) -> bool:
+        return self.setup.updates.is_enabled or self._updates_forced
+
+    def _begin_update(self, raw: bytes) -> None:
+        memory = self._memory
+        if memory.token_size != 1:
+            return
+        begin = update_messages.read_begin(raw) or update_messages.Begin(False, update_messages.DEFAULT_CHUNK_SIZE, 0)
+        if not (self._takes_updates and 0 < begin.length <= MAX_FILE and begin.chunk_size):
+            code = Code.UNAVAILABLE
+            self._send(Message(Type.ACK, code, memory.message_id, memory.token))
+            return
+        self._outbox.append(coap.empty_ack(memory.message_id))
+        confirmable = self._transport is Transport.UDP
+        receiver = LegacyReceiver(begin, self._update_port, self.setup.updates, over_datagrams=confirmable)
+        self._receiver = receiver
+        self._send(
+            update_messages.update_ready(
+                self._new_message_id(), memory.token, is_fast=receiver.is_fast, confirmable=confirmable
+            )
+        )
+        self._emit(UpdateBegun(begin.length, 0))
+
+    def _start_update(self, message: Message, now: float) -> None:
+        port = self._update_port
+        try:
+            wanted = update_messages.read_start_untrusted(message)
+            largest = self.setup.profile.buffer_size - update_messages.CHUNK_OVERHEAD
+            if message.type != Type.CON or not message.token or wanted.size > MAX_FILE or wanted.chunk_size > largest:
+                raise WireError("update start: cannot be")
+        except WireError as error:
+            refuse(port, message, Code.BAD_REQUEST, PROTOCOL, str(error), in_ack=True)
+            return
+        self._outbox.append(coap.empty_ack(message.id))
+        if not self._takes_updates:
+            refuse(port, message, Code.UNAVAILABLE, DISABLED, "Firmware updates are disabled")
+            return
+        kept = self.partial
+        self._receiver = receiver = V3Receiver(wanted, kept, port, now)
+        self._send(update_messages.started(self._new_message_id(), message.token, receiver.answer, confirmable=True))
+        self._emit(receiver.begun)

@@ -32,6 +32,12 @@ class Heard(Enum):
     SIGNAL = auto()
     KEY_CHANGE = auto()
     TIME = auto()
+    UPDATE_BEGIN = auto()
+    UPDATE_CHUNK = auto()
+    UPDATE_DONE = auto()
+    V3_START = auto()
+    V3_CHUNK = auto()
+    V3_FINISH = auto()
     ANSWER = auto()
     UNKNOWN = auto()
 
@@ -45,6 +51,13 @@ _BY_CODE_AND_LETTER = {
     (Code.POST, ord("h")): Heard.HELLO,
     (Code.PUT, ord("k")): Heard.KEY_CHANGE,
     (Code.PUT, ord("s")): Heard.SIGNAL,
+    (Code.POST, ord("u")): Heard.UPDATE_BEGIN,
+    (Code.POST, ord("s")): Heard.UPDATE_BEGIN,
+    (Code.POST, ord("c")): Heard.UPDATE_CHUNK,
+    (Code.PUT, ord("u")): Heard.UPDATE_DONE,
+    (Code.POST, ord("S")): Heard.V3_START,
+    (Code.POST, ord("C")): Heard.V3_CHUNK,
+    (Code.POST, ord("F")): Heard.V3_FINISH,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import HelloFlag, Subscription
+from cloudchamber.wire.update.device import Partial, UpdateTraits
 
 ELECTRON = 10
 BORON = 13
@@ -127,6 +128,9 @@ class DeviceSetup:
     ota_successful: bool = False
     tells_updates: bool = True
     """False leaves out the two `particle/device/updates/` events that newer firmware sends at each connect."""
+    updates: UpdateTraits = field(default_factory=UpdateTraits)
+    partial: Partial | None = None
+    """What it has of a file that did not come to its end (version 3)."""
     keepalive_s: float | None = None
     """Datagrams: seconds of silence after which the device pings, when its application sets them."""
 

@@ -12,6 +12,7 @@ from cloudchamber.wire.coap import Message, Type
 from cloudchamber.wire.describe import Part
 
 TOKENS = 256
+NEVER = float("inf")
 
 TOKEN_REST_S = 60.0
 """Functions run on the application's thread and their results were seen tens of seconds late; a minute later no caller
@@ -24,6 +25,8 @@ class Kind(IntEnum):
     SIGNAL = auto()
     DESCRIBE = auto()
     PING = auto()
+    UPDATE = auto()
+    """Has a token for as long as it takes, and ends by rules of its own."""
 
 
 @dataclass(slots=True, eq=False)
@@ -110,4 +113,5 @@ class RequestTable:
     def next_deadline(self) -> float | None:
         if not self._by_token and not self._pings:
             return None
-        return min(pending.deadline for pending in self.all())
+        at = min(pending.deadline for pending in self.all())
+        return at if at < NEVER else None

@@ -125,8 +125,11 @@ class CloudConnection(CloudSession):
         """The device is not known, or the key is not its own: the stream ends without a word."""
         self._end(CloseReason.REFUSED, "", now)
 
-    def data_to_send(self, now: float) -> bytes:
-        """What to write now; each byte is given once."""
+    def data_to_send(self, now: float, *, has_room: bool = True) -> bytes:
+        """What to write now; each byte is given once. `has_room`: there is room for an update's next chunks, too; ask
+        again when there is."""
+        if has_room:
+            self._fill_update(now)
         return _drain(self, self._ready, self._sealer)
 
     def next_deadline(self) -> float | None:

@@ -153,6 +153,9 @@ class CloudDatagramSession(CloudSession):
         except WireError:
             return
         self._heard_at = now
+        if message.type == Type.RST and self._sender is not None:
+            # To a chunk, which is not confirmable: the device knows of no update.
+            self._end_update(Disconnected(), now)
         if self._asked is not None or not self._reliability.receive(message.type, message.id, now):
             return
         is_own = message.type == Type.CON or message.type == Type.NON
@@ -167,6 +170,7 @@ class CloudDatagramSession(CloudSession):
 
     def messages_to_send(self, now: float) -> list[bytes]:
         """Each to be encrypted and sent as one datagram; each is given once."""
+        self._fill_update(now)
         leaving = self._reliability.take_again()
         for raw in self._take_messages():
             if not self._closed:
@@ -204,7 +208,10 @@ class CloudDatagramSession(CloudSession):
             pending = self._requests.with_message_id(message_id)
             if pending is None:
                 pending = self._requests.ping_answered_by(message_id, any_id=False)
-            if pending is not None:
+            if pending is not None and pending.kind is Kind.UPDATE and self._sender is not None:
+                self._sender.given_up(message_id)
+                self._look_at_update(now)
+            elif pending is not None:
                 self._time_out(pending, now)
         self._handle_session_deadline(now)
 
