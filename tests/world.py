@@ -37,7 +37,8 @@ from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
 from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.storage.database import Database
-from cloudchamber.wire.events import Acknowledged, Disconnected, Outcome
+from cloudchamber.wire.events import Acknowledged, Disconnected, Outcome, Updated
+from cloudchamber.wire.update.sending import Image
 
 GRACE_S = 30
 PASSWORD = "correct horse battery"
@@ -73,6 +74,9 @@ class Connected:
         self.asked: list[tuple[str, ...]] = []
         self.disconnected: list[DeviceId] = []
         self.answer: Callable[[], Awaitable[Outcome]] = self._acknowledge
+        self.images: list[tuple[DeviceId, Image]] = []
+        self.system_events: list[tuple[DeviceId, str, bytes | None]] = []
+        self.updating: Callable[[DeviceId, Image, Callable[[int], None]], Awaitable[Outcome]] = self._update
 
     def is_online(self, device: DeviceId) -> bool:
         return device in self.keys
@@ -98,6 +102,21 @@ class Connected:
 
     async def signal(self, device: DeviceId, *, on: bool, timeout_s: float) -> Outcome:
         return await self._ask(device, "signal", str(on), str(timeout_s))
+
+    async def update(self, device: DeviceId, image: Image, started: Callable[[int], None]) -> Outcome:
+        if device not in self.keys:
+            return Disconnected()
+        self.images.append((device, image))
+        return await self.updating(device, image, started)
+
+    async def _update(self, device: DeviceId, image: Image, started: Callable[[int], None]) -> Outcome:
+        started(0)
+        return Updated()
+
+    def send_system_event(self, device: DeviceId, name: str, data: bytes | None) -> bool:
+        if device in self.keys:
+            self.system_events.append((device, name, data))
+        return device in self.keys
 
     def send_event(
         self,

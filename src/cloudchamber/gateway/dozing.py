@@ -16,6 +16,7 @@ from cloudchamber.gateway.session import Services, last_heard, tell_offline
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.events import Disconnected, Outcome
 from cloudchamber.wire.messages import Subscription
+from cloudchamber.wire.update.sending import Image
 
 
 class Bed(Protocol):
@@ -103,6 +104,14 @@ class Dozing:
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome:
         session = await self._bed.wake(self)
         return Disconnected() if session is None else await session.signal(on=on, timeout_s=timeout_s)
+
+    async def update(self, image: Image, started: Callable[[int], None]) -> Outcome:
+        session = await self._bed.wake(self)
+        return Disconnected() if session is None else await session.update(image, started)
+
+    def send_system_event(self, name: str, data: bytes | None) -> bool:
+        self._bed.wake_for(self, lambda session: session.send_system_event(name, data))
+        return True
 
     def send_event(
         self, name: str, data: bytes | None, *, ttl_s: int, is_private: bool, is_own: bool, source: DeviceId | None

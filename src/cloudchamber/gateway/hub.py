@@ -4,12 +4,13 @@ One session for each device id. A session is attached only after its device has 
 of an older one.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from cloudchamber.clock import Millis
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.events import Disconnected, Outcome
+from cloudchamber.wire.update.sending import Image
 
 
 class LiveSession(Protocol):
@@ -31,6 +32,10 @@ class LiveSession(Protocol):
     async def ping(self, timeout_s: float) -> Outcome: ...
 
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome: ...
+
+    async def update(self, image: Image, started: Callable[[int], None]) -> Outcome: ...
+
+    def send_system_event(self, name: str, data: bytes | None) -> bool: ...
 
     def send_event(
         self, name: str, data: bytes | None, *, ttl_s: int, is_private: bool, is_own: bool, source: DeviceId | None
@@ -110,6 +115,14 @@ class Hub:
     async def signal(self, device: DeviceId, *, on: bool, timeout_s: float) -> Outcome:
         session = self._sessions.get(device)
         return Disconnected() if session is None else await session.signal(on=on, timeout_s=timeout_s)
+
+    async def update(self, device: DeviceId, image: Image, started: Callable[[int], None]) -> Outcome:
+        session = self._sessions.get(device)
+        return Disconnected() if session is None else await session.update(image, started)
+
+    def send_system_event(self, device: DeviceId, name: str, data: bytes | None) -> bool:
+        session = self._sessions.get(device)
+        return session is not None and session.send_system_event(name, data)
 
     def send_event(
         self,

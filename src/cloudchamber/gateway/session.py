@@ -27,6 +27,7 @@ from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import DeviceInbox, DeviceRefused, NotAdmitted
 from cloudchamber.wire.events import (
     Answered,
+    Busy,
     ClaimCodePresented,
     Closed,
     CloudEvent,
@@ -42,11 +43,13 @@ from cloudchamber.wire.events import (
     TimeAsked,
     UpdatesEnabled,
     UpdatesForced,
+    UpdateStarted,
     Vitals,
 )
 from cloudchamber.wire.messages import DEFAULT_TTL_S, Hello, Subscription
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.udp.connection import CloudDatagramSession
+from cloudchamber.wire.update.sending import Image
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +90,7 @@ class DeviceSession(Generic[ConnectionT]):
         "_owes_offline",
         "_public_key_der",
         "_services",
+        "_started",
         "_subscriptions",
         "_untold",
         "_waiting",
@@ -102,6 +106,7 @@ class DeviceSession(Generic[ConnectionT]):
         self._heard_at = self._loop.time()
         self._subscriptions: list[Subscription] = []
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._started: Callable[[int], None] | None = None
         self._work: asyncio.Task[None] | None = None
         self._alarm = Alarm(self._loop, self._ring)
         self._untold = 0
@@ -157,6 +162,24 @@ class DeviceSession(Generic[ConnectionT]):
 
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome:
         return await self._ask(self._connection.signal(on, self._loop.time(), timeout_s))
+
+    async def update(self, image: Image, started: Callable[[int], None]) -> Outcome:
+        if self._started is not None:
+            return Busy()
+        self._started = started
+        try:
+            return await self._ask(self._connection.start_update(image, self._loop.time()))
+        except asyncio.CancelledError:
+            self._connection.cancel_update(self._loop.time())
+            self.pump()
+            raise
+        finally:
+            self._started = None
+
+    def send_system_event(self, name: str, data: bytes | None) -> bool:
+        is_sent = self._connection.send_system_event(name, data, self._loop.time())
+        self.pump()
+        return is_sent
 
     def send_event(
         self, name: str, data: bytes | None, *, ttl_s: int, is_private: bool, is_own: bool, source: DeviceId | None
@@ -227,6 +250,10 @@ class DeviceSession(Generic[ConnectionT]):
         future = self._waiting.get(event.request)
         if future is not None and not future.done():
             future.set_result(event.outcome)
+
+    def _on_update_started(self, event: UpdateStarted) -> None:
+        if self._started is not None:
+            self._started(event.offset)
 
     def _on_subscribed(self, event: Subscribed) -> None:
         self._subscriptions.append(event.subscription)
@@ -368,6 +395,7 @@ class DeviceSession(Generic[ConnectionT]):
         TimeAsked: _on_time,
         UpdatesEnabled: _on_updates_enabled,
         UpdatesForced: _on_updates_forced,
+        UpdateStarted: _on_update_started,
         Vitals: _on_nothing,
     }
     """What a machine may emit, and the method for it. Subclasses add what is theirs."""

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 SEND_BUFFER = 32 * 1024
+FULL = 16 * 1024
+"""Beyond what the system holds: then an update sends no more chunks, and everything else goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ class TcpGateway:
 class _Link(asyncio.Protocol):
     """One socket: the `Peer` of its session."""
 
-    __slots__ = ("__weakref__", "_gateway", "_ip", "_limits", "_linger", "_transport", "session")
+    __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_limits", "_linger", "_transport", "session")
 
     session: TcpSession
     _transport: asyncio.Transport
@@ -187,11 +189,13 @@ class _Link(asyncio.Protocol):
         self._limits = limits
         self._ip = ip
         self._linger: asyncio.TimerHandle | None = None
+        self._has_room = True
 
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=FULL, low=FULL // 4)
         _tune(transport.get_extra_info("socket"))
         self.session = self._gateway.arrived(self)
         self.session.pump()
@@ -202,6 +206,13 @@ class _Link(asyncio.Protocol):
     def eof_received(self) -> bool:
         self.session.receive_eof()
         return True  # the session closes; until then what it has to say still goes out
+
+    def pause_writing(self) -> None:
+        self._has_room = False
+
+    def resume_writing(self) -> None:
+        self._has_room = True
+        self.session.writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._linger is not None:
@@ -214,6 +225,10 @@ class _Link(asyncio.Protocol):
     @property
     def ip(self) -> str:
         return self._ip
+
+    @property
+    def has_room(self) -> bool:
+        return self._has_room
 
     def send(self, data: bytes) -> None:
         transport = self._transport

@@ -33,6 +33,11 @@ class Peer(Protocol):
     @property
     def ip(self) -> str: ...
 
+    @property
+    def has_room(self) -> bool:
+        """The device reads what it is sent; when it does again, `writable` is called."""
+        ...
+
     def send(self, data: bytes) -> None: ...
 
     def proven(self) -> None:
@@ -76,6 +81,10 @@ class TcpSession(DeviceSession[CloudConnection]):
         self._connection.receive_eof(self._loop.time())
         self.pump()
 
+    def writable(self) -> None:
+        """The peer has room again."""
+        self.pump()
+
     def lost(self) -> None:
         """The socket is gone, in whatever way."""
         now = self._loop.time()
@@ -86,7 +95,7 @@ class TcpSession(DeviceSession[CloudConnection]):
     # --- DeviceSession ---
 
     def _send(self) -> None:
-        data = self._connection.data_to_send(self._loop.time())
+        data = self._connection.data_to_send(self._loop.time(), has_room=self._peer.has_room)
         if data:
             self._peer.send(data)
 

@@ -1,6 +1,6 @@
 """What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from cloudchamber.messaging.model import Event
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import Fact, Outcome
 from cloudchamber.wire.messages import Hello
+from cloudchamber.wire.update.sending import Image
 
 
 class DeviceLink(Protocol):
@@ -22,6 +23,15 @@ class DeviceLink(Protocol):
     async def ping(self, device: DeviceId, timeout_s: float) -> Outcome: ...
 
     async def signal(self, device: DeviceId, *, on: bool, timeout_s: float) -> Outcome: ...
+
+    async def update(self, device: DeviceId, image: Image, started: Callable[[int], None]) -> Outcome:
+        """A file for the device. `started` is called, with the offset in the file, when the device has agreed; the
+        outcome is `Updated` when it has it all. Minutes; cancelled, the device is told where its protocol can."""
+        ...
+
+    def send_system_event(self, device: DeviceId, name: str, data: bytes | None) -> bool:
+        """Private, from the cloud itself, whatever the device subscribes to. False: it is not connected."""
+        ...
 
     def send_event(
         self,
