@@ -22,9 +22,9 @@ from cloudchamber.app import Listening
 from cloudchamber.settings import Address, Settings
 from cloudchamber.simulator.device import State, VirtualDevice
 from cloudchamber.simulator.firmware import FIRMWARE
-from cloudchamber.simulator.fleet import Fleet, FleetPlan, load_keys
+from cloudchamber.simulator.fleet import Fleet, FleetPlan, Ota, load_keys
 from cloudchamber.simulator.target import find_target
-from cloudchamber.wire.session.profile import PROFILES
+from cloudchamber.wire.session.profile import profile_on
 from cloudchamber.wire.transport import Transport
 
 ANY_PORT: Final = Address("127.0.0.1", 0)
@@ -151,10 +151,13 @@ class Cloud:
         claim_code: str | None = None,
         loss: float = 0.0,
         moves: bool = False,
+        ota: Literal["auto", "fast", "slow", "v3"] = "auto",
+        drop_update_at: float | None = None,
         timeout_s: float = 60.0,
     ) -> Devices:
         """Devices over the real protocol, all online when this returns. Ids count up from `first_id`. Over UDP `loss`
-        is the share of datagrams that get lost, and `moves` gives a new port after each sleep."""
+        is the share of datagrams that get lost, and `moves` gives a new port after each sleep. `ota` is how they take
+        updates, and `drop_update_at` the share of a file at which the network is pulled once."""
         if platform_id is None:
             platform_id = _PLATFORMS[protocol]
         server = self.listening.tcp if protocol == "tcp" else self.listening.udp
@@ -164,13 +167,15 @@ class Cloud:
             target=find_target(data=self.data, server=str(server), server_key_file=None, transport=Transport(protocol)),
             keys=self.data.parent / "device-keys",
             firmware=FIRMWARE[firmware],
-            profile=PROFILES[device_os],
+            profile=profile_on(device_os, platform_id),
             platform_id=platform_id,
             product_id=platform_id if product_id is None else product_id,
             product_version=product_version,
             claim_code=claim_code,
             loss=loss,
             moves=moves,
+            ota=Ota(ota),
+            drop_update_at=drop_update_at,
         )
         recorder = Recorder()
         keys = await asyncio.to_thread(load_keys, plan, lambda: None)

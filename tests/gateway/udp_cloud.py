@@ -24,7 +24,7 @@ from cloudchamber.simulator.device import VirtualDevice
 from cloudchamber.simulator.firmware import Firmware
 from cloudchamber.simulator.udp import UdpLine, UdpNetwork
 from cloudchamber.storage.database import Database, open_database
-from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
+from cloudchamber.wire.session.profile import DeviceSetup, profile_on
 from tests.gateway.cloud import ID, DictInbox, Screen, until
 
 Address = tuple[str, int]
@@ -96,7 +96,9 @@ class UdpCloud:
             loss,
             moves,
         )
-        setup_ = DeviceSetup(bytes.fromhex(device), PROFILES[device_os], platform_id=platform_id, **setup)
+        setup_ = DeviceSetup(
+            bytes.fromhex(device), profile_on(device_os, platform_id), platform_id=platform_id, **setup
+        )
         made = VirtualDevice(setup_, network, firmware, self.screen, random.Random(int(device, 16)))
         self._running[made] = asyncio.get_running_loop().create_task(made.run())
         return made

@@ -12,6 +12,7 @@ _COMMANDS = {
     "simulate": ("cloudchamber.cli.simulate", "Virtual devices over the real protocols."),
     "user": ("cloudchamber.cli.user", "Accounts of people."),
     "keys": ("cloudchamber.cli.keys", "Keys of the server and of devices."),
+    "firmware": ("cloudchamber.cli.firmware", "What is in a firmware file; files for virtual devices."),
     "openapi": ("cloudchamber.cli.openapi", "The API, described for programs and people."),
     "migrate": ("cloudchamber.cli.serve", "Bring the database to this version's schema."),
 }

@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from cloudchamber.ids import MAX_PRODUCT_ID, parse_device_id
 from cloudchamber.simulator.device import State
 from cloudchamber.simulator.firmware import FIRMWARE
-from cloudchamber.simulator.fleet import MAX_DEVICES, Fleet, FleetPlan, load_keys
+from cloudchamber.simulator.fleet import MAX_DEVICES, Fleet, FleetPlan, Ota, load_keys
 from cloudchamber.simulator.keys import KeyUnusable
 from cloudchamber.simulator.target import NoTarget, find_target
-from cloudchamber.wire.session.profile import PROFILES
+from cloudchamber.wire.session.profile import PROFILES, profile_on
 from cloudchamber.wire.transport import Transport
 
 if sys.platform != "win32":
@@ -146,6 +146,19 @@ class SummaryConsole:
     metavar="PERCENT",
     help="UDP: datagrams that get lost, each way.",
 )
+@click.option(
+    "--ota",
+    type=click.Choice([ota.value for ota in Ota]),
+    default=Ota.AUTO.value,
+    show_default=True,
+    help="How they take updates: legacy with fast or slow chunks, or version 3 [auto: as the Device OS does].",
+)
+@click.option(
+    "--drop-update",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Lose the connection once in each update, when so much of the file has arrived.",
+)
 def simulate(
     data: Path,
     first_id: str,
@@ -164,11 +177,14 @@ def simulate(
     *,
     move: bool,
     loss: float,
+    ota: str,
+    drop_update: float | None,
 ) -> None:
     """Run virtual devices that speak the real device protocol.
 
     They connect, answer functions and variables, publish and hear events, and come back by themselves when the
-    connection ends. They run until SIGTERM or Ctrl-C. Over UDP a device keeps its session in its keys' folder, and goes
+    connection ends. They take updates, and run what `cloudchamber firmware make` makes. They run until SIGTERM or
+    Ctrl-C. Over UDP a device keeps its session in its keys' folder, and goes
     on with it when it is started again.
     """
     transport = Transport(protocol)
@@ -187,7 +203,7 @@ def simulate(
             target=find_target(data=data, server=server, server_key_file=server_key, transport=transport),
             keys=keys or Path(KEYS_FOLDER),
             firmware=FIRMWARE[firmware],
-            profile=PROFILES[device_os],
+            profile=profile_on(device_os, platform),
             platform_id=platform,
             product_id=platform if product is None else product,
             product_version=0xFFFF if version is None else version,
@@ -195,6 +211,8 @@ def simulate(
             loss=loss / 100,
             moves=move,
             sleep_s=sleep_s,
+            ota=Ota(ota),
+            drop_update_at=None if drop_update is None else drop_update / 100,
         )
         with _progress() as progress:
             task = progress.add_task("device keys", total=count)

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
 
-from cloudchamber.simulator.firmware import Firmware, Later, PublishLimit
-from cloudchamber.simulator.line import Line
+from cloudchamber.simulator.firmware import Firmware, Later, PublishLimit, in_module
+from cloudchamber.simulator.line import UPDATE, Line
 from cloudchamber.wire.messages import Goodbye
 from cloudchamber.wire.session.profile import DeviceSetup
+from cloudchamber.wire.update.module import parse_module_untrusted
 
 CONNECT_TIMEOUT_S = 20.0
 GOODBYE_TIMEOUT_S = 5.0
 
-_RESET = Goodbye(cloud_reason=5, reset_reason=140)
+_USER = 140
 _SWITCHED_OFF = Goodbye(cloud_reason=2)
 _SLEEP = 6
 
@@ -76,7 +77,8 @@ class Backoff:
 @dataclass(slots=True, eq=False)
 class VirtualDevice:
     """`run` until `stop`. `setup` says what it is; its application part is the firmware's. `sleep_s`: awake for so many
-    seconds, asleep for as many, and so on."""
+    seconds, asleep for as many, and so on. `drop_update_at`: the network is pulled once in each update, when this share
+    of the file is here."""
 
     setup: DeviceSetup
     network: Network
@@ -84,10 +86,16 @@ class VirtualDevice:
     console: Console
     random: random.Random
     sleep_s: float | None = None
+    drop_update_at: float | None = None
+    updates: int = 0
+    """How many it has taken."""
     state: State = State.STOPPED
     signals: bool = False
     """Whether its light shows the rainbow."""
     _in_safe_mode: bool = False
+    _update_size: int = 0
+    _drops_at: int | None = None
+    _dropped_size: int = 0
     _firmware: Firmware | None = None
     _line: Line | None = None
     _sleeps_s: float | None = None
@@ -156,6 +164,8 @@ class VirtualDevice:
         try:
             closed = await line.closed
         finally:
+            if line.session is not None:
+                self.setup = replace(self.setup, partial=line.session.partial)
             line.abort()
             self._line = None
             if self._bedtime is not None:
@@ -192,6 +202,8 @@ class VirtualDevice:
 
     def connected(self) -> None:
         self._change(State.ONLINE, "")
+        # The cloud has heard of it.
+        self.setup = replace(self.setup, ota_successful=False)
         if self.sleep_s is not None:
             self._bedtime = asyncio.get_running_loop().call_later(self.sleep_s, self.sleep, self.sleep_s)
 
@@ -202,8 +214,53 @@ class VirtualDevice:
     def reset(self, mode: str, now: float) -> None:
         self._in_safe_mode = mode == "safe mode"
         self._boot(now)
+        self.restart(_USER)
+
+    def restart(self, reason: int) -> None:
+        """`reason`: of the reset, as Goodbye tells it."""
         if self._line is not None:
-            self._line.goodbye(_RESET)
+            self._line.goodbye(Goodbye(cloud_reason=5, reset_reason=reason))
+
+    def update_begun(self, size: int, offset: int) -> None:
+        self.console.log(self.id, f"update of {size} bytes begun" + (f", from {offset} on" if offset else ""))
+        self._update_size = size
+        # Once for each file, so that it arrives in the end.
+        if self.drop_update_at is not None and self._dropped_size != size:
+            self._drops_at = int(size * self.drop_update_at)
+
+    def update_progressed(self, received: int) -> None:
+        if self._drops_at is not None and received >= self._drops_at:
+            self._drops_at, self._dropped_size = None, self._update_size
+            self.console.log(self.id, f"network pulled at {received} bytes of the update")
+            asyncio.get_running_loop().call_soon(self.drop)
+
+    def updated(self, data: bytes, now: float) -> None:
+        """Starts with the new firmware."""
+        module = parse_module_untrusted(data)
+        self.updates += 1
+        found = in_module(data)
+        if found is not None:
+            self.make_firmware = found
+        if module.is_application:
+            self.setup = replace(
+                self.setup,
+                product_id=self.setup.platform_id if module.product_id is None else module.product_id,
+                product_version=0xFFFF if module.product_version is None else module.product_version,
+                application_sha256=module.sha256,
+            )
+        self.setup = replace(self.setup, ota_successful=True, partial=None)
+        self._dropped_size = 0
+        self.console.log(self.id, f"updated: version {module.product_version}")
+        self._in_safe_mode = False
+        self._boot(now)
+        self.restart(UPDATE)
+
+    def set_updates_enabled(self, *, enabled: bool) -> None:
+        """As the application does that is busy, or is not any more."""
+        self.setup = replace(self.setup, updates=replace(self.setup.updates, is_enabled=enabled))
+        if self._line is not None and self._line.session is not None:
+            self._line.session.set_updates_enabled(asyncio.get_running_loop().time(), enabled=enabled)
+            self._line.pump()
 
     def call(self, name: str, argument: str, now: float) -> int | Later:
         try:

@@ -3,6 +3,7 @@
 Pure: a firmware acts through its `Board` and is handed the time. A function that takes its time says so by its result.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Protocol
 
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import Subscription
+from cloudchamber.wire.update.module import build_module, content_of
 from cloudchamber.wire.values import Value, VariableType
 
 
@@ -226,6 +228,30 @@ class Asking(Firmware):
 
 
 FIRMWARE: Mapping[str, type[Firmware]] = MappingProxyType({"counter": Counter, "tinker": Tinker, "asking": Asking})
+
+
+_IN_MODULE = b"cloudchamber:"
+
+
+def as_module(
+    name: str, *, platform_id: int, product_id: int | None, product_version: int | None, size: int = 0
+) -> bytes:
+    """A firmware file (`.bin`) that a virtual device takes, and that makes it run `FIRMWARE[name]`. At least `size`
+    bytes long."""
+    content = _IN_MODULE + name.encode() + b"\n"
+    filler = b"".join(
+        hashlib.sha256(number.to_bytes(4, "big")).digest() for number in range(max(0, size - len(content) + 31) // 32)
+    )
+    return build_module(
+        content + filler, platform_id=platform_id, product_id=product_id, product_version=product_version
+    )
+
+
+def in_module(data: bytes) -> type[Firmware] | None:
+    """The firmware that a file names; None for what no virtual device can run, a real one's above all."""
+    marker, _, rest = content_of(data).partition(b":")
+    name = rest.partition(b"\n")[0].decode("ascii", "replace")
+    return FIRMWARE.get(name) if marker + b":" == _IN_MODULE else None
 
 
 class PublishLimit:

@@ -5,7 +5,8 @@ import random
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -17,17 +18,31 @@ from cloudchamber.simulator.keys import PrivateKey, device_key
 from cloudchamber.simulator.target import Target
 from cloudchamber.simulator.tcp import TcpNetwork
 from cloudchamber.simulator.udp import UdpNetwork
+from cloudchamber.wire.messages import HelloFlag
 from cloudchamber.wire.session.profile import DeviceProfile, DeviceSetup
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.update.device import UpdateTraits
 
 MAX_DEVICES = 100_000
 KEY_THREADS = 4
 
 
+class Ota(Enum):
+    """How devices take updates."""
+
+    AUTO = "auto"
+    """As their release does on their platform."""
+    FAST = "fast"
+    SLOW = "slow"
+    """Legacy, one chunk at a time."""
+    V3 = "v3"
+
+
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
     """`first_id`: 24 hex digits; the next devices count up from there. `claim_code` is the first device's: a code
-    claims one. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`: see `VirtualDevice`."""
+    claims one. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`, `drop_update_at`: see
+    `VirtualDevice`. `ota`: the update protocol."""
 
     first_id: str
     count: int
@@ -42,6 +57,8 @@ class FleetPlan:
     loss: float = 0.0
     moves: bool = False
     sleep_s: float | None = None
+    ota: Ota = Ota.AUTO
+    drop_update_at: float | None = None
 
     @property
     def transport(self) -> Transport:
@@ -77,7 +94,8 @@ class Fleet:
             VirtualDevice(
                 setup=DeviceSetup(
                     device_id=bytes.fromhex(device_id),
-                    profile=plan.profile,
+                    profile=_profile(plan),
+                    updates=UpdateTraits(fast=_FAST.get(plan.ota)),
                     platform_id=plan.platform_id,
                     product_id=plan.product_id,
                     product_version=plan.product_version,
@@ -88,6 +106,7 @@ class Fleet:
                 console=console,
                 random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads reconnects, keeps no secret
                 sleep_s=plan.sleep_s,
+                drop_update_at=plan.drop_update_at,
             )
             for number, (device_id, key) in enumerate(zip(plan.ids, keys, strict=True))
         ]
@@ -117,6 +136,18 @@ class Fleet:
 
     def stop(self) -> None:
         self._stop.set()
+
+
+_FAST = {Ota.FAST: True, Ota.SLOW: False}
+
+
+def _profile(plan: FleetPlan) -> DeviceProfile:
+    profile = plan.profile
+    if plan.ota is Ota.AUTO:
+        return profile
+    if plan.ota is Ota.V3:
+        return replace(profile, hello_flags=profile.hello_flags | HelloFlag.OTA_V3)
+    return replace(profile, hello_flags=profile.hello_flags & ~HelloFlag.OTA_V3)
 
 
 def _network(plan: FleetPlan, device_id: str, key: PrivateKey) -> Network:

@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cloudchamber.simulator.firmware import Later
 from cloudchamber.wire.events import (
@@ -15,6 +15,10 @@ from cloudchamber.wire.events import (
     FunctionCalled,
     ResetAsked,
     SignalChanged,
+    UpdateBegun,
+    UpdateProgressed,
+    UpdateRejected,
+    UpdateTaken,
     VariableAsked,
 )
 from cloudchamber.wire.messages import Goodbye
@@ -22,6 +26,10 @@ from cloudchamber.wire.session.device import DeviceSession
 
 if TYPE_CHECKING:
     from cloudchamber.simulator.device import VirtualDevice
+
+# Reset reasons of a Goodbye.
+UPDATE: Final = 70
+UPDATE_ERROR: Final = 80
 
 
 class Line(ABC):
@@ -65,6 +73,10 @@ class Line(ABC):
         self._pump()
         return True
 
+    def pump(self) -> None:
+        """After something was done to the session."""
+        self._pump()
+
     def goodbye(self, reason: Goodbye) -> None:
         if self.session is None:
             self.abort()
@@ -106,6 +118,15 @@ class Line(ABC):
             case ResetAsked(mode):
                 device.console.log(device.id, f"asked to reset: {mode}")
                 self._later(0, lambda: device.reset(mode, self._loop.time()))
+            case UpdateBegun(size, offset):
+                device.update_begun(size, offset)
+            case UpdateProgressed(received):
+                device.update_progressed(received)
+            case UpdateTaken(data):
+                self._later(0, lambda: device.updated(data, self._loop.time()))
+            case UpdateRejected(why):
+                device.console.log(device.id, f"update rejected: {why}")
+                self._later(0, lambda: device.restart(UPDATE_ERROR))
             case Connected():
                 self.was_online = True
                 device.connected()

@@ -32,8 +32,8 @@ def default_system(setup: DeviceSetup) -> Mapping[str, Any]:
     version = setup.profile.system_version or 1
     system_module = {"s": 499_712, "l": "m", "vc": 30, "vv": 30, "f": "s", "n": "1", "v": version, "d": []}
     needs = [{"f": "s", "n": "1", "v": version}]
-    user_module = {"s": 131_072, "l": "m", "vc": 30, "vv": 28 if setup.safe_mode else 30, "u": "0" * 64, "f": "u",
-                   "n": "1", "v": 5, "d": needs}  # fmt: skip
+    user_module = {"s": 131_072, "l": "m", "vc": 30, "vv": 28 if setup.safe_mode else 30,
+                   "u": setup.application_sha256.hex(), "f": "u", "n": "1", "v": 5, "d": needs}  # fmt: skip
     return {"p": setup.platform_id, "m": [system_module, user_module]}
 
 

@@ -128,6 +128,8 @@ class DeviceSetup:
     ota_successful: bool = False
     tells_updates: bool = True
     """False leaves out the two `particle/device/updates/` events that newer firmware sends at each connect."""
+    application_sha256: bytes = bytes(32)
+    """What the description says of the application's module."""
     updates: UpdateTraits = field(default_factory=UpdateTraits)
     partial: Partial | None = None
     """What it has of a file that did not come to its end (version 3)."""
