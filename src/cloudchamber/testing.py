@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import secrets
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from cloudchamber.settings import Address, Settings
 from cloudchamber.simulator.device import State, VirtualDevice
 from cloudchamber.simulator.firmware import FIRMWARE
 from cloudchamber.simulator.fleet import Fleet, FleetPlan, Ota, load_keys
+from cloudchamber.simulator.softap.air import DEFAULT_NETWORKS, Network
 from cloudchamber.simulator.target import find_target
 from cloudchamber.wire.session.profile import profile_on
 from cloudchamber.wire.transport import Transport
@@ -81,6 +82,19 @@ class Devices:
                 if self._running.done():
                     self._running.result()
                 await asyncio.sleep(0.02)
+
+    async def listening(self, timeout_s: float = 10.0) -> None:
+        """Waits until the first device listens for its set-up. Raises TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while self.all[0].state is not State.LISTENING:  # noqa: ASYNC110 - as `online` does
+                await asyncio.sleep(0.02)
+
+    @property
+    def softap_address(self) -> tuple[str, int]:
+        """Where the first device listens, over HTTP and TCP alike."""
+        softap = self.all[0].softap
+        assert softap is not None, "started without softap"
+        return softap.host, softap.port
 
     async def stop(self) -> None:
         self.fleet.stop()
@@ -153,11 +167,17 @@ class Cloud:
         moves: bool = False,
         ota: Literal["auto", "fast", "slow", "v3"] = "auto",
         drop_update_at: float | None = None,
+        softap: bool = False,
+        networks: Sequence[str] = (),
         timeout_s: float = 60.0,
     ) -> Devices:
         """Devices over the real protocol, all online when this returns. Ids count up from `first_id`. Over UDP `loss`
         is the share of datagrams that get lost, and `moves` gives a new port after each sleep. `ota` is how they take
-        updates, and `drop_update_at` the share of a file at which the network is pulled once."""
+        updates, and `drop_update_at` the share of a file at which the network is pulled once.
+
+        With `softap` the device is new: it is listening for its set-up when this returns, at `devices.softap_address`,
+        with `networks` in the air (written as `cloudchamber simulate --wifi` takes them).
+        """
         if platform_id is None:
             platform_id = _PLATFORMS[protocol]
         server = self.listening.tcp if protocol == "tcp" else self.listening.udp
@@ -176,13 +196,15 @@ class Cloud:
             moves=moves,
             ota=Ota(ota),
             drop_update_at=drop_update_at,
+            softap=("127.0.0.1", 0) if softap else None,
+            networks=tuple(Network.parse(text) for text in networks) or DEFAULT_NETWORKS,
         )
         recorder = Recorder()
         keys = await asyncio.to_thread(load_keys, plan, lambda: None)
         fleet = Fleet(plan, keys, recorder)
         devices = Devices(fleet, recorder, asyncio.create_task(fleet.run()))
         self._exit.push_async_callback(devices.stop)
-        await devices.online(timeout_s)
+        await (devices.listening(timeout_s) if softap else devices.online(timeout_s))
         return devices
 
 

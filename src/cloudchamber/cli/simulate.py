@@ -11,10 +11,12 @@ from rich.console import Console as Terminal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from cloudchamber.ids import MAX_PRODUCT_ID, parse_device_id
+from cloudchamber.settings import Address
 from cloudchamber.simulator.device import State
 from cloudchamber.simulator.firmware import FIRMWARE
 from cloudchamber.simulator.fleet import MAX_DEVICES, Fleet, FleetPlan, Ota, load_keys
 from cloudchamber.simulator.keys import KeyUnusable
+from cloudchamber.simulator.softap.air import DEFAULT_NETWORKS, Network, NoNetwork
 from cloudchamber.simulator.target import NoTarget, find_target
 from cloudchamber.wire.session.profile import PROFILES, profile_on
 from cloudchamber.wire.transport import Transport
@@ -31,10 +33,16 @@ _PLATFORMS = {Transport.TCP: 6, Transport.UDP: 10}
 
 
 class LineConsole:
-    """A line for each change of state, and what devices print, as they print it."""
+    """A line for each change of state and of the light, and what devices print, as they print it."""
+
+    def __init__(self) -> None:
+        self._lights: dict[str, str] = {}
 
     def changed(self, device_id: str, state: State, detail: str) -> None:
         click.echo(f"{_clock()} {device_id} {state.value}{' ' + detail if detail else ''}")
+        if self._lights.get(device_id) != state.led:
+            self._lights[device_id] = state.led
+            click.echo(f"{_clock()} {device_id} LED {state.led}")
 
     def serial(self, _device_id: str, line: str) -> None:
         click.echo(line)
@@ -159,6 +167,18 @@ class SummaryConsole:
     metavar="PERCENT",
     help="Lose the connection once in each update, when so much of the file has arrived.",
 )
+@click.option(
+    "--softap",
+    metavar="HOST:PORT",
+    help="A new device: it listens there for its Wi-Fi and claim code first, as a Photon's access point does.",
+)
+@click.option(
+    "--wifi",
+    multiple=True,
+    metavar="SSID=PASSWORD",
+    help="A network in the air around it, as often as wanted; SSID alone is open, enterprise:SSID=IDENTITY@PASSWORD."
+    f" [default: {', '.join(f'{n.ssid}={n.password}' if n.password else n.ssid for n in DEFAULT_NETWORKS)}]",
+)
 def simulate(
     data: Path,
     first_id: str,
@@ -174,6 +194,8 @@ def simulate(
     firmware: str,
     device_os: str,
     sleep_s: float | None,
+    softap: str | None,
+    wifi: tuple[str, ...],
     *,
     move: bool,
     loss: float,
@@ -190,6 +212,8 @@ def simulate(
     transport = Transport(protocol)
     if transport is Transport.TCP and (move or loss):
         raise click.UsageError("--move and --loss are for datagrams: add --protocol udp")
+    if softap is not None and (count > 1 or transport is Transport.UDP):
+        raise click.UsageError("--softap is for one device with Wi-Fi: leave out --count and --protocol udp")
     if platform is None:
         platform = _PLATFORMS[transport]
     device_id = parse_device_id(first_id)
@@ -213,17 +237,27 @@ def simulate(
             sleep_s=sleep_s,
             ota=Ota(ota),
             drop_update_at=None if drop_update is None else drop_update / 100,
+            softap=None if softap is None else _address(softap, "--softap"),
+            networks=tuple(Network.parse(text) for text in wifi) or DEFAULT_NETWORKS,
         )
         with _progress() as progress:
             task = progress.add_task("device keys", total=count)
             device_keys = load_keys(plan, lambda: progress.advance(task))
-    except (NoTarget, KeyUnusable) as error:
+    except (NoTarget, KeyUnusable, NoNetwork) as error:
         raise click.ClickException(str(error)) from error
     if count <= MANY:
         asyncio.run(_run(Fleet(plan, device_keys, LineConsole())))
     else:
         with SummaryConsole(count) as console:
             asyncio.run(_run(Fleet(plan, device_keys, console)))
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    try:
+        address = Address.parse(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from error
+    return address.host, address.port
 
 
 def _allow_files(count: int) -> None:

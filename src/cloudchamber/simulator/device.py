@@ -13,6 +13,7 @@ from typing import Protocol
 
 from cloudchamber.simulator.firmware import Firmware, Later, PublishLimit, in_module
 from cloudchamber.simulator.line import UPDATE, Line
+from cloudchamber.simulator.softap.stay import SoftAp
 from cloudchamber.wire.messages import Goodbye
 from cloudchamber.wire.session.profile import DeviceSetup
 from cloudchamber.wire.update.module import parse_module_untrusted
@@ -26,11 +27,29 @@ _SLEEP = 6
 
 
 class State(Enum):
+    LISTENING = "listening"
+    JOINING = "joining Wi-Fi"
     CONNECTING = "connecting"
     ONLINE = "online"
     OFFLINE = "offline"
     ASLEEP = "asleep"
     STOPPED = "stopped"
+
+    @property
+    def led(self) -> str:
+        """What the light of a real device shows."""
+        return _LEDS[self]
+
+
+_LEDS = {
+    State.LISTENING: "blinking blue",
+    State.JOINING: "blinking green",
+    State.CONNECTING: "blinking cyan",
+    State.ONLINE: "breathing cyan",
+    State.OFFLINE: "blinking cyan",
+    State.ASLEEP: "off",
+    State.STOPPED: "off",
+}
 
 
 class Network(Protocol):
@@ -89,6 +108,9 @@ class VirtualDevice:
     drop_update_at: float | None = None
     updates: int = 0
     """How many it has taken."""
+    softap: SoftAp | None = None
+    """New out of the box: it listens for its Wi-Fi and its claim code first."""
+    is_claimed: bool = False
     state: State = State.STOPPED
     signals: bool = False
     """Whether its light shows the rainbow."""
@@ -117,6 +139,7 @@ class VirtualDevice:
         loop = asyncio.get_running_loop()
         backoff = Backoff(self.random)
         self._boot(loop.time())
+        await self._set_up()
         while not self._stop.is_set():
             self._change(State.CONNECTING, f"to {self.network.host}:{self.network.port}")
             was_online, why = await self._connect_once()
@@ -132,6 +155,20 @@ class VirtualDevice:
                 async with asyncio.timeout(pause):
                     await self._stop.wait()
         self._change(State.STOPPED, "")
+
+    async def _set_up(self) -> None:
+        if self.softap is None:
+            return
+        setting_up = asyncio.ensure_future(self.softap.until_joined(self.id, self, is_claimed=self.is_claimed))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait([setting_up, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if setting_up.done():
+                self.setup = replace(self.setup, claim_code=setting_up.result())
+        finally:
+            for task in (setting_up, stopping):
+                task.cancel()
+            await asyncio.gather(setting_up, stopping, return_exceptions=True)
 
     def stop(self) -> None:
         """Says goodbye; `run` returns soon."""
@@ -187,6 +224,17 @@ class VirtualDevice:
         self.state = state
         self.console.changed(self.id, state, detail)
 
+    # --- told by the set-up ---
+
+    def listening(self, detail: str) -> None:
+        self._change(State.LISTENING, detail)
+
+    def joining(self, detail: str) -> None:
+        self._change(State.JOINING, detail)
+
+    def said(self, line: str) -> None:
+        self.console.log(self.id, line)
+
     # --- Board ---
 
     def publish(self, name: str, data: str | None, *, is_private: bool = True) -> bool:
@@ -208,6 +256,7 @@ class VirtualDevice:
             self._bedtime = asyncio.get_running_loop().call_later(self.sleep_s, self.sleep, self.sleep_s)
 
     def claimed(self) -> None:
+        self.is_claimed = True
         self.setup = replace(self.setup, claim_code=None)
         self.console.log(self.id, "claimed: the claim code is forgotten")
 

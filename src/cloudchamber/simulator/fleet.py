@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cloudchamber.simulator.device import GOODBYE_TIMEOUT_S, Console, Network, State, VirtualDevice
 from cloudchamber.simulator.firmware import Firmware
 from cloudchamber.simulator.keys import PrivateKey, device_key
+from cloudchamber.simulator.softap.air import DEFAULT_NETWORKS
+from cloudchamber.simulator.softap.air import Network as WifiNetwork
+from cloudchamber.simulator.softap.stay import SoftAp
 from cloudchamber.simulator.target import Target
 from cloudchamber.simulator.tcp import TcpNetwork
 from cloudchamber.simulator.udp import UdpNetwork
@@ -41,8 +44,9 @@ class Ota(Enum):
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
     """`first_id`: 24 hex digits; the next devices count up from there. `claim_code` is the first device's: a code
-    claims one. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`, `drop_update_at`: see
-    `VirtualDevice`. `ota`: the update protocol."""
+    claims one. `softap` is where the first device listens for its set-up before it connects, over TCP alone, and
+    `networks` what is in the air there. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`,
+    `drop_update_at`: see `VirtualDevice`. `ota`: the update protocol."""
 
     first_id: str
     count: int
@@ -59,6 +63,8 @@ class FleetPlan:
     sleep_s: float | None = None
     ota: Ota = Ota.AUTO
     drop_update_at: float | None = None
+    softap: tuple[str, int] | None = None
+    networks: tuple[WifiNetwork, ...] = DEFAULT_NETWORKS
 
     @property
     def transport(self) -> Transport:
@@ -107,6 +113,7 @@ class Fleet:
                 random=random.Random(secrets.randbits(64)),  # noqa: S311 - spreads reconnects, keeps no secret
                 sleep_s=plan.sleep_s,
                 drop_update_at=plan.drop_update_at,
+                softap=_softap(plan, key) if number == 0 else None,
             )
             for number, (device_id, key) in enumerate(zip(plan.ids, keys, strict=True))
         ]
@@ -148,6 +155,13 @@ def _profile(plan: FleetPlan) -> DeviceProfile:
     if plan.ota is Ota.V3:
         return replace(profile, hello_flags=profile.hello_flags | HelloFlag.OTA_V3)
     return replace(profile, hello_flags=profile.hello_flags & ~HelloFlag.OTA_V3)
+
+
+def _softap(plan: FleetPlan, key: PrivateKey) -> SoftAp | None:
+    if plan.softap is None:
+        return None
+    assert isinstance(key, RSAPrivateKey), "only devices over TCP have Wi-Fi to be set up"
+    return SoftAp(*plan.softap, key, plan.networks)
 
 
 def _network(plan: FleetPlan, device_id: str, key: PrivateKey) -> Network:
