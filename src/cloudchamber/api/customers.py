@@ -3,8 +3,9 @@
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from cloudchamber.access.model import OwnedByCustomer
+from cloudchamber.access.model import Action, OwnedByCustomer
 from cloudchamber.access.requester import Bearer
+from cloudchamber.access.service import require
 from cloudchamber.api import render
 from cloudchamber.api.call import Call, Implicit
 from cloudchamber.api.errors import NO_STORE
@@ -54,6 +55,8 @@ class CustomersResource:
     async def _create(self, call: Call, requester: Bearer) -> Issued:
         data = call.data
         product = await self._products.resource(requester, call.params["product"])
+        # First of all: what else is wrong with the request is no business of those who may not make it.
+        require(requester, Action.CUSTOMERS_CREATE, product)
         email = data.text("email")
         if not email:
             raise EmailMissing("email is required")

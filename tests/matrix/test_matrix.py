@@ -1,0 +1,249 @@
+"""Everybody tries everything: each kind of requester, each route of the table, on what is theirs, on what is in the
+same product, on a stranger's and on what is not there. What must come of it is derived in verdicts.py; what comes is
+asked of a real server.
+
+A refused request must be answered to the letter as the edge refuses it, so that no field of what is there leaks, and
+must change nothing. A request that is allowed must reach its handler. A row whose action the rule allows to nobody in
+the whole universe has no rule, and fails.
+
+Requests that change something are made last, each kind's on a copy of the universe of its own. What one of them spoils
+for the next (a token revoked, an account deleted) shows as an answer that is not as derived: then the cell is asked
+again on a fresh copy, and that answer counts.
+"""
+
+import contextlib
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from cloudchamber.api.errors import Rendered
+from cloudchamber.api.routes import ROUTES, AnyToken, ClientCredentials, Public, Route, Stream, enabled
+from cloudchamber.app import Cloud
+from cloudchamber.settings import Compat
+from tests.matrix import universe as made
+from tests.matrix.universe import KINDS, Kind, Place, Universe
+from tests.matrix.verdicts import Exactly, NotTheirs, Open, Reached, Verdict, every_refusal, verdict
+from tests.matrix.wire import Answer, Wire
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROWS = enabled(ROUTES, Compat())
+SAFE = {"GET", "HEAD"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    row: Route
+    template: str
+    kind: Kind
+    place: Place
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        where = f" ({self.place.label})" if self.place.label else ""
+        return f"{self.row.method} {self.template}{where} by {self.kind.name}"
+
+    @property
+    def changes(self) -> bool:
+        return self.row.method not in SAFE and not isinstance(self.verdict, Exactly)
+
+    @property
+    def is_alike_everywhere(self) -> bool:
+        return isinstance(self.row.access, Public | ClientCredentials | AnyToken)
+
+
+def cells(universe: Universe, kind: Kind) -> Iterator[Cell]:
+    for row in ROWS:
+        for template in row.paths:
+            for place in universe.places(template):
+                cell = Cell(row, template, kind, place, verdict(row, template, kind, place, universe))
+                yield cell
+                if cell.is_alike_everywhere:
+                    break
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def universe(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Universe:
+    return await made.make(tmp_path_factory.mktemp("universe") / "original", migrated_file)
+
+
+@contextlib.asynccontextmanager
+async def copy_of(universe: Universe, folder: Path) -> AsyncIterator[Wire]:
+    shutil.copytree(universe.folder, folder)
+    async with Cloud(made.settings_in(folder)) as cloud:
+        wire = Wire(cloud.listening.http.host, cloud.listening.http.port)
+        try:
+            yield wire
+        finally:
+            await wire.close()
+
+
+# -- asking ---------------------------------------------------------------------------------------------------------
+
+
+async def ask(wire: Wire, universe: Universe, cell: Cell) -> Answer:
+    body = None if cell.row.method in SAFE or cell.row.request is None else sample(cell.row.request)
+    return await wire.ask(cell.row.method, cell.place.path(cell.template), universe.tokens.get(cell.kind.name), body)
+
+
+def wrong(cell: Cell, answer: Answer) -> str | None:
+    """How the answer is not the verdict."""
+    if answer.status >= 500 and answer.status not in {*cell.row.errors, *(cell.row.answer or {})}:
+        return f"{answer.status}"
+    match cell.verdict:
+        case Exactly(answer=expected, why=why):
+            # The answer to HEAD has no body to compare.
+            body = expected.body if cell.row.method != "HEAD" else answer.body
+            if (answer.status, answer.body) != (expected.status, body):
+                return f"{answer.status} {answer.body}, not {expected.status} {expected.body} ({why})"
+        case NotTheirs():
+            if answer.status != 404 or not set(answer.body or {}) <= {"ok", "error"}:
+                return f"{answer.status} {answer.body}, not 404: it is another's"
+        case Open():
+            pass
+        case Reached():
+            if Rendered(answer.status, answer.body) in every_refusal_of(cell):
+                return f"refused with {answer.status} {answer.body}"
+            if cell.row.method == "GET" and Stream() in (cell.row.answer or {}).values() and answer.status == 200:
+                return None if answer.content_type == "text/event-stream" else "no stream"
+    return None
+
+
+def every_refusal_of(cell: Cell) -> list[Rendered]:
+    return [each._replace(headers=()) for each in every_refusal(cell.row, cell.template)]
+
+
+def sample(document: Any) -> dict[str, Any]:
+    """The least that a request of this kind can hold: its required fields, with examples where there are."""
+    document = document[0] if isinstance(document, tuple) else document
+    return {
+        field.encode_name: value_of(msgspec.inspect.type_info(field.type))
+        for field in msgspec.structs.fields(document)
+        if field.required
+    }
+
+
+def value_of(kind: msgspec.inspect.Type) -> Any:
+    match kind:
+        case msgspec.inspect.Metadata(type=inner, extra_json_schema=extra):
+            examples = (extra or {}).get("examples")
+            return examples[0] if examples else value_of(inner)
+        case msgspec.inspect.StructType(cls=cls):
+            return sample(cls)
+        case msgspec.inspect.IntType():
+            return 1
+        case msgspec.inspect.BoolType():
+            return True
+        case msgspec.inspect.ListType(item_type=item):
+            return [value_of(item)]
+        case msgspec.inspect.DictType():
+            return {}
+        case msgspec.inspect.UnionType(types=kinds):
+            return value_of(kinds[0])
+        case _:
+            return "x"
+
+
+# -- the matrix -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
+async def test_everybody_tries_everything(universe: Universe, kind: Kind, tmp_path: Path, matrix: Counter[str]) -> None:
+    found = list(cells(universe, kind))
+    quiet = [cell for cell in found if not cell.changes]
+    loud = sorted((cell for cell in found if cell.changes), key=how_much_it_spoils)
+    matrix.update(type(cell.verdict).__name__ for cell in found)
+    problems = []
+    async with copy_of(universe, tmp_path / "first") as wire:
+        before = await everything(wire, universe)
+        for cell in quiet:
+            problem = wrong(cell, await ask(wire, universe, cell))
+            problems += [f"{cell}: {problem}"] if problem else []
+        assert await everything(wire, universe) == before, "a request that was refused changed something"
+    rest = loud
+    copy = 0
+    while rest:
+        copy += 1
+        async with copy_of(universe, tmp_path / f"copy{copy}") as wire:
+            for number, cell in enumerate(rest):
+                problem = wrong(cell, await ask(wire, universe, cell))
+                if problem is not None and number > 0:
+                    # An earlier request may have spoiled it: again, on a fresh copy.
+                    rest = rest[number:]
+                    break
+                if problem is not None:
+                    problems.append(f"{cell}: {problem}")
+            else:
+                rest = []
+    assert not problems, f"{len(problems)} of {len(found)} cells:\n" + "\n".join(problems)
+
+
+def how_much_it_spoils(cell: Cell) -> int:
+    """What ends accounts and tokens comes last."""
+    return 2 * (cell.row.method == "DELETE") + (cell.template in {"/v1/user", "/v1/access_tokens"})
+
+
+async def everything(wire: Wire, universe: Universe) -> list[Any]:
+    """All that the owners of both products see, but for when things were last heard of."""
+    found: list[Any] = []
+    for owner, product in (
+        ("the owner of the product", universe.home),
+        ("the owner of another product", universe.foreign),
+    ):
+        for path in ("devices", "customers?all=true", "clients", "integrations", ""):
+            answer = await wire.ask("GET", f"/v1/products/{product}/{path}", universe.tokens[owner])
+            assert answer.status == 200, (path, answer)
+            found.append(answer.body)
+    for kind in KINDS:
+        if kind.of is not None:
+            devices = await wire.ask("GET", "/v1/devices", universe.tokens[kind.name])
+            found.append((kind.name, devices))
+    return found
+
+
+async def test_a_door_that_is_left_open_is_seen(
+    universe: Universe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix itself is tried: products forget to ask the rule."""
+    monkeypatch.setattr("cloudchamber.fleet.products.require", lambda *_args: None)
+    (stranger,) = (kind for kind in KINDS if kind.name == "the owner of another product")
+    asked = [cell for cell in cells(universe, stranger) if cell.row.handler == "products.get"]
+    async with copy_of(universe, tmp_path / "open") as wire:
+        seen = [cell.place.label for cell in asked if wrong(cell, await ask(wire, universe, cell)) is not None]
+    assert ([cell.place.label for cell in asked], seen) == (["home", "foreign", "unknown"], ["home"])
+
+
+async def test_every_row_is_somebodys(universe: Universe) -> None:
+    """A guarded row that nobody of the universe may use has no rule (or the universe lacks whom it is for)."""
+    reached = {
+        (cell.row.method, cell.template)
+        for kind in KINDS
+        for cell in cells(universe, kind)
+        if isinstance(cell.verdict, Reached | Open)
+    }
+    assert {(row.method, path) for row in ROWS for path in row.paths} - reached == set()
+
+
+async def test_every_row_refuses_somebody(universe: Universe) -> None:
+    """The other way round: a guarded row that refuses no kind of token on anything, but for what answers all alike."""
+    refused = {
+        (cell.row.method, cell.template)
+        for kind in KINDS
+        if kind.of is not None
+        for cell in cells(universe, kind)
+        if isinstance(cell.verdict, Exactly | NotTheirs)
+    }
+    alike = {
+        (row.method, path)
+        for row in ROWS
+        for path in row.paths
+        if isinstance(row.access, Public | ClientCredentials | AnyToken)
+    }
+    assert {(row.method, path) for row in ROWS for path in row.paths} - refused - alike == set()
