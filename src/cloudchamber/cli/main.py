@@ -10,6 +10,7 @@ _COMMANDS = {
     "serve": ("cloudchamber.cli.serve", "Run the cloud."),
     "demo": ("cloudchamber.cli.demo", "A cloud, its devices and a customer's story, all on this machine."),
     "simulate": ("cloudchamber.cli.simulate", "Virtual devices over the real protocols."),
+    "setup": ("cloudchamber.cli.setup", "A new Photon: its Wi-Fi, and whose it is."),
     "user": ("cloudchamber.cli.user", "Accounts of people."),
     "keys": ("cloudchamber.cli.keys", "Keys of the server and of devices."),
     "firmware": ("cloudchamber.cli.firmware", "What is in a firmware file; files for virtual devices."),
