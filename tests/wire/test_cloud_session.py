@@ -250,6 +250,96 @@ def test_a_request_before_hello_or_after_the_end_is_answered_disconnected() -> N
     assert not cloud.send_system_event("spark/x", None, 0.0)
 
 
+# --- cancelled requests ----------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_request_is_answered_to_nobody_and_its_late_answer_passed_over() -> None:
+    cloud, peer = cloud_with_peer()
+    calls = [cloud.call_function("brew", "", 0.0, 10.0), cloud.read_variable("x", 0.0, 10.0)]
+    calls.append(cloud.signal(True, 0.0, 10.0))
+    tokens = [decoded(raw).token.hex() for raw in peer.hear()]
+    for call in calls:
+        cloud.cancel(call, 0.0)
+        cloud.cancel(call, 0.0)
+    cloud.cancel(4711, 0.0)
+    for code, token in zip(("44", "45", "44"), tokens, strict=True):
+        peer.say(f"51{code}212b{token}ff00000001")
+    peer.wait(15.0)
+    assert outcomes(cloud) == {}
+    assert not cloud.is_closed
+
+
+def test_a_cancelled_requests_token_rests_until_its_answer_comes() -> None:
+    cloud, peer = cloud_with_peer()
+    cancelled = cloud.call_function("brew", "", 0.0, 10.0)
+    (asked,) = (decoded(raw) for raw in peer.hear())
+    token = asked.token.hex()
+    cloud.cancel(cancelled, 0.0)
+    others = [cloud.call_function("brew", "", 0.0, 10.0) for _ in range(TOKENS)]
+    assert outcomes(cloud) == {others[-1]: Busy()}
+    assert asked.token not in {decoded(raw).token for raw in peer.hear()}
+    # An empty acknowledgement, one that refuses the argument of a call that runs all the same, what no call answers.
+    for early in (f"6000{asked.id:04x}", f"6180{asked.id:04x}{token}", f"5145212b{token}ff00"):
+        peer.say(early)
+        refused = cloud.call_function("brew", "", 0.0, 10.0)
+        assert outcomes(cloud) == {refused: Busy()}
+    peer.say(f"5144212c{token}ff00000001")
+    again = cloud.call_function("brew", "", 0.0, 10.0)
+    assert [decoded(raw).token for raw in peer.hear()] == [asked.token]
+    peer.say(f"5144212d{token}ff00000007")
+    assert outcomes(cloud) == {again: FunctionReturned(7)}
+
+
+def test_a_timed_out_requests_token_is_free_once_its_answer_came_late() -> None:
+    cloud, peer = cloud_with_peer()
+    calls = [cloud.read_variable("x", 0.0, 5.0) for _ in range(TOKENS)]
+    peer.wait(5.0)
+    assert outcomes(cloud) == dict.fromkeys(calls, TimedOut())
+    assert cloud.read_variable("x", 5.0, 5.0) in outcomes(cloud), "all tokens rest"
+    peer.say("514521bb07ff01", "518421bc08")
+    for _ in range(2):
+        cloud.read_variable("x", 5.0, 5.0)
+    assert outcomes(cloud) == {}
+    assert sorted(decoded(raw).token for raw in peer.hear()[-2:]) == [b"\x07", b"\x08"]
+
+
+def test_a_cancelled_request_that_has_not_left_never_was() -> None:
+    cloud, peer = cloud_with_peer()
+    peer.hear()
+    calls = [cloud.call_function("brew", "", 0.0, 10.0) for _ in range(TOKENS)]
+    for call in calls:
+        cloud.cancel(call, 0.0)
+    assert peer.hear() == []
+    for _ in range(TOKENS):
+        cloud.call_function("brew", "", 0.0, 10.0)
+    assert outcomes(cloud) == {}
+    assert len(peer.hear()) == TOKENS
+
+
+def test_trap_06_a_cancelled_pings_acknowledgement_is_not_another_pings() -> None:
+    """Over a stream nothing but their order tells them apart."""
+    cloud, peer = cloud_with_peer()
+    cancelled, other = cloud.ping(0.0, 5.0), cloud.ping(0.0, 5.0)
+    peer.hear()
+    cloud.cancel(cancelled, 0.0)
+    peer.say("60009da0")
+    assert outcomes(cloud) == {}
+    peer.say("60009da1")
+    assert outcomes(cloud) == {other: Acknowledged()}
+
+
+def test_abandoned_requests_do_not_keep_a_device_that_answers_busy() -> None:
+    cloud, peer = cloud_with_peer()
+    before = cloud.next_deadline()
+    for round_ in range(4 * TOKENS):
+        call = cloud.call_function("brew", "", 0.0, 30.0)
+        (raw,) = peer.hear()
+        cloud.cancel(call, 0.0)
+        peer.say(f"5144{round_:04x}{decoded(raw).token.hex()}ff00000001")
+        assert outcomes(cloud) == {}
+    assert cloud.next_deadline() == before
+
+
 # --- sizes -----------------------------------------------------------------------------------------------------------
 
 

@@ -281,6 +281,56 @@ def test_trap_12_an_id_is_not_given_again_too_soon() -> None:
     assert cloud.send_event("weather", None, 60, True, 90.0)
 
 
+# --- cancelled requests ----------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_request_is_not_sent_again_and_its_late_answer_is_acknowledged() -> None:
+    cloud, wire = cloud_with_wire()
+    call = cloud.call_function("brew", "", 0.0, 60.0)
+    (raw,) = wire.hear()
+    message = decode_untrusted(bytes.fromhex(raw))
+    cloud.cancel(call, 0.0)
+    assert wire.sendings(40.0) == []
+    answer = f"4144{message.id:04x}{message.token.hex()}ff00000001"
+    assert wire.say(answer) == wire.say(answer) == [f"6000{message.id:04x}"]
+    assert outcomes(cloud) == []
+    # Its duplicate must not answer whoever has the token next.
+    later = [cloud.call_function("brew", "", wire.now, 60.0) for _ in range(256)]
+    assert message.token in {decode_untrusted(bytes.fromhex(raw)).token for raw in wire.hear()}
+    assert len(later) == 256
+    assert wire.say(answer) == [f"6000{message.id:04x}"]
+    assert outcomes(cloud) == []
+
+
+def test_a_cancelled_ping_is_forgotten_at_once() -> None:
+    cloud, wire = cloud_with_wire()
+    cancelled = [cloud.ping(0.0, 60.0) for _ in range(MAX_OUTSTANDING)]
+    asked = wire.hear()
+    for ping in cancelled:
+        cloud.cancel(ping, 0.0)
+    other = cloud.ping(0.0, 60.0)
+    (raw,) = wire.hear()
+    wire.say(*(f"6000{raw[4:8]}" for raw in asked))
+    assert outcomes(cloud) == []
+    wire.say(f"6000{raw[4:8]}")
+    assert cloud.events() == [Answered(other, Acknowledged())]
+
+
+def test_abandoned_requests_do_not_keep_a_device_that_answers_busy() -> None:
+    cloud, wire = cloud_with_wire()
+    ids = set()
+    for number in range(1024):
+        wire.now += 0.01
+        call = cloud.read_variable("x", wire.now, 60.0)
+        (raw,) = wire.hear()
+        message = decode_untrusted(bytes.fromhex(raw))
+        ids.add(message.id)
+        cloud.cancel(call, wire.now)
+        wire.say(f"4145{number + 10:04x}{message.token.hex()}ff00000001")
+        assert outcomes(cloud) == []
+    assert len(ids) == 1024, "no id comes back within its time"
+
+
 # --- a session without end -------------------------------------------------------------------------------------------
 
 

@@ -76,6 +76,14 @@ class Session(Generic[EventT]):
             else:
                 self._outbox.append(coap.empty_ack(message.id))
 
+    def _unsend(self, message_id: int) -> bool:
+        """Takes back a message of ours that has not left yet; True when there was one."""
+        for index, raw in enumerate(self._outbox):
+            if raw[2] << 8 | raw[3] == message_id and raw[0] >> 4 & 3 in (Type.CON, Type.NON):
+                del self._outbox[index]
+                return True
+        return False
+
     def _take_messages(self) -> list[bytes]:
         messages, self._outbox = self._outbox, []
         return messages

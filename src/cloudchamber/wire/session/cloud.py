@@ -364,6 +364,7 @@ class CloudSession(CloudCommands):
         self._acknowledge(message)
         pending = self._requests.answered_by(message)
         if pending is None:
+            self._handle_late_answer(message)
             return
         if pending.kind is Kind.UPDATE:
             if message.type != Type.ACK:
@@ -384,6 +385,15 @@ class CloudSession(CloudCommands):
         outcome = self._outcome(pending, message, now) if success else _refusal(pending, message.code)
         if outcome is not None:
             self._answer(pending, outcome)
+
+    def _handle_late_answer(self, message: Message) -> None:
+        """To a request that timed out or was cancelled. Its token is free again, if this is the last that comes."""
+        kind = self._requests.rested(message)
+        if kind is None or kind is Kind.UPDATE:
+            return
+        is_refusal = message.code >= 0x80
+        if message.code == _EXPECTED.get(kind) or (is_refusal and message.type != Type.ACK):
+            self._requests.wake(message)
 
     def _outcome(self, pending: Pending, message: Message, now: float) -> Outcome | None:
         if pending.kind is Kind.FUNCTION:

@@ -1,4 +1,5 @@
-"""What the cloud asks of a device: each command makes one request, and each request ends in exactly one `Answered`.
+"""What the cloud asks of a device: each command makes one request, and each request ends in exactly one `Answered`,
+unless its owner cancels it before.
 
 Names that the description does not hold are not asked for: no release answers for an unknown function, and 0.7.0 was
 seen to crash over an unknown variable.
@@ -136,6 +137,27 @@ class CloudCommands(Session[CloudEvent]):
         pending.message_id = self._sender.confirmable_id
         assert pending.request is not None
         return pending.request
+
+    def cancel(self, request: int, now: float) -> None:
+        """Nobody waits for it any more. It makes room for another, is not sent again, and no `Answered` follows; one
+        that is among the events already may still be taken out.
+
+        What has left cannot be called back: a function may run all the same. Its token stays out of use until its
+        answer comes after all, or for a minute. A request that has ended is passed over."""
+        pending = self._requests.of(request)
+        if pending is None:
+            return
+        pending.request = None
+        if pending.kind is Kind.UPDATE:
+            self.cancel_update(now)
+        elif pending.kind is Kind.PING and self._transport is Transport.TCP:
+            # Acknowledgements of pings are told apart by their order alone, so it waits for its own.
+            return
+        elif self._unsend(pending.message_id):
+            self._requests.remove(pending)
+        else:
+            self._settle(pending.message_id)
+            self._requests.remove(pending, now + TOKEN_REST_S)
 
     def cancel_update(self, now: float) -> None:
         """Nobody waits for it any more. What a device has of the file by then, it keeps where it can."""

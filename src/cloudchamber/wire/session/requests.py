@@ -1,10 +1,11 @@
 """What the cloud asked and has no answer to: one-byte tokens, deadlines, and which answer belongs to which request.
 
-Tokens have one byte because devices read requests by offset. A token whose request ended without an answer rests for a
-while: an answer that comes late must not be taken for the answer of somebody else's request.
+Tokens have one byte because devices read requests by offset. A token whose request ended without an answer rests until
+its answer comes after all, or for a while: an answer that comes late must not be taken for the answer of somebody
+else's request.
 """
 
-from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, auto
 
@@ -50,8 +51,8 @@ class RequestTable:
     def __init__(self, first_token: int = 0) -> None:
         self._by_token: dict[int, Pending] = {}
         self._pings: list[Pending] = []
-        # Made when it is needed: an empty deque is a quarter of an idle session.
-        self._resting: deque[tuple[float, int]] | None = None
+        # Until when, in this order, and what was asked. Made when it is needed: most sessions never do.
+        self._resting: dict[int, tuple[float, Kind]] | None = None
         self._next_token = first_token
 
     def add(self, pending: Pending, now: float) -> bool:
@@ -61,9 +62,7 @@ class RequestTable:
                 return False
             self._pings.append(pending)
             return True
-        while self._resting and self._resting[0][0] <= now:
-            self._resting.popleft()
-        resting = {token for _, token in self._resting} if self._resting else ()
+        resting = self._still_resting(now)
         if len(self._by_token) + len(resting) >= TOKENS:
             return False
         token = self._next_token
@@ -82,8 +81,23 @@ class RequestTable:
         del self._by_token[pending.token]
         if rest_until is not None:
             if self._resting is None:
-                self._resting = deque()
-            self._resting.append((rest_until, pending.token))
+                self._resting = {}
+            self._resting[pending.token] = (rest_until, pending.kind)
+
+    def rested(self, message: Message) -> Kind | None:
+        """What was asked with the token of a message that `answered_by` knows nothing of; None: nothing is known."""
+        if self._resting and len(message.token) == 1:
+            resting = self._resting.get(message.token[0])
+            return resting[1] if resting is not None else None
+        return None
+
+    def wake(self, message: Message) -> None:
+        """Its token has rested enough: this was the answer, and no other follows."""
+        if self._resting is not None:
+            self._resting.pop(message.token[0], None)
+
+    def of(self, request: int) -> Pending | None:
+        return next((pending for pending in self.all() if pending.request == request), None)
 
     def answered_by(self, message: Message) -> Pending | None:
         """The request of a message that carries a code: by its token; an ACK without one by its message id."""
@@ -115,3 +129,13 @@ class RequestTable:
             return None
         at = min(pending.deadline for pending in self.all())
         return at if at < NEVER else None
+
+    def _still_resting(self, now: float) -> Mapping[int, object]:
+        resting = self._resting
+        while resting:
+            token = next(iter(resting))
+            if resting[token][0] > now:
+                return resting
+            del resting[token]
+        self._resting = None
+        return {}
