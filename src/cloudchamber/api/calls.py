@@ -10,11 +10,13 @@ from cloudchamber.api.call import Call
 from cloudchamber.api.errors import Header
 from cloudchamber.api.fields import Fields
 from cloudchamber.api.reply import Reply
+from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso_or_none
 from cloudchamber.fleet.model import DeviceRecord
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.messaging.calls import Calls
+from cloudchamber.messaging.errors import FunctionTimedOut, VariableTimedOut
 
 _TEXT: Final[tuple[Header, ...]] = (("content-type", "text/plain; charset=utf-8"),)
 
@@ -58,7 +60,8 @@ class CallsResource:
         return await self._devices.in_product(requester, product, call.params["device"], action)
 
     async def _call(self, call: Call, record: DeviceRecord) -> Any:
-        returned = await self._calls.call_function(record, _name(call), argument_in(call.data))
+        with WhileConnected(call.req, FunctionTimedOut):
+            returned = await self._calls.call_function(record, _name(call), argument_in(call.data))
         if _wants_raw(call):
             return Reply(str(returned).encode(), 200, _TEXT)
         return {
@@ -70,7 +73,8 @@ class CallsResource:
         }
 
     async def _read(self, call: Call, record: DeviceRecord) -> Any:
-        name, value = await self._calls.read_variable(record, _name(call))
+        with WhileConnected(call.req, VariableTimedOut):
+            name, value = await self._calls.read_variable(record, _name(call))
         if _wants_raw(call):
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return Reply(text.encode(), 200, _TEXT)

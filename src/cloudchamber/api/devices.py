@@ -7,10 +7,12 @@ from cloudchamber.access.requester import Bearer
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
 from cloudchamber.api.fields import FieldInvalid, Fields
+from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso
 from cloudchamber.fleet.model import DeviceRecord
 from cloudchamber.fleet.service import DeviceChanges, Devices
 from cloudchamber.messaging.calls import Calls
+from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.service import Ownership
 
 
@@ -37,7 +39,8 @@ class DevicesResource:
         on = call.data.flag("signal")
         if on is not None:
             record = await self._devices.own(requester, call.params["device"], Action.DEVICES_SIGNAL)
-            await self._calls.signal(record, on=on)
+            with WhileConnected(call.req, SignalTimedOut):
+                await self._calls.signal(record, on=on)
             return signal_answer(record, on=on)
         record = await self._devices.own(requester, call.params["device"], Action.DEVICES_UPDATE)
         changes = changes_of(call.data, in_product=False)

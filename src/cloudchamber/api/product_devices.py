@@ -11,11 +11,13 @@ from cloudchamber.api.devices import changes_of, refuse_flashing, signal_answer,
 from cloudchamber.api.fields import FieldInvalid
 from cloudchamber.api.paging import paging
 from cloudchamber.api.reply import NO_CONTENT
+from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.rules import DeviceFilter, ids_in_file
 from cloudchamber.fleet.service import Devices
 from cloudchamber.messaging.calls import Calls
+from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.service import Ownership
 
 
@@ -77,7 +79,8 @@ class ProductDevicesResource:
         on = call.data.flag("signal")
         if on is not None:
             record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_SIGNAL)
-            await self._calls.signal(record, on=on)
+            with WhileConnected(call.req, SignalTimedOut):
+                await self._calls.signal(record, on=on)
             return signal_answer(record, on=on)
         record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_UPDATE)
         changes = changes_of(call.data, in_product=True)

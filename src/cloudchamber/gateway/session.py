@@ -169,10 +169,6 @@ class DeviceSession(Generic[ConnectionT]):
         self._started = started
         try:
             return await self._ask(self._connection.start_update(image, self._loop.time()))
-        except asyncio.CancelledError:
-            self._connection.cancel_update(self._loop.time())
-            self.pump()
-            raise
         finally:
             self._started = None
 
@@ -199,11 +195,16 @@ class DeviceSession(Generic[ConnectionT]):
         self.pump()
 
     async def _ask(self, request: int) -> Outcome:
+        """Cancelled, it ends the request as well: what nobody waits for must not keep the device busy."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
         self._waiting[request] = future
         try:
             self.pump()
             return await future
+        except asyncio.CancelledError:
+            self._connection.cancel(request, self._loop.time())
+            self.pump()
+            raise
         finally:
             self._waiting.pop(request, None)
 

@@ -1,0 +1,52 @@
+"""Requests that wait for a device, and end with the client that made them.
+
+A device tells 256 requests apart. Those that nobody waits for any more must not be among them.
+"""
+
+import asyncio
+from types import TracebackType
+from typing import Final
+
+from cloudchamber.api.call import EdgeRequest
+from cloudchamber.messaging.errors import DeviceTimedOut
+
+WATCH_AFTER_S: Final = 0.5
+"""Most devices answer before. A task to watch costs a tenth of what the whole request does."""
+
+
+class WhileConnected:
+    """What is awaited within is cancelled when the client closes its connection. It ends in the route's own time-out
+    then, for the log alone: nobody is there to read it."""
+
+    __slots__ = ("_error", "_is_gone", "_req", "_task", "_timer", "_watcher")
+
+    def __init__(self, req: EdgeRequest, error: type[DeviceTimedOut]) -> None:
+        self._req = req
+        self._error = error
+        self._is_gone = False
+        self._watcher: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._timer = task.get_loop().call_later(WATCH_AFTER_S, self._watch)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        # Others may cancel too, as when the cloud stops: theirs goes on.
+        if self._is_gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+            raise self._error("Timed out.", detail="the client closed its connection") from None
+
+    def _watch(self) -> None:
+        self._watcher = self._task.get_loop().create_task(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._req.receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        self._task.cancel()
