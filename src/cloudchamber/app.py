@@ -39,7 +39,7 @@ from cloudchamber.gateway.session import Services as GatewayServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.gateway.tcp_session import TcpServices
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
-from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.outbox import MailServer, MailServerInvalid, Outbox
 from cloudchamber.identity.passwords import Passwords, common_words
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
@@ -208,9 +208,9 @@ class Cloud:
             lifetimes=Lifetimes(settings.token_max_lifetime_s or None, settings.compat.endless_tokens),
             compat_uses=self.compat_uses,
         )
-        resets = PasswordResets(
-            db, ResetStore(), UserStore(), passwords, Outbox(settings.data / "mail"), tokens, clock, public_url, policy
-        )
+        outbox = Outbox(settings.data / "mail", _mail_server(settings.smtp), settings.mail_from)
+        self._exit.callback(outbox.close)
+        resets = PasswordResets(db, ResetStore(), UserStore(), passwords, outbox, tokens, clock, public_url, policy)
         self._exit.push_async_callback(resets.close)
         self.clients = clients = Clients(db, ClientStore(), tokens, bus, clock)
         endpoint = TokenEndpoint(
@@ -442,6 +442,14 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker
             ),
         },
     )
+
+
+def _mail_server(url: str) -> MailServer | None:
+    try:
+        return MailServer.parse(url) if url else None
+    except MailServerInvalid as error:
+        # The URL may hold a password, so it is not repeated.
+        raise CloudError(f"The setting smtp names no mail server: {error}.") from error
 
 
 def _address(listener: socket.socket, asked: Address) -> Address:

@@ -148,6 +148,11 @@ class Settings:
     refresh_grace_s: int = _setting(
         30, "How long a refresh whose answer was lost can be repeated for the same pair of tokens."
     )
+    smtp: str = _setting(
+        "",
+        "Mail server, smtp://USER:PASSWORD@HOST:587 or smtps://...:465; empty: mail is written to the data folder.",
+    )
+    mail_from: str = _setting("", "Address that mail comes from; empty: cloudchamber@localhost.")
     webhook_private_targets: bool = _setting(
         False, "Webhooks may reach loopback and private addresses: for a cloud on a laptop or a closed network."
     )
