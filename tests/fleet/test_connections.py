@@ -111,3 +111,20 @@ async def test_what_a_device_says_outlives_its_connection(world: World) -> None:
     again = await world.connections.online(D, ONE, handshake(platform_id=None))
     assert again is not None
     assert again.platform_id == 6
+
+
+async def test_a_system_part_that_did_not_change_stays_as_it_was_told(world: World) -> None:
+    async def system() -> str:
+        row = await world.db.fetch_one("SELECT system_describe FROM devices WHERE id = $1", D)
+        assert row is not None
+        return str(row[0])
+
+    await world.connect(1, ONE)
+    await world.connections.described(D, Description((), {}, '{"p":6}'))
+    await world.connections.described(D, Description(("led",), {}, None))
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)  # with what it told while nobody knew it
+    assert await system() == '{"p":6}'
+    await world.connections.described(D, Description(("fan",), {}, None))
+    assert await system() == '{"p":6}'
+    assert (await world.record(1)).functions == ("fan",)

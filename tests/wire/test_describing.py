@@ -1,9 +1,10 @@
 """When a device is asked to describe itself, and when again."""
 
-from cloudchamber.wire.describe import Application, Part, Parts
+from cloudchamber.wire.describe import Application, Part, Parts, build_application, parse_untrusted
 from cloudchamber.wire.messages import Hello, HelloFlag
 from cloudchamber.wire.session.describing import LOOK_AGAIN_S, Describing
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.values import VariableType
 
 OLD = Hello(6, 1, flags=0x06, platform_id=6)
 POSTS = Hello(6, 1, flags=HelloFlag.DEVICE_INITIATED_DESCRIBE, platform_id=6)
@@ -53,3 +54,28 @@ def test_an_answer_that_does_not_come_is_left_to_the_next_look() -> None:
 
 def test_a_device_that_posts_by_itself_is_believed() -> None:
     assert asked_and_empty(POSTS).ask_at is None
+
+
+def test_of_the_system_part_a_digest_is_enough() -> None:
+    describing = Describing(POSTS, Transport.UDP, 0.0)
+    assert describing.add(Parts(EMPTY, None), 0.0) is None
+    described = describing.add(Parts(None, SYSTEM), 0.0)
+    assert described is not None
+    assert described.system == {"p": 6, "m": []}
+    assert describing.add(Parts(EMPTY, SYSTEM), 1.0) is None, "all of it is known"
+    known = describing.complete
+    for again in (describing, Describing(POSTS, Transport.UDP, 2.0)):
+        assert known is not None
+        again.know(known)
+        changed = again.add(Parts(FULL, None), 2.0)
+        assert changed is not None
+        assert (changed.functions, changed.system) == (("brew",), None), "the application alone changed"
+        updated = again.add(Parts(None, {"m": [], "imei": "1"}), 3.0)
+        assert updated is not None
+        assert updated.system == {"p": 6, "m": [], "imei": "1"}
+
+
+def test_devices_of_one_firmware_share_what_it_can_do() -> None:
+    posted = build_application(Application(("brew",), {"x": VariableType.INT}))
+    first, second = parse_untrusted(posted), parse_untrusted(posted)
+    assert first.application is second.application is not None

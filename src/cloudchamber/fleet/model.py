@@ -94,11 +94,12 @@ class Handshake:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a device says that it can do: its functions, its variables with their types, and the system part as JSON."""
+    """What a device says that it can do: its functions, its variables with their types, and the system part as JSON
+    (None: as it said before)."""
 
     functions: tuple[str, ...]
     variables: Mapping[str, str]
-    system: str
+    system: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Bounded by the number of connections: an entry goes when its device disconnects.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import Description, Handshake
@@ -26,8 +26,11 @@ class ProvisionalDevices:
 
     def describe(self, device: DeviceId, description: Description) -> None:
         found = self._devices.get(device)
-        if found is not None:
-            found.description = description
+        if found is None:
+            return
+        if description.system is None and found.description is not None:
+            description = replace(description, system=found.description.system)
+        found.description = description
 
     def get(self, device: DeviceId) -> Provisional | None:
         return self._devices.get(device)

@@ -172,7 +172,8 @@ class DeviceStore:
 
     async def set_described(self, tx: Transaction, device: DeviceId, description: Description) -> None:
         await tx.execute(
-            "UPDATE devices SET functions = $2, variables = $3, system_describe = $4 WHERE id = $1",
+            "UPDATE devices SET functions = $2, variables = $3, system_describe = COALESCE($4, system_describe)"
+            " WHERE id = $1",
             device,
             json.dumps(description.functions),
             json.dumps(dict(description.variables)),

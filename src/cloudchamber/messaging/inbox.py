@@ -60,7 +60,7 @@ class Inbox:
             Description(
                 functions=describe.functions,
                 variables={name: TYPE_NAMES[kind] for name, kind in describe.variables.items()},
-                system=json.dumps(dict(describe.system), separators=(",", ":")),
+                system=None if describe.system is None else json.dumps(dict(describe.system), separators=(",", ":")),
             ),
         )
 

@@ -4,16 +4,21 @@ The JSON keys are the firmware's own (`f` functions, `v` variables, `p` platform
 d`), and the protobuf form is translated into them, so that everything above reads one shape.
 """
 
+import hashlib
 import json
 import re
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.values import VariableType
+
+MAX_SHARED: Final = 256
+"""Applications that are kept to be shared: a fleet runs a few. The largest description has 32 KiB."""
 
 
 class Part(IntFlag):
@@ -27,19 +32,44 @@ class Part(IntFlag):
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Functions and variables of the user's firmware."""
+    """Functions and variables of the user's firmware. Devices of one firmware share one (`application`)."""
 
     functions: tuple[str, ...] = ()
-    variables: Mapping[str, VariableType] = field(default_factory=dict)
+    variables: Mapping[str, VariableType] = field(default_factory=dict, hash=False)
+
+
+def application(functions: tuple[str, ...], variables: Mapping[str, VariableType]) -> Application:
+    """An equal one that is there already, or a new one."""
+    return _shared(functions, tuple(variables.items()))
+
+
+@lru_cache(MAX_SHARED)
+def _shared(functions: tuple[str, ...], variables: tuple[tuple[str, VariableType], ...]) -> Application:
+    return Application(functions, dict(variables))
 
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """A complete description. `system` is the JSON object of the system part, in the firmware's own keys."""
+    """A complete description. `system` is the JSON object of the system part, in the firmware's own keys; None: as it
+    was told before."""
 
     functions: tuple[str, ...]
     variables: Mapping[str, VariableType]
-    system: Mapping[str, Any]
+    system: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a session remembers of a complete description. The system part has kilobytes, and nobody asks the session
+    for it: a digest tells whether it changed."""
+
+    application: Application
+    system_digest: bytes
+
+
+def digest_of(system: Mapping[str, Any]) -> bytes:
+    """8 bytes. A device that finds two of one digest hides a change of its own from itself."""
+    return hashlib.blake2s(json.dumps(dict(system)).encode(), digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +116,10 @@ def _parse_json_untrusted(payload: bytes) -> Parts:
         raise WireError("describe data are not JSON") from None
     if not isinstance(found, dict) or _NUL in written:
         raise WireError("describe data are not a JSON object of plain text")
-    application = None
+    told = None
     if "f" in found or "v" in found:
-        application = _application_untrusted(found.pop("f", []), found.pop("v", {}))
-    return Parts(application, found or None)
+        told = _application_untrusted(found.pop("f", []), found.pop("v", {}))
+    return Parts(told, found or None)
 
 
 def _refuse_constant(name: str) -> None:
@@ -101,7 +131,7 @@ def _application_untrusted(functions: Any, variables: Any) -> Application:
         raise WireError("describe: functions are not a list of names")
     if not isinstance(variables, dict):
         raise WireError("describe: variables are not an object")
-    return Application(tuple(functions), {name: _variable_type(number) for name, number in variables.items()})
+    return application(tuple(functions), {name: _variable_type(number) for name, number in variables.items()})
 
 
 def _variable_type(number: Any) -> VariableType:
@@ -111,9 +141,9 @@ def _variable_type(number: Any) -> VariableType:
         return VariableType.STRING  # a type that a later firmware may add: its bytes can still be shown
 
 
-def build_application(application: Application) -> bytes:
+def build_application(told: Application) -> bytes:
     """The application part as devices post it."""
-    found = {"f": list(application.functions), "v": {name: int(kind) for name, kind in application.variables.items()}}
+    found = {"f": list(told.functions), "v": {name: int(kind) for name, kind in told.variables.items()}}
     return json.dumps(found, separators=(",", ":")).encode()
 
 

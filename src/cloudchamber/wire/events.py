@@ -113,7 +113,8 @@ class MemoryChanged:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """System and application part are both known. Comes again when a part arrives anew and differs."""
+    """System and application part are both known. Comes again when a part arrives anew and differs; a system part that
+    does not differ is None then."""
 
     describe: Describe
 

@@ -6,6 +6,7 @@ a one-letter first path and exactly the options shown above each of them. Reader
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cloudchamber.wire.coap import Code, Message, Option, Type, uint
 from cloudchamber.wire.describe import Part
@@ -256,6 +257,12 @@ class Subscription:
         return name.startswith(self.prefix)
 
 
+@lru_cache(1024)
+def shared(subscription: Subscription) -> Subscription:
+    """An equal one that is there already: devices of one firmware subscribe to the same."""
+    return subscription
+
+
 MAX_PREFIX = 64
 _ENCODINGS = {b"b": "b", b"c": "c"}
 
@@ -274,7 +281,7 @@ def read_subscription_untrusted(message: Message, always_own: bool) -> Subscript
     if not (raw_prefix or own_devices or device_id):
         raise WireError("subscription to everything of everybody")
     encoding = next((_ENCODINGS[query] for query in queries if query in _ENCODINGS), None)
-    return Subscription(_text_untrusted(raw_prefix), own_devices, device_id, encoding)
+    return shared(Subscription(_text_untrusted(raw_prefix), own_devices, device_id, encoding))
 
 
 def subscribe(message_id: int, subscription: Subscription, confirmable: bool, says_own: bool = True) -> Message:

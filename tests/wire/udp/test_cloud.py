@@ -495,7 +495,7 @@ def test_a_hello_of_another_device_in_a_resumed_session() -> None:
 
 def test_a_device_that_was_never_described_is_asked_when_it_comes_back() -> None:
     memory = cloud_with_wire()[0].memory()
-    assert memory.describe is None
+    assert memory.known is None
     cloud = CloudDatagramSession.resume(memory, draw=half, now=0.0)
     wire = Wire(cloud)
     assert wire.sendings(1000.0) == []
@@ -548,7 +548,7 @@ SUBSCRIPTIONS = st.builds(Subscription, TEXT, st.booleans(), st.none() | TEXT, s
 @given(st.lists(SUBSCRIPTIONS, max_size=4), st.integers(0, 0xFFFF))
 def test_a_memory_survives_as_bytes(subscriptions: list[Subscription], next_id: int) -> None:
     known, _ = remembered()
-    memory = SessionMemory(known.hello, known.describe, tuple(subscriptions), next_id)
+    memory = SessionMemory(known.hello, known.known, tuple(subscriptions), next_id)
     assert SessionMemory.from_bytes_untrusted(memory.to_bytes()) == memory
 
 

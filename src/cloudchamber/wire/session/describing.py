@@ -12,7 +12,7 @@ A lost datagram is sent again up to 42 s later, so over datagrams every wait is 
 from collections.abc import Mapping
 from typing import Any
 
-from cloudchamber.wire.describe import Application, Describe, Part, Parts
+from cloudchamber.wire.describe import Application, Describe, Known, Part, Parts, digest_of
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.messages import Block, Hello
 from cloudchamber.wire.transport import Transport
@@ -34,20 +34,19 @@ class Describing:
         "_asks",
         "_blocks",
         "_blocks_part",
-        "_last",
+        "_known",
         "_looks",
         "_next_block",
         "_platform_id",
         "_posts_wait_s",
         "_retry_s",
+        "_system",
         "application",
         "ask_at",
-        "system",
     )
 
     def __init__(self, hello: Hello, transport: Transport, now: float) -> None:
         self.application: Application | None = None
-        self.system: Mapping[str, Any] | None = None
         over_datagrams = transport is Transport.UDP
         self._posts_wait_s = (
             (DATAGRAM_POSTS_WAIT_S if over_datagrams else POSTS_WAIT_S) if hello.describes_itself else 0
@@ -57,28 +56,33 @@ class Describing:
         self._platform_id = hello.platform_id
         self._asks = 0
         self._looks = 0
-        self._last: Describe | None = None
-        self._blocks = bytearray()
+        self._system: Mapping[str, Any] | None = None
+        """Until it is given."""
+        self._known: Known | None = None
+        self._blocks = b""
         self._blocks_part: Part | None = None
         self._next_block = 0
 
     @property
-    def complete(self) -> Describe | None:
+    def complete(self) -> Known | None:
         """What was given last."""
-        return self._last
+        return self._known
 
-    def know(self, describe: Describe) -> None:
+    def know(self, known: Known) -> None:
         """From before a restart: what does not change is not told again."""
-        self.application = Application(describe.functions, describe.variables)
-        self.system = describe.system
-        self._last = describe
+        self.application = known.application
+        self._known = known
+
+    @property
+    def _has_system(self) -> bool:
+        return self._system is not None or self._known is not None
 
     def sleep(self) -> None:
         """Nothing is asked until `wake`: the device is not there."""
         self.ask_at = None
 
     def wake(self, now: float) -> None:
-        if self.application is None or self.system is None:
+        if self.application is None or not self._has_system:
             self._asks = 0
             self.ask_at = now + self._posts_wait_s
 
@@ -86,14 +90,14 @@ class Describing:
         """The part to ask for now; the caller asks, and the next question waits."""
         if self.ask_at is None or now < self.ask_at:
             return None
-        if self.system is not None and self.application is not None:
+        if self._has_system and self.application is not None:
             if not self._is_empty:
                 self.ask_at = None
                 return None
             # Asked once a look: an answer that does not come is left to the next one.
             self._look_again(now)
             return Part.APPLICATION
-        missing = Part.SYSTEM if self.system is None else Part.APPLICATION
+        missing = Part.APPLICATION if self._has_system else Part.SYSTEM
         if self._asks >= MAX_ASKS:
             self.ask_at = None
             return None
@@ -107,18 +111,22 @@ class Describing:
             self.application = parts.application
         if parts.system is not None:
             # The protobuf form does not tell the platform: Hello does.
-            self.system = {"p": self._platform_id, **parts.system}
-        if self.application is None or self.system is None:
+            self._system = {"p": self._platform_id, **parts.system}
+        if self.application is None or not self._has_system:
             if self._asks:
                 self.ask_at = now
             return None
         if parts.application is not None or self.ask_at is None:
             self._look_again(now)
-        found = Describe(self.application.functions, self.application.variables, self.system)
-        if found == self._last:
+        system, self._system = self._system, None
+        before = None if self._known is None else self._known.system_digest
+        digest = before if system is None else digest_of(system)
+        assert digest is not None
+        known = Known(self.application, digest)
+        if known == self._known:
             return None
-        self._last = found
-        return found
+        self._known = known
+        return Describe(self.application.functions, self.application.variables, None if digest == before else system)
 
     @property
     def _is_empty(self) -> bool:
@@ -139,15 +147,15 @@ class Describing:
     def add_block_untrusted(self, part: Part, block: Block, data: bytes) -> bytes | None:
         """The whole of a posted part, once its last block is there."""
         if block.number == 0:
-            self._blocks, self._blocks_part, self._next_block = bytearray(), part, 0
+            self._blocks, self._blocks_part, self._next_block = b"", part, 0
         if part is not self._blocks_part or block.number != self._next_block:
             raise WireError("describe: block out of order")
         self._blocks += data
         self._next_block += 1
         if len(self._blocks) > MAX_SIZE:
-            self._blocks_part, self._blocks = None, bytearray()
+            self._blocks_part, self._blocks = None, b""
             raise WireError("describe: too large")
         if block.more:
             return None
-        whole, self._blocks, self._blocks_part = bytes(self._blocks), bytearray(), None
+        whole, self._blocks, self._blocks_part = self._blocks, b"", None
         return whole

@@ -9,24 +9,24 @@ import json
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from cloudchamber.wire.describe import Describe
+from cloudchamber.wire.describe import Known, application
 from cloudchamber.wire.errors import WireError
-from cloudchamber.wire.messages import Hello, Subscription
+from cloudchamber.wire.messages import Hello, Subscription, shared
 from cloudchamber.wire.values import VariableType
 
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class SessionMemory:
-    """`hello` names the device (12 bytes). `describe` is None until both of its parts were told.
+    """`hello` names the device (12 bytes). `known` is None until both parts of the description were told.
 
     `next_message_id`: the first id that no message of the session before can have used, some hundreds ahead of those
     that it did use, so that the memory need not be stored for each.
     """
 
     hello: Hello
-    describe: Describe | None
+    known: Known | None
     subscriptions: tuple[Subscription, ...]
     next_message_id: int
 
@@ -34,12 +34,12 @@ class SessionMemory:
         """JSON, UTF-8. Nothing in it is secret."""
         hello = self.hello
         device_id = hello.device_id.hex() if hello.device_id is not None else None
-        found = self.describe
+        known = self.known
         return json.dumps(
             {
                 "version": _VERSION,
                 "hello": [*astuple(hello)[:4], device_id, *astuple(hello)[5:]],
-                "describe": None if found is None else [found.functions, dict(found.variables), dict(found.system)],
+                "describe": None if known is None else _describe_row(known),
                 "subscriptions": [astuple(subscription) for subscription in self.subscriptions],
                 "next_message_id": self.next_message_id,
             },
@@ -55,7 +55,7 @@ class SessionMemory:
                 raise WireError("session memory of another version")
             memory = SessionMemory(
                 _hello(found["hello"]),
-                None if found["describe"] is None else _describe(found["describe"]),
+                None if found["describe"] is None else _known(found["describe"]),
                 tuple(_subscription(*row) for row in found["subscriptions"]),
                 _int(found["next_message_id"], 0xFFFF),
             )
@@ -76,22 +76,26 @@ def _hello(row: list[Any]) -> Hello:
     return Hello(facts[0], facts[1], facts[2], facts[3], raw_id, *sizes)
 
 
-def _describe(row: list[Any]) -> Describe:
-    functions, variables, system = row
-    if not isinstance(system, dict):
-        raise ValueError
+def _describe_row(known: Known) -> list[Any]:
+    return [known.application.functions, dict(known.application.variables), known.system_digest.hex()]
+
+
+def _known(row: list[Any]) -> Known:
+    functions, variables, digest = row
     kinds = {name: VariableType(number) for name, number in variables.items()}
-    return Describe(tuple(_text(name) for name in functions), kinds, system)
+    return Known(application(tuple(_text(name) for name in functions), kinds), bytes.fromhex(digest))
 
 
 def _subscription(prefix: Any, own_devices: Any, device_id: Any, encoding: Any) -> Subscription:
     if not isinstance(own_devices, bool):
         raise TypeError
-    return Subscription(
-        _text(prefix),
-        own_devices,
-        None if device_id is None else _text(device_id),
-        None if encoding is None else _text(encoding),
+    return shared(
+        Subscription(
+            _text(prefix),
+            own_devices,
+            None if device_id is None else _text(device_id),
+            None if encoding is None else _text(encoding),
+        )
     )
 
 

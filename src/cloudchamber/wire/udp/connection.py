@@ -115,8 +115,8 @@ class CloudDatagramSession(CloudSession):
         session._limits = limits_of(hello, Transport.UDP)
         session._subscriptions = list(memory.subscriptions)
         session._describing = Describing(hello, Transport.UDP, now)
-        if memory.describe is not None:
-            session._describing.know(memory.describe)
+        if memory.known is not None:
+            session._describing.know(memory.known)
             session._application = session._describing.application
         session._describing.sleep()
         session._is_quiet = True
