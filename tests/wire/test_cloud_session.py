@@ -549,10 +549,11 @@ def test_subscriptions_are_acknowledged_empty_and_told_once() -> None:
     assert peer.say("40012129b165") == ["60802129"]
 
 
-def test_subscriptions_of_6_are_own_devices_without_saying_so() -> None:
-    cloud, peer = cloud_with_peer(HELLO_6)
+@pytest.mark.parametrize(("system_version", "is_own"), [("17d5", False), ("1838", True)], ids=["6.1.1", "6.2.0"])
+def test_subscriptions_of_6_2_are_own_devices_without_saying_so(system_version: str, is_own: bool) -> None:
+    cloud, peer = cloud_with_peer(HELLO_6.replace("1838", system_version))
     assert peer.say("50011234b16505737061726b") == []
-    assert cloud.events() == [Subscribed(Subscription("spark", own_devices=True))]
+    assert cloud.events() == [Subscribed(Subscription("spark", own_devices=is_own))]
 
 
 def test_subscriptions_are_bounded() -> None:

@@ -268,7 +268,7 @@ _ENCODINGS = {b"b": "b", b"c": "c"}
 
 
 def read_subscription_untrusted(message: Message, always_own: bool) -> Subscription:
-    """`always_own`: Device OS 6 and later send no `u`, and always mean their owner's devices.
+    """`always_own`: Device OS 6.2 and later send no `u`, and always mean their owner's devices.
 
     The firehose (all devices, no filter) is refused.
     """

@@ -310,6 +310,12 @@ def test_a_lost_report_is_asked_for_again() -> None:
     assert hand.outcomes() == [TimedOut()]
 
 
+MODULE_OF_1_5 = (
+    b'{"s":102400,"l":"m","vc":30,"vv":28,"u":"' + b"AB" * 32 + b'","f":"u","n":"1","v":7,"p":3,'
+    b'"d":[{"f":"s","n":"1","v":1502,"_":""},{"f":"s","n":"2","v":1502,"_":""}]}}'
+)
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
@@ -320,6 +326,10 @@ def test_a_lost_report_is_asked_for_again() -> None:
         ("ff" + b"[1]".hex(), Updated()),
         ("ff" + (b"[" * 3000)[:500].hex(), Updated()),
         ("ff" + b'{"r":-1320}'.hex(), UpdateFailed("the device refuses the file (-1320)")),
+        # As 0.7.0 and 1.5.2 were seen to say it, and as long as their buffer is.
+        ("ff" + (b'{"r":"ok","u":' + MODULE_OF_1_5).hex(), Updated()),
+        ("ff" + (b'{"r":"error","u":' + MODULE_OF_1_5).hex(), UpdateFailed("the device refuses the file")),
+        ("ff" + (b'{"r":"error","u":' + MODULE_OF_1_5)[:200].hex(), UpdateFailed("the device refuses the file")),
     ],
 )
 def test_how_a_device_says_that_it_is_done(answer: str, outcome: object) -> None:

@@ -75,7 +75,8 @@ DATAGRAM_DESCRIBE_TIMEOUT_S: Final = 50.0
 MAX_SUBSCRIPTIONS: Final = 32
 """Firmware has at most 10 slots, the system's included."""
 
-_ALWAYS_OWN_SINCE = 6000
+_ALWAYS_OWN_SINCE: Final = 6200
+"""6.2.0; up to 6.1 a device says `u` where it means its owner's devices, and means everybody's where it does not."""
 
 _FACTS = {f"{scope}/device/{fact.value}": fact for scope in ("spark", "particle") for fact in Fact}
 

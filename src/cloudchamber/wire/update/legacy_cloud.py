@@ -15,7 +15,7 @@ A 2.04 to UpdateDone says that the device has it all; releases from 0.8 on say s
 it runs is known when the device comes back.
 """
 
-import json
+import re
 from enum import Enum, auto
 from typing import Final
 
@@ -162,8 +162,8 @@ class LegacySender(Sender):
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
 
     def _end(self, payload: bytes | None) -> None:
-        result = _result(payload)
-        self.outcome = Updated() if result >= 0 else UpdateFailed(f"the device refuses the file ({result})")
+        complaint = _complaint(payload)
+        self.outcome = UpdateFailed(complaint) if complaint else Updated()
 
     # --- what we say ---
 
@@ -232,11 +232,13 @@ class LegacySender(Sender):
         """The protocol has no word for it: the device waits, and resets by itself (half a minute later)."""
 
 
-def _result(payload: bytes | None) -> int:
-    """`{"r":0}`, or a negative error of the device. What cannot be read is no complaint."""
-    try:
-        found = json.loads(payload or b"{}")
-    except (ValueError, RecursionError):
-        return 0
-    result = found.get("r") if isinstance(found, dict) else None
-    return result if isinstance(result, int) else 0
+_VERDICT: Final = re.compile(rb'\s*\{\s*"r"\s*:\s*(?:"error"|(-\d{1,9}))')
+
+
+def _complaint(payload: bytes | None) -> str:
+    """`{"r":0}`, or a negative error of the device; before 2.0 `{"r":"ok","u":{..}}`, or "error", with a description of
+    the module behind it that the firmware's 255 bytes may cut off. What cannot be read is no complaint."""
+    found = _VERDICT.match(payload or b"")
+    if found is None:
+        return ""
+    return f"the device refuses the file ({found[1].decode()})" if found[1] else "the device refuses the file"
