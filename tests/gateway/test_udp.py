@@ -16,6 +16,7 @@ from cloudchamber.simulator.device import State
 from cloudchamber.simulator.firmware import Counter
 from cloudchamber.wire.events import Acknowledged, Disconnected, FunctionReturned, NotFound, VariableRead
 from cloudchamber.wire.messages import Subscription
+from cloudchamber.wire.reliability import CLOUD
 from cloudchamber.wire.udp import connection as connection_module
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
@@ -246,6 +247,7 @@ async def test_a_silent_device_is_offline_and_comes_back(store_file: Path, monke
 @pytest.fixture
 async def drowsy(store_file: Path, monkeypatch: pytest.MonkeyPatch) -> UdpCloud:
     """Sessions leave memory half a second after the last word."""
+    monkeypatch.setattr(connection_module, "CLOUD", CLOUD._replace(memory_s=0.2))
     monkeypatch.setattr(connection_module, "CLOUD_MEMORY_S", 0.2)
     async with start_udp_cloud(store_file, UdpLimits(idle_s=0.3, sweep_s=0.05)) as udp:
         yield udp

@@ -143,6 +143,8 @@ class FakeNet:
         self.chance = Random(seed)
         self.now = 0.0
         self.devices: dict[Address, DtlsClient] = {}
+        self.above: list[Any] = []
+        """What stands on the channels, and has deadlines of its own."""
         self.handle_cloud: Callable[[EndpointEvent], None] = lambda event: None
         self.handle_device: Callable[[Address, ClientEvent], None] = lambda address, event: None
         self._due: list[_Due] = []
@@ -193,6 +195,7 @@ class FakeNet:
             if until():
                 return
             deadlines = [device.next_deadline() for device in self.devices.values()]
+            deadlines += [machine.next_deadline() for machine in self.above]
             deadlines += [self.cloud.next_deadline(), self._due[0].at if self._due else None]
             coming = [deadline for deadline in deadlines if deadline is not None]
             if not coming or min(coming) > end:
@@ -201,8 +204,8 @@ class FakeNet:
             while self._due and self._due[0].at <= self.now:
                 heapq.heappop(self._due).deliver(self.now)
             self.cloud.handle_deadline(self.now)
-            for device in list(self.devices.values()):
-                device.handle_deadline(self.now)
+            for machine in [*self.devices.values(), *self.above]:
+                machine.handle_deadline(self.now)
 
 
 def confirm_reservations(events: list[EndpointEvent]) -> None:

@@ -254,14 +254,17 @@ class Wire:
 HELLO = "40020001b168ff188f00010036000a000c" + DEVICE_ID.hex()
 
 
-def cloud_with_wire(hello: str | None = HELLO) -> tuple[CloudDatagramSession, Wire]:
-    """A cloud's end past this Hello (unless None); its events so far are taken out."""
+def cloud_with_wire(hello: str | None = HELLO, *, says_more: bool = True) -> tuple[CloudDatagramSession, Wire]:
+    """A cloud's end past this Hello (unless None); its events so far are taken out. `says_more`: the device pinged, so
+    the acknowledgement of its Hello has arrived."""
     cloud = CloudDatagramSession(draw=half, now=0.0)
     wire = Wire(cloud)
     if hello is not None:
         wire.say(hello)
         cloud.accept(0.0)
         wire.hear()
+        if says_more:
+            wire.say("4000ff01")
         cloud.events()
     return cloud, wire
 

@@ -205,8 +205,8 @@ def test_a_device_that_never_acknowledges() -> None:
     ping = cloud.ping(0.0, 600.0)
     sent = wire.hear()
     again = wire.sendings(300.0)
-    assert [raw for _, raw in again[:6]] == sent * 3
-    assert [at for at, _ in again[:6]] == [4.5, 4.5, 13.5, 13.5, 31.5, 31.5]
+    assert [raw for _, raw in again[:8]] == sent * 4
+    assert [at for at, _ in again[:8:2]] == [at for at, _ in again[1:8:2]] == pytest.approx([2.16, 6.48, 15.12, 32.4])
     answered = [event for event in cloud.events() if isinstance(event, Answered)]
     assert answered == [Answered(call, TimedOut()), Answered(ping, TimedOut())]
     assert cloud.is_online, "the session stays"
@@ -220,7 +220,7 @@ def test_a_request_that_nobody_waits_for_is_not_sent_again() -> None:
     cloud, wire = cloud_with_wire()
     cloud.call_function("brew", "", 0.0, 10.0)
     (sent,) = wire.hear()
-    assert [raw for at, raw in wire.sendings(40.0) if raw == sent] == [sent]
+    assert [raw for at, raw in wire.sendings(40.0) if raw == sent] == [sent] * 2
 
 
 def test_an_answer_whose_acknowledgement_was_lost_ends_the_request() -> None:
@@ -279,6 +279,98 @@ def test_trap_12_an_id_is_not_given_again_too_soon() -> None:
     assert 30_000 < len(ids) == len(set(ids))
     assert not cloud.send_event("weather", None, 60, True, 80.0)
     assert cloud.send_event("weather", None, 60, True, 90.0)
+
+
+# --- on a bad network ------------------------------------------------------------------------------------------------
+
+
+def test_a_read_without_an_answer_is_asked_anew_with_an_id_and_a_token_of_its_own() -> None:
+    cloud, wire = cloud_with_wire()
+    read = cloud.read_variable("x", 0.0, 30.0)
+    first = wire.hear()
+    sent = [(0.0, first[0]), *wire.sendings(30.0)]
+    by_message: dict[str, list[float]] = {}
+    for at, raw in sent:
+        if raw[10:14] == "b176":
+            by_message.setdefault(raw, []).append(at)
+    assert [times[0] for times in by_message.values()] == [0.0, 3.0, 9.0, 21.0]
+    messages = [decode_untrusted(bytes.fromhex(raw)) for raw in by_message]
+    assert len({message.id for message in messages}) == len({message.token for message in messages}) == 4
+    assert cloud.events() == [Answered(read, TimedOut())]
+    assert not [raw for _, raw in wire.sendings(300.0) if raw in by_message]
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+def test_the_first_answer_ends_all_that_ask_the_same_and_the_others_come_late(answered: int) -> None:
+    cloud, wire = cloud_with_wire()
+    read = cloud.read_variable("x", 0.0, 30.0)
+    (first,) = wire.hear()
+    raws = [first, *dict.fromkeys(raw for _, raw in wire.sendings(10.0) if raw[10:14] == "b176" and raw != first)]
+    assert len(raws) == 3
+    answers = [f"4145{number:04x}{raw[8:10]}ff00000007" for number, raw in enumerate(raws, 0x50)]
+    wire.say(answers[answered])
+    assert cloud.events() == [Answered(read, VariableRead(bytes.fromhex("00000007")))]
+    assert not [raw for _, raw in wire.sendings(20.0) if raw in raws]
+    for number, answer in enumerate(answers, 0x50):
+        assert wire.say(answer) == [f"6000{number:04x}"]
+    assert outcomes(cloud) == []
+    assert not cloud._requests._resting, "all answers came"
+
+
+def test_who_acknowledged_a_read_is_not_asked_anew_before_it_had_time_to_repeat_its_answer() -> None:
+    cloud, wire = cloud_with_wire()
+    cloud.read_variable("x", 0.0, 30.0)
+    (raw,) = wire.hear()
+    wire.now = 1.0
+    wire.say(f"6000{raw[4:8]}")
+    assert [at for at, _ in wire.sendings(9.0)] == pytest.approx([7.0, 9.16])
+
+
+def test_a_cancelled_read_is_not_asked_anew() -> None:
+    cloud, wire = cloud_with_wire()
+    early, late = cloud.read_variable("x", 0.0, 30.0), cloud.read_variable("x", 0.0, 30.0)
+    wire.hear()
+    cloud.cancel(early, 0.0)
+    assert len({raw for _, raw in wire.sendings(4.0)}) == 2
+    cloud.cancel(late, 4.0)
+    assert wire.sendings(40.0) == []
+    assert outcomes(cloud) == []
+
+
+def test_reads_are_asked_anew_only_while_half_of_the_tokens_are_free() -> None:
+    cloud, wire = cloud_with_wire()
+    reads = [cloud.read_variable("x", 0.0, 30.0) for _ in range(120)]
+    wire.hear()
+    again = {raw for at, raw in wire.sendings(4.0) if at == 3.0}
+    assert len(again) == 128 - 120
+    wire.sendings(30.0)
+    assert outcomes(cloud) == [TimedOut()] * len(reads)
+
+
+def test_replies_leave_three_times_once_a_duplicate_told_that_some_get_lost() -> None:
+    _, wire = cloud_with_wire()
+    event = "4002{:04x}b1450474656d70ff32"
+    assert wire.say(event.format(5)) == ["60000005"]
+    assert wire.sendings(3.9) == []
+    assert wire.say(event.format(5)) == ["60000005"]
+    wire.now += 1
+    assert wire.say(event.format(6)) == ["60000006"]
+    assert [raw for _, raw in wire.sendings(10.0)] == ["60000005", "60000006"] * 2
+    wire.sendings(300.0)
+    assert wire.say(event.format(7)) == ["60000007"]
+    assert "60000007" not in [raw for _, raw in wire.sendings(10.0)]
+
+
+def test_the_acknowledgement_of_a_hello_leaves_until_the_device_says_more() -> None:
+    """A device that waits for it hears nothing else."""
+    cloud, wire = cloud_with_wire(says_more=False)
+    acknowledged = [at for at, raw in wire.sendings(30.0) if raw == "60000001"]
+    assert acknowledged == [1.0, 3.0, 7.0, 15.0]
+    cloud, wire = cloud_with_wire(says_more=False)
+    wire.sendings(3.5)
+    wire.say("40010002b174")
+    assert "60000001" not in [raw for _, raw in wire.sendings(30.0)]
+    assert cloud.is_online
 
 
 # --- cancelled requests ----------------------------------------------------------------------------------------------
@@ -363,7 +455,8 @@ def test_goodbye_leaves_the_session_for_when_the_device_comes_back() -> None:
     assert wire.say("40020004b1450474656d70ff32") == ["60000004"]
     assert cloud.events() == [EventPublished("temp", b"2", 60, is_private=True)]
     assert not cloud.is_online
-    assert wire.sendings(300.0) == []
+    repeated = wire.sendings(300.0)  # for one that loses acknowledgements loses more
+    assert repeated == [(at, raw) for at in (1.0, 3.0) for raw in ("60000005", "60000004")]
     assert wire.say("40000006") == ["60000006"]
     (resumed,) = cloud.events()
     assert isinstance(resumed, Resumed)

@@ -3,14 +3,14 @@
 from collections import defaultdict
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudchamber.wire.coap import Code, Message, Type, empty_ack, encode
 from cloudchamber.wire.reliability import (
-    CLOUD_MEMORY_S,
-    CLOUD_SPREAD,
-    DEVICE_MEMORY_S,
+    CLOUD,
+    DEVICE,
     ID_REST_S,
     MAX_REMEMBERED,
     MessageIds,
@@ -42,32 +42,33 @@ def sendings(layer: Reliability) -> tuple[list[float], float]:
 
 
 def test_a_device_sends_four_times_and_gives_up_after_60_to_90_s() -> None:
-    assert sendings(Reliability(lambda: 0.0)) == ([0.0, 4.0, 12.0, 28.0], 60.0)
-    assert sendings(Reliability(lambda: 1.0)) == ([0.0, 6.0, 18.0, 42.0], 90.0)
+    assert sendings(Reliability(lambda: 0.0, DEVICE)) == ([0.0, 4.0, 12.0, 28.0], 60.0)
+    assert sendings(Reliability(lambda: 1.0, DEVICE)) == ([0.0, 6.0, 18.0, 42.0], 90.0)
 
 
 def test_the_clouds_last_sending_is_long_before_the_device_forgets_the_first() -> None:
-    times, end = sendings(Reliability(lambda: 1.0, CLOUD_SPREAD))
-    assert times == [0.0, 5.0, 15.0, 35.0]
-    assert end == 75.0
-    assert times[-1] + 10.0 <= DEVICE_MEMORY_S
+    times, end = sendings(Reliability(lambda: 1.0, CLOUD))
+    assert times == pytest.approx([0.0, 2.32, 6.96, 16.24, 34.8])
+    assert end == pytest.approx(71.92)
+    assert times[-1] + 10.0 <= DEVICE.memory_s
+    assert sendings(Reliability(lambda: 0.0, CLOUD)) == ([0.0, 2.0, 6.0, 14.0, 30.0], 62.0)
 
 
 def test_the_cloud_remembers_until_after_a_devices_last_sending() -> None:
-    times, _ = sendings(Reliability(lambda: 1.0))
-    assert times[-1] + 15.0 < CLOUD_MEMORY_S
+    times, _ = sendings(Reliability(lambda: 1.0, DEVICE))
+    assert times[-1] + 15.0 < CLOUD.memory_s
 
 
 def test_an_ack_a_reset_or_the_answer_itself_ends_it() -> None:
     for kind in (Type.ACK, Type.RST):
-        layer = Reliability(lambda: 0.5)
+        layer = Reliability(lambda: 0.5, DEVICE)
         layer.sending(con(7), 0.0)
         assert not layer.receive(kind, 8, 0.0), "an answer to nothing"
         assert layer.outstanding == 1
         assert layer.receive(kind, 7, 0.0)
         assert not layer.receive(kind, 7, 0.0), "the same once more"
         assert layer.next_deadline() is None
-    layer = Reliability(lambda: 0.5)
+    layer = Reliability(lambda: 0.5, DEVICE)
     layer.sending(con(7), 0.0)
     layer.settle(7)
     layer.settle(7)
@@ -76,14 +77,14 @@ def test_an_ack_a_reset_or_the_answer_itself_ends_it() -> None:
 
 
 def test_non_confirmable_messages_and_acks_are_not_sent_again() -> None:
-    layer = Reliability(lambda: 0.5)
+    layer = Reliability(lambda: 0.5, DEVICE)
     layer.sending(encode(Message(Type.NON, Code.POST, 1)), 0.0)
     layer.sending(empty_ack(2), 0.0)
     assert layer.next_deadline() is None
 
 
 def test_a_duplicate_gets_the_remembered_reply_and_is_not_delivered() -> None:
-    layer = Reliability(lambda: 0.5)
+    layer = Reliability(lambda: 0.5, DEVICE)
     assert layer.receive(Type.CON, 5, 0.0)
     assert not layer.receive(Type.CON, 5, 1.0)
     assert layer.take_again() == [], "no reply so far"
@@ -96,13 +97,13 @@ def test_a_duplicate_gets_the_remembered_reply_and_is_not_delivered() -> None:
 
 
 def test_the_memory_ends_by_itself_and_is_bounded() -> None:
-    layer = Reliability(lambda: 0.5)
+    layer = Reliability(lambda: 0.5, DEVICE)
     for message_id in range(2 * MAX_REMEMBERED):
         assert layer.receive(Type.NON, message_id, 0.0)
     assert len(layer._heard) == MAX_REMEMBERED
     assert not layer.receive(Type.NON, 2 * MAX_REMEMBERED - 1, 0.0)
-    assert layer.next_deadline() == DEVICE_MEMORY_S
-    layer.handle_deadline(DEVICE_MEMORY_S)
+    assert layer.next_deadline() == DEVICE.memory_s
+    layer.handle_deadline(DEVICE.memory_s)
     assert layer.next_deadline() is None
     assert not layer._heard
 
@@ -110,13 +111,13 @@ def test_the_memory_ends_by_itself_and_is_bounded() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["con", "non", "reply", "wait", "long"])), max_size=60))
 def test_each_id_is_delivered_once_in_45_s(steps: list[tuple[int, str]]) -> None:
     """Against the plainest model: when each id was delivered last, and what it was answered."""
-    layer = Reliability(lambda: 0.5)
+    layer = Reliability(lambda: 0.5, DEVICE)
     now = 0.0
     delivered: dict[int, float] = {}
     replies: dict[int, bytes] = {}
     for message_id, step in steps:
         if step in ("con", "non"):
-            is_new = message_id not in delivered or now - delivered[message_id] >= DEVICE_MEMORY_S
+            is_new = message_id not in delivered or now - delivered[message_id] >= DEVICE.memory_s
             assert layer.receive(Type.CON if step == "con" else Type.NON, message_id, now) == is_new
             if is_new:
                 delivered[message_id] = now

@@ -1,8 +1,9 @@
 """Both ends on a network that drops 30 %, doubles 10 % and delays 10 % by up to 3 s.
 
-Four sendings of one message are all lost in 0.8 of 100 cases there, and four round trips in 6.8: then a device gives
-up its session, as the real one does, and comes back with a handshake. So who asks must ask again at times. What may
-never happen is that one question is executed twice, or answered with the answer to another.
+A variable is read with one question, which the cloud itself asks more than once where it has to. A function must not be
+called twice, so who calls it must call again at times: four sendings of the device's answer are all lost in 0.8 of 100
+cases, three in 2.7. What may never happen is that one question is executed twice, or answered with the answer to
+another.
 """
 
 from dataclasses import dataclass, field
@@ -67,10 +68,10 @@ class Asker:
         self.attempts += 1
         if self.is_reading:
             name = list(VALUES)[self.attempts % len(VALUES)]
-            request = self.net.cloud.read_variable(name, self.net.now, 120.0)
+            request = self.net.cloud.read_variable(name, self.net.now, 30.0)
         else:
             name = str(self.attempts)
-            request = self.net.cloud.call_function("brew", name, self.net.now, 120.0)
+            request = self.net.cloud.call_function("brew", name, self.net.now, 30.0)
         self.open[request] = (name, self.attempts)
 
     def _end(self, name: str, attempt: int, outcome: object) -> None:
@@ -99,8 +100,7 @@ def storm(seed: int, release: str, platform_id: int, is_reading: bool, weather: 
 @pytest.mark.parametrize(("release", "platform_id"), [("0.7.0", ELECTRON), ("2.3.1", ELECTRON), ("6.2.0", BORON)])
 def test_200_of_200_variables_are_read(seed: int, release: str, platform_id: int) -> None:
     asker = storm(seed, release, platform_id, is_reading=True)
-    assert asker.answered == QUESTIONS
-    assert asker.unanswered < QUESTIONS
+    assert asker.answered == asker.attempts == QUESTIONS, "with one question each"
 
 
 @pytest.mark.parametrize("seed", range(4))

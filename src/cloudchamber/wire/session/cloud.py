@@ -46,7 +46,7 @@ from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.commands import CloudCommands
 from cloudchamber.wire.session.describing import MAX_SIZE, Describing
 from cloudchamber.wire.session.limits import limits_of
-from cloudchamber.wire.session.requests import TOKEN_REST_S, Kind, Pending
+from cloudchamber.wire.session.requests import Kind, Pending
 from cloudchamber.wire.transport import Transport
 from cloudchamber.wire.values import decode_int_untrusted
 
@@ -145,7 +145,8 @@ class CloudSession(CloudCommands):
                 self._pinged_at = now
                 self._send(messages.ping(self._new_message_id()))
         for pending in self._requests.expired(now):
-            self._time_out(pending, now)
+            if self._requests.holds(pending):
+                self._time_out(pending, now)
         if self._sender is not None:
             self._sender.handle_deadline(now)
             self._look_at_update(now)
@@ -156,14 +157,14 @@ class CloudSession(CloudCommands):
         return SILENCE_TIMEOUT_S if self._sender is None else UPDATE_SILENCE_TIMEOUT_S
 
     def _time_out(self, pending: Pending, now: float) -> None:
-        self._settle(pending.message_id)
-        self._requests.remove(pending, now + TOKEN_REST_S)
+        self._conclude(pending, now, rests=True)
         self._answer(pending, TimedOut())
 
     def _abandon(self, now: float) -> None:
         for pending in self._requests.all():
-            self._requests.remove(pending)
-            self._answer(pending, Disconnected())
+            if self._requests.holds(pending):
+                self._conclude(pending, now, rests=False)
+                self._answer(pending, Disconnected())
 
     # --- what the device says ----------------------------------------------------------------------------------------
 
@@ -172,25 +173,31 @@ class CloudSession(CloudCommands):
         if self._hello is None and not (code == Code.POST and message.path() == b"h"):
             raise WireError("Hello expected")
         if code == Code.EMPTY:
-            self._handle_empty(message)
+            self._handle_empty(message, now)
         elif code >= 0x40:
             self._handle_answer(message, now)
         else:
             self._handle_request_untrusted(message, now)
 
-    def _handle_empty(self, message: Message) -> None:
+    def _handle_empty(self, message: Message, now: float) -> None:
         if message.type == Type.CON:
             self._acknowledge(message)
-        elif message.type == Type.RST:
-            pending = self._requests.with_message_id(message.id)
+            return
+        pending = self._requests.with_message_id(message.id)
+        if message.type == Type.RST:
             if pending is not None:
-                self._requests.remove(pending)
+                self._conclude(pending, now, rests=False)
                 self._answer(pending, Refused(0))
-        elif message.type == Type.ACK and self._requests.with_message_id(message.id) is None:
+        elif message.type == Type.ACK and pending is not None:
+            self._arrived(pending, now)
+        elif message.type == Type.ACK:
             ping = self._requests.ping_answered_by(message.id, any_id=self._transport is Transport.TCP)
             if ping is not None:
                 self._requests.remove(ping)
                 self._answer(ping, Acknowledged())
+
+    def _arrived(self, pending: Pending, now: float) -> None:
+        """The device has the request, and will answer."""
 
     def _handle_request_untrusted(self, message: Message, now: float) -> None:
         code = message.code
@@ -381,8 +388,7 @@ class CloudSession(CloudCommands):
         # A device refuses an argument that is too long in an ACK without a token, runs the function all the same, and
         # sends its result later: that token must rest.
         in_ack = message.type == Type.ACK and not success
-        self._settle(pending.message_id)
-        self._requests.remove(pending, now + TOKEN_REST_S if in_ack else None)
+        self._conclude(pending, now, rests=in_ack)
         outcome = self._outcome(pending, message, now) if success else _refusal(pending, message.code)
         if outcome is not None:
             self._answer(pending, outcome)

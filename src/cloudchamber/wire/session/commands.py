@@ -90,9 +90,9 @@ class CloudCommands(Session[CloudEvent]):
             return self._not_sent(pending, NotFound())
         if self._limits is not None and not 0 < len(raw_name) <= self._limits.max_name:
             return self._not_sent(pending, NotFound())
-        return self._request(
-            pending, lambda: messages.variable_request(pending.message_id, pending.token, raw_name), now
-        )
+        pending.name = raw_name
+        self._may_ask_again(pending, now)
+        return self._ask_variable(pending, now)
 
     def ping(self, now: float, timeout_s: float) -> int:
         pending = self._new_pending(Kind.PING, now, timeout_s)
@@ -153,11 +153,8 @@ class CloudCommands(Session[CloudEvent]):
         elif pending.kind is Kind.PING and self._transport is Transport.TCP:
             # Acknowledgements of pings are told apart by their order alone, so it waits for its own.
             return
-        elif self._unsend(pending.message_id):
-            self._requests.remove(pending)
         else:
-            self._settle(pending.message_id)
-            self._requests.remove(pending, now + TOKEN_REST_S)
+            self._conclude(pending, now, rests=pending.group is not None or not self._unsend(pending.message_id))
 
     def cancel_update(self, now: float) -> None:
         """Nobody waits for it any more. What a device has of the file by then, it keeps where it can."""
@@ -233,6 +230,20 @@ class CloudCommands(Session[CloudEvent]):
         else:
             self._outbox.append(raw)
         return request
+
+    def _ask_variable(self, pending: Pending, now: float) -> int:
+        return self._request(
+            pending, lambda: messages.variable_request(pending.message_id, pending.token, pending.name), now
+        )
+
+    def _may_ask_again(self, pending: Pending, now: float) -> None:
+        """For a transport that loses messages: what may be asked twice is on its way."""
+
+    def _conclude(self, pending: Pending, now: float, *, rests: bool) -> None:
+        """Out of the table, with all that ask the same. `rests`: an answer may still come."""
+        for one in pending.group or (pending,):
+            self._settle(one.message_id)
+            self._requests.remove(one, now + TOKEN_REST_S if rests or one is not pending else None)
 
     def _ask_describe(self, pending: Pending, part: Part, now: float) -> int:
         pending.part = part

@@ -32,7 +32,10 @@ class Kind(IntEnum):
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """`request` is the owner's handle, or None for what the session asks by itself. Pings have no token."""
+    """`request` is the owner's handle, or None for what the session asks by itself. Pings have no token.
+
+    `again_at`: when the same is asked once more, in a message of its own; `group`: all that ask the same, of which the
+    first answer ends all."""
 
     request: int | None
     kind: Kind
@@ -43,6 +46,10 @@ class Pending:
     blocks: bytearray | None = None
     next_block: int = 0
     size_exponent: int = 0
+    name: bytes = b""
+    again_at: float = NEVER
+    again_after_s: float = 0.0
+    group: "list[Pending] | None" = None
 
 
 class RequestTable:
@@ -118,6 +125,16 @@ class RequestTable:
                 return ping
         return self._pings[0] if any_id and self._pings else None
 
+    def holds(self, pending: Pending) -> bool:
+        return self._by_token.get(pending.token) is pending or pending in self._pings
+
+    def is_roomy(self, now: float) -> bool:
+        """There are tokens for more than what has to be asked."""
+        return len(self._by_token) + len(self._still_resting(now)) < TOKENS // 2
+
+    def due_again(self, now: float) -> list[Pending]:
+        return [pending for pending in self._by_token.values() if pending.again_at <= now]
+
     def expired(self, now: float) -> list[Pending]:
         return [pending for pending in self.all() if pending.deadline <= now]
 
@@ -127,7 +144,7 @@ class RequestTable:
     def next_deadline(self) -> float | None:
         if not self._by_token and not self._pings:
             return None
-        at = min(pending.deadline for pending in self.all())
+        at = min(min(pending.deadline, pending.again_at) for pending in self.all())
         return at if at < NEVER else None
 
     def _still_resting(self, now: float) -> Mapping[int, object]:
