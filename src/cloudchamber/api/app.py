@@ -51,6 +51,7 @@ def create_app(services: Services, settings: Settings) -> App:
         services.clients,
         services.token_endpoint,
         services.users,
+        services.factors,
         settings.compat,
         services.compat_uses,
         services.limits,
@@ -92,7 +93,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
         "products": ProductsResource(s.products),
         "sims": SimsResource(s.products),
-        "users": UsersResource(s.users, s.resets, guards),
+        "users": UsersResource(s.users, s.accounts, s.factors, s.resets, s.devices, guards),
         "webhooks": WebhooksResource(s.webhooks, s.products, s.public_url),
     }
 

@@ -2,20 +2,37 @@
 
 from collections import Counter
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from cloudchamber.access.model import Account, Action, ProductResource
 from cloudchamber.access.requester import Anonymous, Requester, User
 from cloudchamber.access.service import require
-from cloudchamber.clock import Clock
+from cloudchamber.clock import HOUR, Clock, Millis
+from cloudchamber.errors import TooManyRequests
 from cloudchamber.identity.errors import CustomerExists, PasswordUnusable, RegistrationClosed, UsernameTaken
 from cloudchamber.identity.model import CustomerAccount, UserAccount
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.rules import PasswordPolicy, check_password, normal_username
+from cloudchamber.identity.rules import MAX_USERNAME_LENGTH, PasswordPolicy, check_password, normal_username
 from cloudchamber.identity.store import CustomerStore, UserStore
 from cloudchamber.ids import CustomerId, ProductId, UserId, new_id
+from cloudchamber.ratelimit import Allowance
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
+
+# Ten thousand addresses may each try a little: this is what all of them have for one name. Its owner's tokens go on.
+GUESSES: Final = 100
+GUESSES_PER_MS: Final = HOUR
+
+
+def check_guesses(guesses: Allowance[str] | None, name: str, now: Millis) -> None:
+    """Raises TooManyRequests."""
+    if guesses is not None and (wait := guesses.wait_ms(name, now)):
+        raise TooManyRequests(wait)
+
+
+def count_guess(guesses: Allowance[str] | None, name: str, now: Millis, *, right: bool) -> None:
+    if guesses is not None and not right:
+        guesses.take(name, now)
 
 
 class Users:
@@ -28,13 +45,16 @@ class Users:
         *,
         is_open: bool,
         policy: PasswordPolicy,
+        guesses: Allowance[str] | None = None,
     ) -> None:
+        """`guesses` bounds wrong passwords for one name, from wherever they come."""
         self._db = db
         self._store = store
         self._passwords = passwords
         self._clock = clock
         self._is_open = is_open
         self._policy = policy
+        self._guesses = guesses
 
     async def register(
         self, requester: Requester, username: str, password: str, account_info: dict[str, Any]
@@ -87,8 +107,11 @@ class Users:
 
     async def with_password(self, username: str, password: str) -> UserAccount | None:
         """The account with this name and password; None, after the same time, for whatever is wrong."""
+        name = username.strip().lower()[: MAX_USERNAME_LENGTH + 1]
+        check_guesses(self._guesses, name, self._clock.now())
         user = await self.find(username)
         right = await self._passwords.verify(user.password_hash if user else None, password)
+        count_guess(self._guesses, name, self._clock.now(), right=right)
         return user if right else None
 
 
@@ -102,6 +125,7 @@ class Customers:
         *,
         policy: PasswordPolicy,
         compat_uses: Counter[str] | None = None,
+        guesses: Allowance[str] | None = None,
     ) -> None:
         """With `compat_uses`, passwords that `policy` refuses are taken all the same, and counted."""
         self._db = db
@@ -109,6 +133,7 @@ class Customers:
         self._passwords = passwords
         self._clock = clock
         self._policy = policy
+        self._guesses = guesses
         self._compat_uses = compat_uses
 
     async def create(
@@ -154,8 +179,11 @@ class Customers:
 
     async def with_password(self, product: ProductId, username: str, password: str) -> CustomerAccount | None:
         """The product's customer with this name and password; None, after the same time, for whatever is wrong."""
+        name = f"{product}:{username.strip().lower()[: MAX_USERNAME_LENGTH + 1]}"
+        check_guesses(self._guesses, name, self._clock.now())
         customer = await self.find(product, username)
         right = await self._passwords.verify(customer.password_hash if customer else None, password)
+        count_guess(self._guesses, name, self._clock.now(), right=right)
         return customer if right else None
 
     async def of_product(
