@@ -173,7 +173,7 @@ async def test_unknown_paths_answer_json(http: Api, path: str) -> None:
     assert answer.json() == {"ok": False, "error": "Not found"}
 
 
-@pytest.mark.parametrize(("method", "path"), [("PATCH", "/v1/devices"), ("POST", "/v1/orgs"), ("PUT", "/version")])
+@pytest.mark.parametrize(("method", "path"), [("PATCH", "/v1/devices"), ("PUT", "/v1/orgs"), ("PUT", "/version")])
 async def test_wrong_methods_answer_json(http: Api, method: str, path: str) -> None:
     answer = await http.request(method, path)
     assert answer.status_code == 405

@@ -102,12 +102,17 @@ async def test_clients_of_a_user_and_of_a_product(http: Api, maker: Maker, stran
         ({"type": "installed"}, "name is required"),
         ({"name": "x", "type": "other"}, "type must be installed or web"),
         ({"name": "x", "type": "web"}, "redirect_uri is required for clients of type web"),
-        ({"name": "x", "type": "installed", "organization": "o"}, "There is no such organization"),
     ],
 )
 async def test_clients_that_cannot_be(http: Api, maker: Maker, sent: dict[str, str], message: str) -> None:
     answer = await http.post("/v1/clients", data=sent, headers=bearer(maker.token))
     assert (answer.status_code, answer.json()) == (400, {"ok": False, "errors": [message]})
+
+
+async def test_a_client_of_an_organization_that_is_not_there(http: Api, maker: Maker) -> None:
+    sent = {"name": "x", "type": "installed", "organization": "no-such"}
+    answer = await http.post("/v1/clients", data=sent, headers=bearer(maker.token))
+    assert (answer.status_code, answer.json()) == (404, {"ok": False, "error": "Organization not found."})
 
 
 # -- products ------------------------------------------------------------
@@ -412,7 +417,8 @@ async def test_what_a_product_changes_about_its_device(http: Api, maker: Maker) 
 async def test_claim_codes(http: Api, maker: Maker) -> None:
     customer = await maker.customer("code@example.com")
     product = f"/v1/products/{maker.slug}/device_claims"
-    legacy = f"/v1/orgs/any/products/{maker.slug}/device_claims"
+    shown = await http.get(f"/v1/products/{maker.slug}", headers=bearer(maker.token))
+    legacy = f"/v1/orgs/{shown.json()['product']['organization']}/products/{maker.slug}/device_claims"
     for path, token in (("/v1/device_claims", maker.token), (product, customer), (legacy, customer)):
         for sent in ({}, {"json": {}}, {"data": {"blank": ""}}, {"json": {"iccid": "89"}}):
             answer = (await http.post(path, headers=bearer(token), **sent)).json()

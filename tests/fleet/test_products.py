@@ -3,6 +3,8 @@ import pytest
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action, Role
 from cloudchamber.access.requester import ProductClient, Scopes, User
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import FixedClock
 from cloudchamber.fleet import products as products_module
 from cloudchamber.fleet.errors import ProductInvalid, ProductNotFound
 from cloudchamber.ids import ClientId
@@ -57,7 +59,7 @@ async def test_a_number_finds_a_product_by_its_id_and_never_by_its_name(world: W
 )
 async def test_what_no_product_can_be(fields) -> None:
     ann = User("a" * 24, ClientId("particle"))
-    nothing = products_module.Products(None, None, None, None)
+    nothing = products_module.Products(None, None, None, None, InProcessBus(), FixedClock())
     with pytest.raises(ProductInvalid):
         await nothing.create(ann, **{"name": "x", "description": "", "platform_id": 6} | fields)
 

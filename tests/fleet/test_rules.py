@@ -21,7 +21,7 @@ from cloudchamber.fleet.rules import (
     unique,
 )
 from cloudchamber.fleet.service import key_algorithm
-from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId
+from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 
 ANN, BOB = OwnedByUser(UserId("ann")), OwnedByUser(UserId("bob"))
 KIM = OwnedByCustomer(CustomerId("ann"))  # the id of a user in the team
@@ -47,10 +47,14 @@ PRODUCT = Product(
     platform_id=6,
     type=None,
     hardware_version=None,
+    organization=OrganizationId("0" * 24),
+    organization_slug="ann",
+    is_personal=True,
     owner=ANN.id,
     owner_name="ann",
     settings={},
     team={ANN.id: Role.OWNER},
+    has_open_invitations=False,
     created_at=Millis(0),
     updated_at=Millis(0),
 )

@@ -26,7 +26,7 @@ from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Users
-from cloudchamber.identity.store import FactorStore, ResetStore, UserStore
+from cloudchamber.identity.store import ResetStore, UserStore
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.errors import InvalidToken
 from tests.world import PASSWORD, World
@@ -98,7 +98,7 @@ async def test_customers(world: World) -> None:
         with pytest.raises(AccessRefused):
             await world.customers.create(requester, thing.resource(requester), "x", None)
         with pytest.raises(AccessRefused):
-            await world.customers.of_product(requester, thing.resource(requester), page=1, per_page=10)
+            await world.customers.of(requester, thing.resource(requester), page=1, per_page=10)
 
 
 async def test_customers_are_listed_in_pages_once_they_own_a_device(world: World) -> None:
@@ -111,11 +111,9 @@ async def test_customers_are_listed_in_pages_once_they_own_a_device(world: World
     await world.import_(ann, thing, 1)
     await world.ownership.claim(people[1], f"{1:024x}")
     resource = thing.resource(ann)
-    shown, total = await world.customers.of_product(ann, resource, page=1, per_page=10)
+    shown, total = await world.customers.of(ann, resource, page=1, per_page=10)
     assert ([one.id for one in shown], total) == ([people[1].id], 1)
-    pages = [
-        await world.customers.of_product(ann, resource, page=page, per_page=2, everybody=True) for page in (1, 2, 3)
-    ]
+    pages = [await world.customers.of(ann, resource, page=page, per_page=2, everybody=True) for page in (1, 2, 3)]
     assert [[one.id for one in found] for found, _ in pages] == [[people[0].id, people[1].id], [people[2].id], []]
     assert {total for _, total in pages} == {3}
 
@@ -143,8 +141,8 @@ class Post:
     def __init__(self, world: World, folder: Path) -> None:
         self.folder = folder
         self.resets = PasswordResets(
-            *(world.db, ResetStore(), UserStore(), FactorStore(), world.passwords, Outbox(folder), world.tokens),
-            *(world.clock, "https://cloud.example", PasswordPolicy()),
+            *(world.db, ResetStore(), UserStore(), world.passwords, Outbox(folder), world.tokens, world.clock),
+            *("https://cloud.example", PasswordPolicy()),
         )
 
     async def token(self, username: str) -> str | None:

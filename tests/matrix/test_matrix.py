@@ -197,8 +197,13 @@ async def everything(wire: Wire, universe: Universe) -> list[Any]:
         ("the owner of the product", universe.home),
         ("the owner of another product", universe.foreign),
     ):
-        for path in ("devices", "customers?all=true", "clients", "integrations", ""):
-            answer = await wire.ask("GET", f"/v1/products/{product}/{path}", universe.tokens[owner])
+        of_product = ("devices", "customers?all=true", "clients", "integrations", "team", "")
+        of_organization = ("products", "customers?all=true", "clients", "team", "")
+        for path in (
+            *(f"/v1/products/{product}/{path}" for path in of_product),
+            *(f"/v1/orgs/{universe.organizations[product]}/{path}" for path in of_organization),
+        ):
+            answer = await wire.ask("GET", path, universe.tokens[owner])
             assert answer.status == 200, (path, answer)
             found.append(answer.body)
     for kind in KINDS:

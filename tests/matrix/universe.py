@@ -6,6 +6,7 @@ A new kind of requester is a line in `KINDS` and its token in `_tokens`; a new k
 """
 
 import dataclasses
+import itertools
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,11 +17,12 @@ from typing import Any, Final
 import httpx
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
-from cloudchamber.access.requester import Bearer, Customer, ProductClient, User
+from cloudchamber.access.requester import ApiUser, Bearer, Customer, OrganizationClient, ProductClient, User
+from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
 from cloudchamber.app import Cloud
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import SystemClock
-from cloudchamber.ids import DeviceId, ProductId
+from cloudchamber.ids import DeviceId, OrganizationId, ProductId
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.settings import Address, Settings
@@ -33,33 +35,60 @@ FIELD: Final = re.compile(r"{(\w+)(?::path)?}")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Who asks. `role` is what they are in the home product's team, `elsewhere` in the foreign one's."""
+    """Who asks. `role` is what they are in the home product, by its team or its organization's, and `elsewhere` in the
+    foreign one; `by_organization`: they are it in the organization itself, and not only in its product."""
 
     name: str
     of: type | None
     role: Role | None = None
     elsewhere: Role | None = None
+    by_organization: bool = False
+
+    def role_in(self, place: ProductId | OrganizationId, home: ProductId | OrganizationId) -> Role | None:
+        """`home` is the home product, or its organization, as `place` is one or the other."""
+        if isinstance(place, str) and not self.by_organization:
+            return None
+        return self.role if place == home else self.elsewhere
 
 
 KINDS: Final = (
     Kind("nobody", None),
     Kind("a token that is not there", None),
-    Kind("the owner of the product", User, Role.OWNER),
+    Kind("the owner of the product", User, Role.OWNER, by_organization=True),
     Kind("an administrator", User, Role.ADMINISTRATOR),
     Kind("a developer", User, Role.DEVELOPER),
     Kind("support", User, Role.SUPPORT),
     Kind("a viewer", User, Role.VIEW_ONLY),
+    Kind("an organization's administrator", User, Role.ADMINISTRATOR, by_organization=True),
+    Kind("an organization's developer", User, Role.DEVELOPER, by_organization=True),
+    Kind("an organization's viewer", User, Role.VIEW_ONLY, by_organization=True),
     Kind("a user with a device", User),
-    Kind("the owner of another product", User, None, Role.OWNER),
+    Kind("the owner of another product", User, None, Role.OWNER, by_organization=True),
     Kind("a customer", Customer),
     Kind("another customer of the product", Customer),
     Kind("a customer of another product", Customer),
+    Kind("a customer of the organization", Customer),
+    Kind("a customer of another organization", Customer),
     Kind("the product's client", ProductClient),
     Kind("the client of another product", ProductClient),
     Kind("a client limited to lists", ProductClient),
     Kind("a client that makes customers", ProductClient),
-    Kind("a user's client", User, Role.OWNER),
+    Kind("the organization's client", OrganizationClient),
+    Kind("the client of another organization", OrganizationClient),
+    Kind("a user's client", User, Role.OWNER, by_organization=True),
+    Kind("an API user of the product", ApiUser),
+    Kind("an API user of the organization", ApiUser),
+    Kind("an API user of another organization", ApiUser),
+    Kind("an API user limited to lists", ApiUser),
 )
+# All that an API user can be given.
+EVERY_SCOPE: Final = sorted(
+    action.value
+    for table in (MINIMUM_ROLE, ORGANIZATION_ROLE)
+    for action, minimum in table.items()
+    if minimum <= Role.ADMINISTRATOR
+)
+
 # Whose the things are that `Universe.values[None]` names.
 ACCOUNT_OF: Final = ("the owner of the product", "a user's client")
 
@@ -82,6 +111,7 @@ class Place:
     values: Mapping[str, str]
     product: ProductId | None = None
     device: Thing | None = None
+    organization: OrganizationId | None = None
 
     def path(self, template: str) -> str:
         return FIELD.sub(lambda match: self.values.get(match[1], NO_SUCH), template)
@@ -95,8 +125,10 @@ class Universe:
     tokens: dict[str, str] = field(default_factory=dict)
     requesters: dict[str, Bearer] = field(default_factory=dict)
     devices: dict[str, Thing] = field(default_factory=dict)
-    values: dict[ProductId | None, dict[str, str]] = field(default_factory=dict)
-    """Names of things in each product, and (None) of the account of the product's owner."""
+    organizations: dict[ProductId, OrganizationId] = field(default_factory=dict)
+    """Of the home product and of the foreign one."""
+    values: dict[ProductId | OrganizationId | None, dict[str, str]] = field(default_factory=dict)
+    """Names of things in each product, in each organization, and (None) of the account of the product's owner."""
 
     def places(self, template: str) -> Iterator[Place]:
         """Everything that a path can speak of: what is the home product's, what is a stranger's, what is not there."""
@@ -104,14 +136,22 @@ class Universe:
         unknown = {"product": "60000", "device": "f" * 24}
         products = {"home": self.home, "foreign": self.foreign, "unknown": None} if "product" in names else {"": None}
         devices = self.devices if "device" in names else {"": None}
-        for label, product in products.items():
-            for device_label, device in devices.items():
-                values = {**unknown, **self.values.get(product, {})}
-                if product is not None:
-                    values["product"] = str(product)
-                if device is not None:
-                    values["device"] = device.id
-                yield Place(f"{label} {device_label}".strip(), values, product, device)
+        organizations: dict[str, OrganizationId | None] = {"": None}
+        if "organization" in names:
+            home, foreign = self.organizations[self.home], self.organizations[self.foreign]
+            organizations = {"below home": home, "below foreign": foreign, "below unknown": None}
+        for (above, organization), (label, product), (device_label, device) in itertools.product(
+            organizations.items(), products.items(), devices.items()
+        ):
+            values = {**unknown, **self.values.get(product or organization, {})}
+            if organization is not None:
+                values["organization"] = organization
+            if product is not None:
+                values["product"] = str(product)
+            if device is not None:
+                values["device"] = device.id
+            where = " ".join(filter(None, (above, label, device_label)))
+            yield Place(where, values, product, device, organization)
 
 
 def settings_in(folder: Path) -> Settings:
@@ -137,13 +177,22 @@ class _Maker:
 
     async def make(self) -> Universe:
         ann, eve = await self._user("ann"), await self._user("eve")
-        home, foreign = await self._product(ann, "Home"), await self._product(eve, "Foreign")
-        found = Universe(self._folder, home, foreign)
+        at_home, elsewhere = await self._organization(ann, "Home Corp"), await self._organization(eve, "Foreign Corp")
+        home = await self._product(ann, "Home", at_home)
+        foreign = await self._product(eve, "Foreign", elsewhere)
+        found = Universe(self._folder, home, foreign, organizations={home: at_home, foreign: elsewhere})
         shop, spare = await self._client(ann, home, "shop"), await self._client(ann, home, "spare")
         other = await self._client(eve, foreign, "other")
         lists = await self._client(ann, home, "lists", scope="devices:list clients:list products:list")
         makes = await self._client(ann, home, "makes", scope="customers:create")
         own = await self._client(ann, None, "own")
+        corporate, other_corporate = (
+            await self._client(ann, at_home, "corp"),
+            await self._client(eve, elsewhere, "corp"),
+        )
+        spare_corporate = await self._client(ann, at_home, "spare corp")
+        await self._member(home, "guest", Role.VIEW_ONLY)
+        await self._join(at_home, "guest", Role.VIEW_ONLY)
         found.tokens = {
             "a token that is not there": "0" * 40,
             "the owner of the product": ann,
@@ -151,21 +200,35 @@ class _Maker:
             "a developer": await self._member(home, "dora", Role.DEVELOPER),
             "support": await self._member(home, "sue", Role.SUPPORT),
             "a viewer": await self._member(home, "vic", Role.VIEW_ONLY),
+            "an organization's administrator": await self._member(at_home, "oda", Role.ADMINISTRATOR),
+            "an organization's developer": await self._member(at_home, "odd", Role.DEVELOPER),
+            "an organization's viewer": await self._member(at_home, "ovi", Role.VIEW_ONLY),
             "a user with a device": await self._user("bob"),
             "the owner of another product": eve,
             "a customer": await self._customer(home, shop, "kim"),
             "another customer of the product": await self._customer(home, shop, "lee"),
             "a customer of another product": await self._customer(foreign, other, "max"),
+            "a customer of the organization": await self._customer(at_home, corporate, "pam"),
+            "a customer of another organization": await self._customer(elsewhere, other_corporate, "pat"),
             "the product's client": await self._acting(shop),
             "the client of another product": await self._acting(other),
             "a client limited to lists": await self._acting(lists),
             "a client that makes customers": await self._acting(makes),
+            "the organization's client": await self._acting(corporate),
+            "the client of another organization": await self._acting(other_corporate),
             "a user's client": await self._acting(own),
+            "an API user of the product": await self._api_user(ann, home, EVERY_SCOPE),
+            "an API user of the organization": await self._api_user(ann, at_home, EVERY_SCOPE),
+            "an API user of another organization": await self._api_user(eve, elsewhere, EVERY_SCOPE),
+            "an API user limited to lists": await self._api_user(ann, home, ["devices:list", "teams.users:list"]),
         }
         found.requesters = await self._requesters(found.tokens)
         tokens = found.tokens
         found.devices = {
             "a customer's device": await self._device(found, ann, home, "a customer"),
+            "an organization's customer's device": await self._device(
+                found, ann, home, "a customer of the organization"
+            ),
             "another customer's device": await self._device(found, ann, home, "another customer of the product"),
             "a member's device": await self._device(found, ann, home, "the owner of the product"),
             "nobody's device": await self._device(found, ann, home, None),
@@ -174,7 +237,13 @@ class _Maker:
             "an unknown device": Thing(DeviceId("f" * 24), None, None, exists=False),
         }
         found.values = {
-            home: {"client": spare[0], "hook": await self._hook(f"/v1/products/{home}/integrations", ann)},
+            at_home: {"client": spare_corporate[0], "username": "guest@example.com"},
+            elsewhere: {"client": other_corporate[0], "username": "eve@example.com"},
+            home: {
+                "client": spare[0],
+                "username": "guest@example.com",
+                "hook": await self._hook(f"/v1/products/{home}/integrations", ann),
+            },
             foreign: {"client": other[0], "hook": await self._hook(f"/v1/products/{foreign}/integrations", eve)},
             None: {"client": own[0], "hook": await self._hook("/v1/integrations", ann)},
         }
@@ -190,36 +259,58 @@ class _Maker:
             (await self._ask("POST", "/oauth/token", None, data=form, auth=("particle", "particle")))["access_token"]
         )
 
-    async def _member(self, product: ProductId, name: str, role: Role) -> str:
+    async def _member(self, place: ProductId | OrganizationId, name: str, role: Role) -> str:
         token = await self._user(name)
+        await self._join(place, name, role)
+        return token
+
+    async def _join(self, place: ProductId | OrganizationId, name: str, role: Role) -> None:
         user = await self._cloud.users.find(f"{name}@example.com")
         assert user is not None
+        table, column = (
+            ("memberships", "product_id")
+            if isinstance(place, int)
+            else (
+                "organization_memberships",
+                "organization_id",
+            )
+        )
 
         async def insert(tx: Any) -> None:
             await tx.execute(
-                "INSERT INTO memberships (product_id, user_id, role, created_at) VALUES ($1, $2, $3, 1)",
-                *(product, user.id, role.name),
+                f"INSERT INTO {table} ({column}, user_id, role, created_at) VALUES ($1, $2, $3, 1)",  # noqa: S608
+                *(place, user.id, role.name),
             )
 
         await self._cloud.db.transaction(insert)
-        return token
 
-    async def _product(self, token: str, name: str) -> ProductId:
+    async def _organization(self, token: str, name: str) -> OrganizationId:
+        made = await self._ask("POST", "/v1/orgs", token, json={"name": name})
+        return OrganizationId(made["organization"]["id"])
+
+    async def _product(self, token: str, name: str, organization: OrganizationId | None = None) -> ProductId:
         sent = {"product": {"name": name, "platform_id": 6}}
-        return ProductId((await self._ask("POST", "/v1/products", token, json=sent))["product"]["id"])
+        path = "/v1/products" if organization is None else f"/v1/orgs/{organization}/products"
+        return ProductId((await self._ask("POST", path, token, json=sent))["product"]["id"])
 
-    async def _client(self, token: str, product: ProductId | None, name: str, **more: str) -> tuple[str, str]:
-        path = "/v1/clients" if product is None else f"/v1/products/{product}/clients"
+    async def _client(
+        self, token: str, place: ProductId | OrganizationId | None, name: str, **more: str
+    ) -> tuple[str, str]:
+        path = "/v1/clients" if place is None else f"{_path(place)}/clients"
         made = await self._ask("POST", path, token, json={"name": name, "type": "installed", **more})
         return made["client"]["id"], made["client"]["secret"]
+
+    async def _api_user(self, token: str, place: ProductId | OrganizationId, scopes: list[str]) -> str:
+        made = await self._ask("POST", f"{_path(place)}/team", token, json={"friendly_name": "robot", "scopes": scopes})
+        return str(made["created"]["tokens"][0]["token"])
 
     async def _acting(self, client: tuple[str, str]) -> str:
         form = {"grant_type": "client_credentials"}
         return str((await self._ask("POST", "/oauth/token", None, data=form, auth=client))["access_token"])
 
-    async def _customer(self, product: ProductId, client: tuple[str, str], name: str) -> str:
+    async def _customer(self, place: ProductId | OrganizationId, client: tuple[str, str], name: str) -> str:
         sent = {"email": f"{name}@example.com", "no_password": "true"}
-        made = await self._ask("POST", f"/v1/products/{product}/customers", None, data=sent, auth=client)
+        made = await self._ask("POST", f"{_path(place)}/customers", None, data=sent, auth=client)
         return str(made["access_token"])
 
     async def _requesters(self, tokens: Mapping[str, str]) -> dict[str, Bearer]:
@@ -258,6 +349,10 @@ class _Maker:
         answer = await self._http.request(method, path, headers=headers, **more)
         assert answer.is_success, (method, path, answer.text)
         return answer.json() if answer.content else None
+
+
+def _path(place: ProductId | OrganizationId) -> str:
+    return f"/v1/products/{place}" if isinstance(place, int) else f"/v1/orgs/{place}"
 
 
 def _owner(requester: Bearer) -> Owner:

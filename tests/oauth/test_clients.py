@@ -32,10 +32,10 @@ async def test_a_client_is_made_listed_and_removed(world: World) -> None:
     assert (len(secret), client.secret_hash) == (40, hash_secret(secret))
     of_product, basic = await world.client(ann, shop)
     assert await world.clients.of_user(ann) == [client]
-    assert await world.clients.of_product(ann, shop.resource(ann)) == [of_product]
+    assert await world.clients.of(ann, shop.resource(ann)) == [of_product]
     assert await world.clients.of_user(bob) == []
     for refused in (
-        world.clients.of_product(bob, shop.resource(bob)),
+        world.clients.of(bob, shop.resource(bob)),
         world.clients.delete(bob, shop.resource(bob), of_product.id),
         world.clients.update(bob, shop.resource(bob), of_product.id, name="x", scope=None),
     ):

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cloudchamber.access.requester import UNLIMITED
 from cloudchamber.clock import DAY, SECOND, Millis, iso
-from cloudchamber.ids import ClientId, ProductId, SecretHash, slugify
+from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, slugify
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import Client, ClientType, Principal, PrincipalKind, RefreshToken
 from cloudchamber.oauth.rules import (
@@ -156,9 +156,18 @@ def test_a_clients_scope_limits_it_and_its_users_but_no_customer() -> None:
     user = Principal(PrincipalKind.USER, "u")
     customer = Principal(PrincipalKind.CUSTOMER, "c", ProductId(1000))
     limited = _client("customers:create")
-    assert scopes_of(limited, product).names == scopes_of(limited, user).names == {"customers:create"}
-    assert scopes_of(limited, customer) == UNLIMITED
-    assert scopes_of(_client(None), product) == UNLIMITED
+    for principal in (product, user, Principal(PrincipalKind.ORGANIZATION, "c-1", None, OrganizationId("o"))):
+        assert scopes_of(limited, principal, None).names == {"customers:create"}
+        assert scopes_of(_client(None), principal, None) == UNLIMITED
+    assert scopes_of(limited, customer, "customer=kim") == UNLIMITED
+
+
+@pytest.mark.parametrize("scope", [None, "", " "])
+def test_an_api_user_without_scopes_may_nothing(scope) -> None:
+    robot = Principal(PrincipalKind.API_USER, "r", ProductId(1000))
+    assert scopes_of(_client(None), robot, scope).names == frozenset()
+    assert scopes_of(_client(None), robot, "devices:list *:*").names == {"devices:list", "*:*"}
+    assert not scopes_of(_client(None), robot, "*:*").allow("devices:list")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,17 @@
+from dataclasses import replace
 from itertools import product as every
 
 import pytest
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
 from cloudchamber.clock import Millis
-from cloudchamber.ids import CustomerId, DeviceId, ProductId, SecretHash, UserId
+from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.ownership.model import ClaimCode
 from cloudchamber.ownership.rules import Circumstances, Claim, CodeState, claim, code_reaches, code_state
 from tests.fleet.test_rules import device
 
 ANN, TWIN, BOB = OwnedByUser(UserId("a")), OwnedByCustomer(CustomerId("a")), OwnedByUser(UserId("b"))
-P = ProductId(1000)
+P, O = ProductId(1000), OrganizationId("o")  # noqa: E741
 ANYHOW = [Circumstances(*switches) for switches in every([True, False], repeat=4)]
 
 
@@ -67,8 +68,22 @@ def test_a_code_works_once(used_by, now, expected) -> None:
 
 def test_a_customers_code_reaches_their_product_only() -> None:
     kims = code(TWIN, P)
-    assert code_reaches(kims, device(product=P))
-    assert not code_reaches(kims, device(product=ProductId(2000)))
-    assert not code_reaches(kims, device())
-    assert code_reaches(code(), device())
-    assert code_reaches(code(), device(product=P))
+    for organization in (None, O):
+        assert code_reaches(kims, device(product=P), organization)
+        assert not code_reaches(kims, device(product=ProductId(2000)), organization)
+        assert not code_reaches(kims, device(), organization)
+        assert code_reaches(code(), device(), organization)
+        assert code_reaches(code(), device(product=P), organization)
+
+
+def test_an_organizations_customers_code_reaches_all_of_its_products() -> None:
+    pools = replace(code(TWIN), organization=O)
+    assert code_reaches(pools, device(product=P), O)
+    assert code_reaches(pools, device(product=ProductId(2000)), O)
+    assert not code_reaches(pools, device(product=P), OrganizationId("else"))
+    assert not code_reaches(pools, device(product=P), None)
+    assert not code_reaches(pools, device(), O)
+    assert not code_reaches(code(TWIN), device(product=P), None)
+    limited = replace(pools, product=P)
+    assert code_reaches(limited, device(product=P), O)
+    assert not code_reaches(limited, device(product=ProductId(2000)), O)

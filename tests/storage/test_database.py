@@ -16,8 +16,11 @@ from cloudchamber.storage.errors import (
 from tests.storage.people import INSERT, add, names
 
 PRODUCT = (
-    "INSERT INTO products (id, name, slug, description, platform_id, owner_user_id, created_at, updated_at)"
+    "INSERT INTO products (id, name, slug, description, platform_id, organization_id, created_at, updated_at)"
     " VALUES ($1, $2, $2, '', 6, $3, 1, 1)"
+)
+ORGANIZATION = (
+    "INSERT INTO organizations (id, slug, name, owner_user_id, created_at, updated_at) VALUES ($1, $1, $1, $1, 1, 1)"
 )
 
 
@@ -133,6 +136,7 @@ async def test_a_duplicate_names_its_constraint_and_no_value(database: Database)
     assert "secret-name" not in f"{by_name.value} {by_name.value.detail}"
 
     async def customers(transaction: Transaction) -> None:
+        await transaction.execute(ORGANIZATION, "secret-name")
         await transaction.execute(PRODUCT, 1, "p", "secret-name")
         for key in ("c1", "c2"):
             await transaction.execute(
@@ -151,6 +155,7 @@ async def test_references_hold(database: Database) -> None:
 
     async def owned(transaction: Transaction) -> None:
         await transaction.execute(INSERT, "ann", "ann")
+        await transaction.execute(ORGANIZATION, "ann")
         await transaction.execute(PRODUCT, 1, "p", "ann")
 
     async def leave(transaction: Transaction) -> None:

@@ -92,6 +92,7 @@ ALLOWED: Final = Allowed()
 # The lowest role for each action on a product and its devices; what is missing here no role may do.
 MINIMUM_ROLE: Final[dict[Action, Role]] = {
     # "read everything, subscribe to events"
+    Action.PRODUCTS_LIST: Role.VIEW_ONLY,
     Action.PRODUCTS_GET: Role.VIEW_ONLY,
     Action.DEVICES_LIST: Role.VIEW_ONLY,
     Action.DEVICES_GET: Role.VIEW_ONLY,

@@ -27,11 +27,13 @@ from cloudchamber.api.later import LaterResource
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.oauth import OAuthResource
 from cloudchamber.api.organizations import OrganizationsResource
+from cloudchamber.api.places import Places
 from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
 from cloudchamber.api.routes import ROUTES, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
+from cloudchamber.api.teams import TeamsResource
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.webhooks import WebhooksResource
 from cloudchamber.settings import Compat, Settings, networks
@@ -51,7 +53,6 @@ def create_app(services: Services, settings: Settings) -> App:
         services.clients,
         services.token_endpoint,
         services.users,
-        services.factors,
         settings.compat,
         services.compat_uses,
         services.limits,
@@ -76,24 +77,26 @@ def create_app(services: Services, settings: Settings) -> App:
 def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, object]:
     """The objects whose methods the route table names."""
     s = services
+    places = Places(s.products, s.organizations)
     return {
         "access_tokens": AccessTokensResource(s.tokens, guards),
-        "calls": CallsResource(s.calls, s.devices, s.products),
-        "claim_codes": ClaimCodesResource(s.ownership, s.products),
-        "clients": ClientsResource(s.clients, s.products),
+        "calls": CallsResource(s.calls, s.devices, places),
+        "claim_codes": ClaimCodesResource(s.ownership, places),
+        "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),
-        "customers": CustomersResource(s.customers, s.products, s.devices, s.clients, s.tokens),
+        "customers": CustomersResource(s.customers, places, s.devices, s.clients, s.tokens),
         "devices": DevicesResource(s.devices, s.ownership, s.calls),
         "docs": DocsResource(compat),
-        "events": EventsResource(s.events, s.products),
+        "events": EventsResource(s.events, places),
         "health": HealthResource(s.ready),
         "later": LaterResource(),
         "oauth": OAuthResource(s.token_endpoint),
-        "organizations": OrganizationsResource(),
-        "product_devices": ProductDevicesResource(s.devices, s.products, s.ownership, s.calls),
+        "organizations": OrganizationsResource(s.organizations, s.products, places),
+        "product_devices": ProductDevicesResource(s.devices, places, s.ownership, s.calls),
         "products": ProductsResource(s.products),
         "sims": SimsResource(s.products),
-        "users": UsersResource(s.users, s.accounts, s.factors, s.resets, s.devices, guards),
+        "teams": TeamsResource(s.teams, places),
+        "users": UsersResource(s.users, s.resets, guards),
         "webhooks": WebhooksResource(s.webhooks, s.products, s.public_url),
     }
 

@@ -9,11 +9,11 @@ from cloudchamber.access.requester import Bearer
 from cloudchamber.api.call import Call
 from cloudchamber.api.errors import Header
 from cloudchamber.api.fields import Fields
+from cloudchamber.api.places import Places
 from cloudchamber.api.reply import Reply
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso_or_none
 from cloudchamber.fleet.model import DeviceRecord
-from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import FunctionTimedOut, VariableTimedOut
@@ -27,10 +27,10 @@ _ARGUMENT_NAMES: Final = ("arg", "args", "params")
 
 
 class CallsResource:
-    def __init__(self, calls: Calls, devices: Devices, products: Products) -> None:
+    def __init__(self, calls: Calls, devices: Devices, places: Places) -> None:
         self._calls = calls
         self._devices = devices
-        self._products = products
+        self._places = places
 
     async def call_own(self, call: Call, requester: Bearer) -> Any:
         return await self._call(call, await self._own(call, requester, Action.FUNCTION_CALL))
@@ -56,7 +56,7 @@ class CallsResource:
         return await self._devices.own(requester, call.params["device"], action)
 
     async def _in_product(self, call: Call, requester: Bearer, action: Action) -> DeviceRecord:
-        product = await self._products.find(call.params["product"])
+        product = await self._places.product(call)
         return await self._devices.in_product(requester, product, call.params["device"], action)
 
     async def _call(self, call: Call, record: DeviceRecord) -> Any:

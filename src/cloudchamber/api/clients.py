@@ -1,59 +1,70 @@
-"""OAuth clients, of a user and of a product."""
+"""OAuth clients, of a user, of a product and of an organization."""
 
 from typing import Any
 
-from cloudchamber.access.model import ProductResource
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.fields import FieldInvalid, Fields
+from cloudchamber.api.places import Places
 from cloudchamber.api.reply import NO_CONTENT, Reply
-from cloudchamber.fleet.products import Products
-from cloudchamber.oauth.clients import Clients
-from cloudchamber.oauth.errors import ClientInvalid
+from cloudchamber.oauth.clients import Clients, Place
+from cloudchamber.organizations.service import Organizations
 
 
 class ClientsResource:
-    def __init__(self, clients: Clients, products: Products) -> None:
+    def __init__(self, clients: Clients, organizations: Organizations, places: Places) -> None:
         self._clients = clients
-        self._products = products
+        self._organizations = organizations
+        self._places = places
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         found = await self._clients.of_user(requester)
         return {"ok": True, "clients": [render.client(each) for each in found]}
 
-    async def list_of_product(self, call: Call, requester: Bearer) -> Any:
-        found = await self._clients.of_product(requester, await self._product(call, requester))
+    async def list(self, call: Call, requester: Bearer) -> Any:
+        found = await self._clients.of(requester, await self._places.of(call, requester))
         return {"ok": True, "clients": [render.client(each) for each in found]}
 
     async def create_own(self, call: Call, requester: Bearer) -> Any:
-        if call.data.text("organization"):
-            raise ClientInvalid("There is no such organization")
-        return await self._create(call, requester, None)
+        """Of the user, or of the organization that `organization` names: the way before organizations had paths."""
+        organization = call.data.text("organization")
+        place = await self._organizations.resource(requester, organization) if organization else None
+        return await self._create(call, requester, place)
 
-    async def create_of_product(self, call: Call, requester: Bearer) -> Any:
-        return await self._create(call, requester, await self._product(call, requester))
+    async def create(self, call: Call, requester: Bearer) -> Any:
+        return await self._create(call, requester, await self._places.of(call, requester))
 
     async def update_own(self, call: Call, requester: Bearer) -> Any:
-        return await self._update(call, requester, None)
+        return await self._update(call, requester, await self._place_of_own(call, requester))
 
-    async def update_of_product(self, call: Call, requester: Bearer) -> Any:
-        return await self._update(call, requester, await self._product(call, requester))
+    async def update(self, call: Call, requester: Bearer) -> Any:
+        return await self._update(call, requester, await self._places.of(call, requester))
 
     async def delete_own(self, call: Call, requester: Bearer) -> Any:
-        await self._clients.delete(requester, None, call.params["client"])
+        place = await self._place_of_own(call, requester)
+        await self._clients.delete(requester, place, call.params["client"])
         return NO_CONTENT
 
-    async def delete_of_product(self, call: Call, requester: Bearer) -> Any:
-        await self._clients.delete(requester, await self._product(call, requester), call.params["client"])
+    async def delete(self, call: Call, requester: Bearer) -> Any:
+        await self._clients.delete(requester, await self._places.of(call, requester), call.params["client"])
         return NO_CONTENT
 
-    async def _create(self, call: Call, requester: Bearer, product: ProductResource | None) -> Any:
+    async def _place_of_own(self, call: Call, requester: Bearer) -> Place | None:
+        """Where a client was made by `/v1/clients`, it is changed there, too: that of an organization whose team the
+        user is in. To everybody else it is as unknown as any."""
+        found = await self._clients.find(call.params["client"])
+        if found is None or found.organization is None:
+            return None
+        place = await self._organizations.resource(requester, found.organization)
+        return place if place.role is not None else None
+
+    async def _create(self, call: Call, requester: Bearer, place: Place | None) -> Any:
         data = call.data
         made, secret = await self._clients.create(
             requester,
-            product,
+            place,
             name=data.text("name") or "",
             type_=data.text("type") or "",
             redirect_uri=data.text("redirect_uri"),
@@ -61,14 +72,11 @@ class ClientsResource:
         )
         return Reply({"ok": True, "client": render.client(made, secret)}, headers=NO_STORE)
 
-    async def _update(self, call: Call, requester: Bearer, product: ProductResource | None) -> Any:
+    async def _update(self, call: Call, requester: Bearer, place: Place | None) -> Any:
         changed = await self._clients.update(
-            requester, product, call.params["client"], name=call.data.text("name"), scope=_scope(call.data)
+            requester, place, call.params["client"], name=call.data.text("name"), scope=_scope(call.data)
         )
         return {"ok": True, "client": render.client(changed)}
-
-    async def _product(self, call: Call, requester: Bearer) -> ProductResource:
-        return await self._products.resource(requester, call.params["product"])
 
 
 def _scope(data: Fields) -> str | None:

@@ -1,25 +1,25 @@
-"""A product's customers: creation, by three kinds of credentials, and the list."""
+"""Customers of a product, or of an organization: creation, by three kinds of credentials, and the list."""
 
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from cloudchamber.access.model import Action, OwnedByCustomer
+from cloudchamber.access.model import Action, OwnedByCustomer, ProductResource
 from cloudchamber.access.requester import Bearer
 from cloudchamber.access.service import require
 from cloudchamber.api import render
 from cloudchamber.api.call import Call, Implicit
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.paging import paging
+from cloudchamber.api.places import Places
 from cloudchamber.api.reply import Reply
 from cloudchamber.errors import CloudError
-from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.identity.errors import CredentialsMissing
 from cloudchamber.identity.model import CustomerAccount
 from cloudchamber.identity.service import Customers
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.errors import OAuthError, client_unknown
-from cloudchamber.oauth.model import Issued, Principal, PrincipalKind
+from cloudchamber.oauth.model import Issued, customer_principal
 from cloudchamber.oauth.rules import customer_scope
 from cloudchamber.oauth.tokens import Tokens
 
@@ -30,10 +30,10 @@ class EmailMissing(CredentialsMissing):
 
 class CustomersResource:
     def __init__(
-        self, customers: Customers, products: Products, devices: Devices, clients: Clients, tokens: Tokens
+        self, customers: Customers, places: Places, devices: Devices, clients: Clients, tokens: Tokens
     ) -> None:
         self._customers = customers
-        self._products = products
+        self._places = places
         self._devices = devices
         self._clients = clients
         self._tokens = tokens
@@ -54,9 +54,9 @@ class CustomersResource:
 
     async def _create(self, call: Call, requester: Bearer) -> Issued:
         data = call.data
-        product = await self._products.resource(requester, call.params["product"])
+        pool = await self._places.of(call, requester)
         # First of all: what else is wrong with the request is no business of those who may not make it.
-        require(requester, Action.CUSTOMERS_CREATE, product)
+        require(requester, Action.CUSTOMERS_CREATE, pool)
         email = data.text("email")
         if not email:
             raise EmailMissing("email is required")
@@ -72,17 +72,21 @@ class CustomersResource:
         client = await self._clients.find(requester.client)
         if client is None:
             raise client_unknown()
-        customer = await self._customers.create(requester, product, email, password)
-        principal = Principal(PrincipalKind.CUSTOMER, customer.id, customer.product)
-        return await self._tokens.issue(client, principal, customer_scope(customer.username), lifetime)
+        customer = await self._customers.create(requester, pool, email, password)
+        return await self._tokens.issue(
+            client, customer_principal(customer), customer_scope(customer.username), lifetime
+        )
 
     async def list(self, call: Call, requester: Bearer) -> Any:
         page, per_page = paging(call.query)
-        product = await self._products.resource(requester, call.params["product"])
-        found, total = await self._customers.of_product(
-            requester, product, page=page, per_page=per_page, everybody=bool(call.query.flag("all"))
+        pool = await self._places.of(call, requester)
+        found, total = await self._customers.of(
+            requester, pool, page=page, per_page=per_page, everybody=bool(call.query.flag("all"))
         )
         records = await self._devices.of_customers([customer.id for customer in found])
+        if isinstance(pool, ProductResource):
+            # A customer of the organization may own devices of its other products, which this one's team does not see.
+            records = [record for record in records if record.product == pool.id]
         views = await self._devices.views(records)
         owned: dict[str, list[str]] = {}
         for record in records:

@@ -150,7 +150,6 @@ def _guarded(
 ) -> Responder:
     action = None if isinstance(access, AnyToken) else access.action
     scope = None if action is None else action.value
-    takes_api_users = action is None or all(path.startswith(_OPEN_TO_API_USERS) for path in route.paths)
     takes_bare_bearer = isinstance(access, Bearer | AnyToken)
 
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
@@ -174,7 +173,7 @@ def _guarded(
         req.requester = requester
         if check_principal is not None:
             check_principal(requester)
-        if isinstance(requester, ApiUser) and not takes_api_users:
+        if isinstance(requester, ApiUser) and not (req.uri_template or "").startswith(_OPEN_TO_API_USERS):
             raise ApiUserRefused
         names = requester.scopes.names
         if names is not None and action is not None and scope not in names:

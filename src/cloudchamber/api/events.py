@@ -5,9 +5,9 @@ from typing import Any, Final
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api.call import Call
 from cloudchamber.api.fields import Fields
+from cloudchamber.api.places import Places
 from cloudchamber.api.sse import Encoded, EventStream
 from cloudchamber.fleet.model import Product
-from cloudchamber.fleet.products import Products
 from cloudchamber.messaging.events import Events
 from cloudchamber.messaging.model import DEFAULT_TTL_S
 from cloudchamber.messaging.streams import Subscription
@@ -17,9 +17,9 @@ _MAX_DATA_LENGTH: Final = 100_000
 
 
 class EventsResource:
-    def __init__(self, events: Events, products: Products) -> None:
+    def __init__(self, events: Events, places: Places) -> None:
         self._events = events
-        self._products = products
+        self._places = places
         self._encoded = Encoded()
 
     async def publish_own(self, call: Call, requester: Bearer) -> Any:
@@ -60,7 +60,7 @@ class EventsResource:
         return EventStream(subscription, self._encoded, detailed=detailed)
 
     async def _product(self, call: Call) -> Product:
-        return await self._products.find(call.params["product"])
+        return await self._places.product(call)
 
 
 def _prefix(call: Call) -> str:

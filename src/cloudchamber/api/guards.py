@@ -11,19 +11,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.access.requester import Bearer, ProductClient, Scopes, User
+from cloudchamber.access.requester import Bearer, OrganizationClient, ProductClient, Scopes, User
 from cloudchamber.api.auth import ACCESS_TOKEN, FORM, basic_credentials, bearer_in_header, bearer_token
 from cloudchamber.api.bodies import Tree, media_type
 from cloudchamber.api.call import EdgeRequest, Implicit
-from cloudchamber.api.errors import BadPassword, PasswordRefused, ScopeMissing, UnknownUser
+from cloudchamber.api.errors import PasswordRefused, ScopeMissing, UnknownUser
 from cloudchamber.api.limits import Limits
-from cloudchamber.errors import CloudError
-from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.service import Users
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
-from cloudchamber.oauth.errors import MfaRequired, OAuthError
+from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import Client, ClientType
 from cloudchamber.oauth.rules import redirect_matches
 from cloudchamber.oauth.tokens import Tokens
@@ -39,7 +37,6 @@ class Guards:
         clients: Clients,
         endpoint: TokenEndpoint,
         users: Users,
-        factors: SecondFactors,
         compat: Compat,
         compat_uses: Counter[str],
         limits: Limits | None = None,
@@ -49,7 +46,6 @@ class Guards:
         self._clients = clients
         self._endpoint = endpoint
         self._users = users
-        self._factors = factors
         self._compat = compat
         self._limits = limits
 
@@ -77,10 +73,7 @@ class Guards:
         return self.tokens.cached(token) or await self.tokens.load(token)
 
     async def password(self, req: EdgeRequest, query: Tree, body: Tree) -> Bearer:
-        """A user by Basic, with `?otp=` where they have a second factor; else a token.
-
-        Raises PasswordRefused, UnknownUser, MfaRequired, CodeWrong, OAuthError.
-        """
+        """A user by Basic, else a token. Raises PasswordRefused, UnknownUser, OAuthError."""
         basic = basic_credentials(req.auth)
         if basic is None:
             if req.auth is None and ACCESS_TOKEN not in query and ACCESS_TOKEN not in body:
@@ -89,29 +82,15 @@ class Guards:
                     f"Unauthorized. You must send username and password in HTTP Basic Auth to {does}."
                 )
             return await self.bearer(req, query, body)
-        if self._limits is None:
-            return await self._by_password(basic, query)
-        self._limits.check_guess(req)
-        try:
-            user = await self._by_password(basic, query)
-        except CloudError as error:
-            if error.is_wrong_guess:
-                self._limits.guessed(req, right=False)
-            raise
-        self._limits.guessed(req, right=True)
-        return user
-
-    async def _by_password(self, basic: tuple[str, str], query: Tree) -> User:
+        if self._limits is not None:
+            self._limits.check_guess(req)
         user = await self._users.with_password(*basic)
+        if self._limits is not None:
+            self._limits.guessed(req, right=user is not None)
         if user is None:
             if self.reveals_accounts() and await self._users.find(basic[0]) is None:
                 raise UnknownUser("Unknown user")
-            raise BadPassword("Bad password")
-        if await self._factors.is_on(user.id):
-            otp = _text(query, "otp")
-            if not otp:
-                raise MfaRequired(None)
-            await self._factors.check_code(user.id, otp)
+            raise PasswordRefused("Bad password")
         return User(user.id, ClientId(""))
 
     def reveals_accounts(self) -> bool:
@@ -140,7 +119,7 @@ class Guards:
         if not self._compat.implicit_grant:
             raise OAuthError("invalid_request", "Invalid response_type parameter: this server has no implicit flow")
         client = await self._clients.find(client_id)
-        if client is None or client.type is not ClientType.WEB or client.product is None:
+        if client is None or client.type is not ClientType.WEB:
             raise OAuthError("invalid_client", "Invalid client credentials")
         given = body.get("redirect_uri")
         if given is not None and not isinstance(given, str):
@@ -154,18 +133,25 @@ class Guards:
 
     def _public(self, client: Client) -> Bearer:
         """An id alone proves nothing: whatever the client may do, this may make customers and nothing else."""
-        if client.product is None:
-            raise OAuthError("invalid_client", "Invalid client credentials")
         if not client.scopes.allow(Action.CUSTOMERS_CREATE):
             raise ScopeMissing(Action.CUSTOMERS_CREATE)
+        acting: Bearer
+        if client.product is not None:
+            acting = ProductClient(client.id, client.product, _CREATE_ONLY)
+        elif client.organization is not None:
+            acting = OrganizationClient(client.id, client.organization, _CREATE_ONLY)
+        else:
+            raise OAuthError("invalid_client", "Invalid client credentials")
         self.compat_uses["implicit_grant"] += 1
-        return ProductClient(client.id, client.product, _CREATE_ONLY)
+        return acting
 
 
 def _acting(client: Client) -> Bearer:
-    """Whom a client with its secret acts for: its product or its user."""
+    """Whom a client with its secret acts for: its product, its organization or its user."""
     if client.product is not None:
         return ProductClient(client.id, client.product, client.scopes)
+    if client.organization is not None:
+        return OrganizationClient(client.id, client.organization, client.scopes)
     if client.user is not None:
         return User(client.user, client.id, client.scopes)
     raise OAuthError("invalid_grant", "Client credentials are invalid", detail="the client has no owner")

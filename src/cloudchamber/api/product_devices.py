@@ -10,10 +10,10 @@ from cloudchamber.api.call import Call
 from cloudchamber.api.devices import changes_of, refuse_flashing, signal_answer, update_answer
 from cloudchamber.api.fields import FieldInvalid
 from cloudchamber.api.paging import paging
+from cloudchamber.api.places import Places
 from cloudchamber.api.reply import NO_CONTENT
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.fleet.model import Product
-from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.rules import DeviceFilter, ids_in_file
 from cloudchamber.fleet.service import Devices
 from cloudchamber.messaging.calls import Calls
@@ -22,9 +22,9 @@ from cloudchamber.ownership.service import Ownership
 
 
 class ProductDevicesResource:
-    def __init__(self, devices: Devices, products: Products, ownership: Ownership, calls: Calls) -> None:
+    def __init__(self, devices: Devices, places: Places, ownership: Ownership, calls: Calls) -> None:
         self._devices = devices
-        self._products = products
+        self._places = places
         self._ownership = ownership
         self._calls = calls
 
@@ -97,4 +97,4 @@ class ProductDevicesResource:
         return {"ok": True}
 
     async def _product(self, call: Call) -> Product:
-        return await self._products.find(call.params["product"])
+        return await self._places.product(call)

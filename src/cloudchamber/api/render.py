@@ -38,24 +38,27 @@ def client(found: Client, secret: str | None = None) -> dict[str, Any]:
         body["scope"] = found.scope
     if found.product is not None:
         body["product_id"] = found.product
+    if found.organization is not None:
+        body["org_id"] = found.organization
     return body
 
 
-def user(account: UserAccount, *, has_mfa: bool, wifi_devices: int, cellular_devices: int) -> dict[str, Any]:
+def user(account: UserAccount) -> dict[str, Any]:
     return {
         "username": account.username,
         "subscription_ids": [],
         "account_info": account.account_info,
-        "mfa": {"enabled": has_mfa},
-        "wifi_device_count": wifi_devices,
-        "cellular_device_count": cellular_devices,
+        "mfa": {"enabled": False},
+        "wifi_device_count": 0,
+        "cellular_device_count": 0,
         "scim_provisioned": False,
         "no_password": account.password_hash is None,
     }
 
 
 def product(found: Product) -> dict[str, Any]:
-    return {
+    """`user` names the owner of what is in nobody's organization but their own, `org` the organization of the rest."""
+    body: dict[str, Any] = {
         "id": found.id,
         "platform_id": found.platform_id,
         "name": found.name,
@@ -66,10 +69,11 @@ def product(found: Product) -> dict[str, Any]:
         # What accounting needs at the vendor; clients read the keys.
         "subscription_id": 0,
         "mb_limit": None,
-        "user": found.owner_name,
+        "organization": found.organization,
         "groups": [],
         "settings": found.settings,
     }
+    return body | ({"user": found.owner_name} if found.is_personal else {"org": found.organization_slug})
 
 
 def device(view: DeviceView) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from cloudchamber.api.limits import Limits
 from cloudchamber.clock import Clock, SystemClock
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
-from cloudchamber.identity.accounts import Accounts
-from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.messaging.calls import Calls
@@ -17,6 +15,8 @@ from cloudchamber.messaging.events import Events
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.organizations.service import Organizations
+from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.webhooks.service import Webhooks
 
@@ -27,13 +27,13 @@ Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 @dataclass(frozen=True, slots=True)
 class Services:
     users: Users
-    accounts: Accounts
-    factors: SecondFactors
     customers: Customers
     resets: PasswordResets
     clients: Clients
     tokens: Tokens
     token_endpoint: TokenEndpoint
+    organizations: Organizations
+    teams: Teams
     products: Products
     devices: Devices
     ownership: Ownership

@@ -7,7 +7,8 @@ CloudError
 ├── Forbidden
 │   └── DeviceUnknown        no such device, or not this requester's: outwardly the same
 └── Invalid
-    ├── ProductInvalid       a product that cannot be made as asked
+    ├── ProductInvalid       a product that cannot be made or changed as asked
+    ├── ProductNotEmpty      it cannot go while it has devices
     ├── UpdateEmpty          nothing in the request can be changed
     ├── UpdateInvalid        a name or notes that no device can have
     └── DeviceKeyInvalid
@@ -32,6 +33,10 @@ class DeviceUnknown(Forbidden):
 
 class ProductInvalid(Invalid):
     code: ClassVar[str] = "product_invalid"
+
+
+class ProductNotEmpty(Invalid):
+    code: ClassVar[str] = "product_not_empty"
 
 
 class UpdateEmpty(Invalid):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, ProductResource, Role
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.clock import Millis
-from cloudchamber.ids import DeviceId, ProductId, UserId
+from cloudchamber.ids import DeviceId, OrganizationId, ProductId, UserId
 
 KeyAlgorithm = Literal["rsa", "ecc"]
 
@@ -18,7 +18,9 @@ CELLULAR_PLATFORMS = frozenset({10, 13, 23, 25, 26, 28, 35})
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """`team` maps its members, the owner among them, to their roles."""
+    """Every product is in an organization; what somebody makes by themselves is in their personal one, and shows them
+    as its owner. The owner is the organization's. `team` maps everybody who has a role, in the product or by the
+    organization, to the higher of the two."""
 
     id: ProductId
     name: str
@@ -27,15 +29,25 @@ class Product:
     platform_id: int
     type: str | None
     hardware_version: str | None
+    organization: OrganizationId
+    organization_slug: str
+    is_personal: bool
     owner: UserId
     owner_name: str
     settings: dict[str, Any]
     team: Mapping[UserId, Role]
+    has_open_invitations: bool
     created_at: Millis
     updated_at: Millis
 
+    @property
+    def quarantines(self) -> bool:
+        """Do devices that report to be of this product wait until its team approves them?"""
+        return self.settings.get("quarantine") is not False
+
     def resource(self, requester: Requester) -> ProductResource:
-        return ProductResource(self.id, self.team.get(requester.id) if isinstance(requester, User) else None)
+        role = self.team.get(requester.id) if isinstance(requester, User) else None
+        return ProductResource(self.id, role, self.organization)
 
 
 @dataclass(frozen=True, slots=True)

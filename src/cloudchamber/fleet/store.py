@@ -17,12 +17,14 @@ from cloudchamber.fleet.model import (
     Product,
     owner_columns,
 )
-from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId
+from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
 
 _PRODUCT = (
-    "SELECT p.id, p.name, p.slug, p.description, p.platform_id, p.type, p.hardware_version, p.owner_user_id,"
-    " u.username, p.settings, p.created_at, p.updated_at FROM products p JOIN users u ON u.id = p.owner_user_id"
+    "SELECT p.id, p.name, p.slug, p.description, p.platform_id, p.type, p.hardware_version, o.id, o.slug,"
+    " o.personal_user_id, o.owner_user_id, u.username, p.settings, p.created_at, p.updated_at,"
+    " EXISTS (SELECT 1 FROM invitations i WHERE i.product_id = p.id OR i.organization_id = o.id)"
+    " FROM products p JOIN organizations o ON o.id = p.organization_id JOIN users u ON u.id = o.owner_user_id"
 )
 
 _DEVICE = (
@@ -36,8 +38,8 @@ _DEVICE = (
 class ProductStore:
     async def insert(self, tx: Transaction, product: Product) -> None:
         await tx.execute(
-            "INSERT INTO products (id, name, slug, description, platform_id, type, hardware_version, owner_user_id,"
-            " settings, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+            "INSERT INTO products (id, name, slug, description, platform_id, type, hardware_version,"
+            " organization_id, settings, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
             product.id,
             product.name,
             product.slug,
@@ -45,7 +47,7 @@ class ProductStore:
             product.platform_id,
             product.type,
             product.hardware_version,
-            product.owner,
+            product.organization,
             json.dumps(product.settings),
             product.created_at,
         )
@@ -58,17 +60,55 @@ class ProductStore:
         row = await db.fetch_one(f"{_PRODUCT} WHERE p.slug = $1", slug)
         return await self._product(db, row) if row else None
 
-    async def of_user(self, db: Reader, user: UserId) -> list[Product]:
+    async def of_user(self, db: Reader, user: UserId) -> list[ProductId]:
+        """Those in whose team the user is, by the product or by its organization."""
         rows = await db.fetch_all(
-            f"{_PRODUCT} WHERE p.owner_user_id = $1 OR EXISTS"
-            " (SELECT 1 FROM memberships m WHERE m.product_id = p.id AND m.user_id = $1) ORDER BY p.created_at, p.id",
+            "SELECT p.id FROM products p JOIN organizations o ON o.id = p.organization_id WHERE o.owner_user_id = $1"
+            " OR EXISTS (SELECT 1 FROM memberships m WHERE m.product_id = p.id AND m.user_id = $1)"
+            " OR EXISTS (SELECT 1 FROM organization_memberships m WHERE m.organization_id = o.id AND m.user_id = $1)"
+            " ORDER BY p.created_at, p.id",
             user,
         )
-        return [await self._product(db, row) for row in rows]
+        return [ProductId(row[0]) for row in rows]
+
+    async def of_organization(self, db: Reader, organization: OrganizationId) -> list[ProductId]:
+        rows = await db.fetch_all(
+            "SELECT id FROM products WHERE organization_id = $1 ORDER BY created_at, id", organization
+        )
+        return [ProductId(row[0]) for row in rows]
+
+    async def update(self, tx: Transaction, product: Product) -> None:
+        await tx.execute(
+            "UPDATE products SET name = $2, description = $3, type = $4, hardware_version = $5, settings = $6,"
+            " updated_at = $7 WHERE id = $1",
+            product.id,
+            product.name,
+            product.description,
+            product.type,
+            product.hardware_version,
+            json.dumps(product.settings),
+            product.updated_at,
+        )
+
+    async def has_devices(self, db: Reader, product: ProductId) -> bool:
+        return await db.fetch_one("SELECT 1 FROM devices WHERE product_id = $1 LIMIT 1", product) is not None
+
+    async def delete(self, tx: Transaction, product: ProductId) -> None:
+        """Raises BrokenReference while it has devices."""
+        # They know their owner by kind and id, without a reference.
+        await tx.execute("DELETE FROM webhooks WHERE owner_kind = 'product' AND owner_id = $1", str(product))
+        await tx.execute("DELETE FROM products WHERE id = $1", product)
 
     async def _product(self, db: Reader, row: Row) -> Product:
-        members = await db.fetch_all("SELECT user_id, role FROM memberships WHERE product_id = $1", row[0])
-        owner = UserId(row[7])
+        owner = UserId(row[10])
+        team: dict[UserId, Role] = {}
+        for user, name in await db.fetch_all(
+            "SELECT user_id, role FROM memberships WHERE product_id = $1"
+            " UNION ALL SELECT user_id, role FROM organization_memberships WHERE organization_id = $2",
+            row[0],
+            row[7],
+        ):
+            team[UserId(user)] = max(Role[name], team.get(UserId(user), Role.VIEW_ONLY))
         return Product(
             id=ProductId(row[0]),
             name=row[1],
@@ -77,12 +117,16 @@ class ProductStore:
             platform_id=row[4],
             type=row[5],
             hardware_version=row[6],
+            organization=OrganizationId(row[7]),
+            organization_slug=row[8],
+            is_personal=row[9] is not None,
             owner=owner,
-            owner_name=row[8],
-            settings=json.loads(row[9]),
-            team={**{UserId(member[0]): Role[member[1]] for member in members}, owner: Role.OWNER},
-            created_at=Millis(row[10]),
-            updated_at=Millis(row[11]),
+            owner_name=row[11],
+            settings=json.loads(row[12]),
+            team={**team, owner: Role.OWNER},
+            has_open_invitations=bool(row[15]),
+            created_at=Millis(row[13]),
+            updated_at=Millis(row[14]),
         )
 
 

@@ -4,35 +4,22 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any, Final
 
-from cloudchamber.access.model import Account, Action, ProductResource
+from cloudchamber.access.model import Account, Action, OrganizationResource, ProductResource
 from cloudchamber.access.requester import Anonymous, Requester, User
 from cloudchamber.access.service import require
-from cloudchamber.clock import HOUR, Clock, Millis
-from cloudchamber.errors import TooManyRequests
+from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.clock import Clock
 from cloudchamber.identity.errors import CustomerExists, PasswordUnusable, RegistrationClosed, UsernameTaken
 from cloudchamber.identity.model import CustomerAccount, UserAccount
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.rules import MAX_USERNAME_LENGTH, PasswordPolicy, check_password, normal_username
+from cloudchamber.identity.rules import PasswordPolicy, check_password, normal_username
 from cloudchamber.identity.store import CustomerStore, UserStore
-from cloudchamber.ids import CustomerId, ProductId, UserId, new_id
-from cloudchamber.ratelimit import Allowance
+from cloudchamber.ids import CustomerId, OrganizationId, ProductId, UserId, new_id
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
 
-# Ten thousand addresses may each try a little: this is what all of them have for one name. Its owner's tokens go on.
-GUESSES: Final = 100
-GUESSES_PER_MS: Final = HOUR
-
-
-def check_guesses(guesses: Allowance[str] | None, name: str, now: Millis) -> None:
-    """Raises TooManyRequests."""
-    if guesses is not None and (wait := guesses.wait_ms(name, now)):
-        raise TooManyRequests(wait)
-
-
-def count_guess(guesses: Allowance[str] | None, name: str, now: Millis, *, right: bool) -> None:
-    if guesses is not None and not right:
-        guesses.take(name, now)
+USER_CREATED: Final = "user.created"
+"""Bus subject; the message is a UserId. Invitations that waited for the account are memberships now."""
 
 
 class Users:
@@ -45,16 +32,15 @@ class Users:
         *,
         is_open: bool,
         policy: PasswordPolicy,
-        guesses: Allowance[str] | None = None,
+        bus: InProcessBus | None = None,
     ) -> None:
-        """`guesses` bounds wrong passwords for one name, from wherever they come."""
         self._db = db
         self._store = store
         self._passwords = passwords
         self._clock = clock
         self._is_open = is_open
+        self._bus = bus
         self._policy = policy
-        self._guesses = guesses
 
     async def register(
         self, requester: Requester, username: str, password: str, account_info: dict[str, Any]
@@ -89,6 +75,8 @@ class Users:
             await self._db.transaction(insert)
         except Duplicate as error:
             raise UsernameTaken("user with the username already exists") from error
+        if self._bus is not None:
+            self._bus.publish(USER_CREATED, user.id)
         return user
 
     async def find(self, username: str) -> UserAccount | None:
@@ -107,12 +95,13 @@ class Users:
 
     async def with_password(self, username: str, password: str) -> UserAccount | None:
         """The account with this name and password; None, after the same time, for whatever is wrong."""
-        name = username.strip().lower()[: MAX_USERNAME_LENGTH + 1]
-        check_guesses(self._guesses, name, self._clock.now())
         user = await self.find(username)
         right = await self._passwords.verify(user.password_hash if user else None, password)
-        count_guess(self._guesses, name, self._clock.now(), right=right)
         return user if right else None
+
+
+Pool = ProductResource | OrganizationResource
+"""Whose customer somebody is."""
 
 
 class Customers:
@@ -125,7 +114,6 @@ class Customers:
         *,
         policy: PasswordPolicy,
         compat_uses: Counter[str] | None = None,
-        guesses: Allowance[str] | None = None,
     ) -> None:
         """With `compat_uses`, passwords that `policy` refuses are taken all the same, and counted."""
         self._db = db
@@ -133,33 +121,41 @@ class Customers:
         self._passwords = passwords
         self._clock = clock
         self._policy = policy
-        self._guesses = guesses
         self._compat_uses = compat_uses
 
-    async def create(
-        self, requester: Requester, product: ProductResource, username: str, password: str | None
-    ) -> CustomerAccount:
-        """A customer of `product`; `password` None makes a shadow customer, who has no log-in of their own.
+    async def create(self, requester: Requester, pool: Pool, username: str, password: str | None) -> CustomerAccount:
+        """A customer of `pool`; `password` None makes a shadow customer, who has no log-in of their own.
 
         Raises AccessRefused, CredentialsMissing, UsernameUnusable, PasswordUnusable, CustomerExists.
         """
-        require(requester, Action.CUSTOMERS_CREATE, product)
+        require(requester, Action.CUSTOMERS_CREATE, pool)
         name = normal_username(username)
         if password is not None:
             self._check_password(password, name)
-        customer = CustomerAccount(CustomerId(new_id()), product.id, name, None, self._clock.now())
-        if await self._store.by_username(self._db, product.id, name):
-            raise CustomerExists("Customer already exists")
+        customer = CustomerAccount(
+            id=CustomerId(new_id()),
+            product=pool.id if isinstance(pool, ProductResource) else None,
+            username=name,
+            password_hash=None,
+            created_at=self._clock.now(),
+            organization=pool.id if isinstance(pool, OrganizationResource) else None,
+        )
+        exists = CustomerExists("Customer already exists")
+        # Before a password is hashed for nothing.
+        if await self._store.is_taken(self._db, customer):
+            raise exists
         if password is not None:
             customer = replace(customer, password_hash=await self._passwords.hash(password))
 
         async def insert(tx: Transaction) -> None:
+            if await self._store.is_taken(tx, customer):
+                raise exists
             await self._store.insert(tx, customer)
 
         try:
             await self._db.transaction(insert)
         except Duplicate as error:
-            raise CustomerExists("Customer already exists") from error
+            raise exists from error
         return customer
 
     def _check_password(self, password: str, username: str) -> None:
@@ -171,31 +167,47 @@ class Customers:
                 raise
             self._compat_uses["any_customer_password"] += 1
 
-    async def find(self, product: ProductId, username: str) -> CustomerAccount | None:
-        return await self._store.by_username(self._db, product, username.strip().lower())
+    async def find(
+        self, product: ProductId | None, username: str, organization: OrganizationId | None = None
+    ) -> CustomerAccount | None:
+        """The product's or the organization's own customer."""
+        return await self._store.by_username(self._db, product, organization, username.strip().lower())
 
     async def get(self, customer: CustomerId) -> CustomerAccount | None:
         return await self._store.by_id(self._db, customer)
 
-    async def with_password(self, product: ProductId, username: str, password: str) -> CustomerAccount | None:
-        """The product's customer with this name and password; None, after the same time, for whatever is wrong."""
-        name = f"{product}:{username.strip().lower()[: MAX_USERNAME_LENGTH + 1]}"
-        check_guesses(self._guesses, name, self._clock.now())
-        customer = await self.find(product, username)
+    async def with_password(
+        self, product: ProductId | None, username: str, password: str, organization: OrganizationId | None = None
+    ) -> CustomerAccount | None:
+        """The customer with this name and password, who may be the product's organization's as well; None, after the
+        same time, for whatever is wrong."""
+        name = username.strip().lower()
+        customer = await (
+            self._store.by_username(self._db, None, organization, name)
+            if product is None
+            else self._store.seen_by(self._db, product, name)
+        )
         right = await self._passwords.verify(customer.password_hash if customer else None, password)
-        count_guess(self._guesses, name, self._clock.now(), right=right)
         return customer if right else None
 
-    async def of_product(
-        self, requester: Requester, product: ProductResource, *, page: int, per_page: int, everybody: bool = False
+    async def of(
+        self, requester: Requester, pool: Pool, *, page: int, per_page: int, everybody: bool = False
     ) -> tuple[list[CustomerAccount], int]:
-        """One page (from 1) and the number of all. Without `everybody`, only customers who own a device.
+        """One page (from 1) and the number of all; a product shows its organization's customers as well. Without
+        `everybody`, only customers who own a device there.
 
         Raises AccessRefused.
         """
-        require(requester, Action.CUSTOMERS_LIST, product)
-        total = await self._store.count(self._db, product.id, with_devices_only=not everybody)
-        found = await self._store.of_product(
-            self._db, product.id, with_devices_only=not everybody, limit=per_page, offset=(page - 1) * per_page
-        )
+        require(requester, Action.CUSTOMERS_LIST, pool)
+        owners_only, offset = not everybody, (page - 1) * per_page
+        if isinstance(pool, ProductResource):
+            total = await self._store.count(self._db, pool.id, with_devices_only=owners_only)
+            found = await self._store.of_product(
+                self._db, pool.id, with_devices_only=owners_only, limit=per_page, offset=offset
+            )
+        else:
+            total = await self._store.count_of_organization(self._db, pool.id, with_devices_only=owners_only)
+            found = await self._store.of_organization(
+                self._db, pool.id, with_devices_only=owners_only, limit=per_page, offset=offset
+            )
         return found, total

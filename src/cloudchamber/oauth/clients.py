@@ -2,16 +2,15 @@
 
 import hmac
 import secrets
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from cloudchamber.access.model import Account, Action, ProductResource
+from cloudchamber.access.model import Account, Action, OrganizationResource, ProductResource
 from cloudchamber.access.requester import Anonymous, Device, Requester, Scopes, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
-from cloudchamber.clock import Clock, Millis
-from cloudchamber.ids import ClientId, ProductId, SecretHash, UserId, hash_secret, new_token
+from cloudchamber.clock import Clock
+from cloudchamber.ids import ClientId, SecretHash, UserId, hash_secret, new_token
 from cloudchamber.oauth.errors import ClientInvalid, ClientNotFound, client_unknown
 from cloudchamber.oauth.model import Client, ClientType
 from cloudchamber.oauth.rules import client_id_for, redirect_is_safe
@@ -28,6 +27,9 @@ WELL_KNOWN: Final = {
     "CLI2": "client_secret_here",
     "spark": "spark",
 }
+
+Place = ProductResource | OrganizationResource
+"""What a client can act for, other than its user."""
 
 MAX_NAME_LENGTH: Final = 100
 _ATTEMPTS: Final = 20
@@ -89,31 +91,33 @@ class Clients:
         assert isinstance(requester, User)
         return await self._store.of_user(self._db, requester.id)
 
-    async def of_product(self, requester: Requester, product: ProductResource) -> list[Client]:
+    async def of(self, requester: Requester, place: Place) -> list[Client]:
         """Raises AccessRefused."""
-        require(requester, Action.CLIENTS_LIST, product)
-        return await self._store.of_product(self._db, product.id)
+        require(requester, Action.CLIENTS_LIST, place)
+        if isinstance(place, ProductResource):
+            return await self._store.of_product(self._db, place.id)
+        return await self._store.of_organization(self._db, place.id)
 
     async def create(
         self,
         requester: Requester,
-        product: ProductResource | None,
+        place: Place | None,
         *,
         name: str,
         type_: str,
         redirect_uri: str | None,
         scope: str | None,
     ) -> tuple[Client, str]:
-        """A client of `product`, or of the user who asks. Returns it with its secret, which nothing shows again.
+        """A client of `place`, or of the user who asks. Returns it with its secret, which nothing shows again.
 
         Raises AccessRefused, ClientInvalid.
         """
-        require(requester, Action.CLIENTS_CREATE, product or Account())
+        require(requester, Action.CLIENTS_CREATE, place or Account())
         _check(name, type_, redirect_uri)
         _check_scope(requester, scope)
         secret = new_token()
         user: UserId | None = None
-        if product is None:
+        if place is None:
             assert isinstance(requester, User)
             user = requester.id
         for _ in range(_ATTEMPTS):
@@ -125,10 +129,11 @@ class Clients:
                 redirect_uri=redirect_uri or None,
                 scope=scope or None,
                 user=user,
-                product=product.id if product else None,
+                product=place.id if isinstance(place, ProductResource) else None,
                 is_builtin=False,
                 is_enabled=True,
                 created_at=self._clock.now(),
+                organization=place.id if isinstance(place, OrganizationResource) else None,
             )
 
             async def insert(tx: Transaction, client: Client = client) -> None:
@@ -142,16 +147,16 @@ class Clients:
         raise ClientInvalid("Too many clients have this name: choose another")
 
     async def update(
-        self, requester: Requester, product: ProductResource | None, client: str, *, name: str | None, scope: str | None
+        self, requester: Requester, place: Place | None, client: str, *, name: str | None, scope: str | None
     ) -> Client:
         """`scope` "none" clears it; None leaves it. Raises AccessRefused, ClientNotFound, ClientInvalid."""
-        require(requester, Action.CLIENTS_UPDATE, product or Account())
+        require(requester, Action.CLIENTS_UPDATE, place or Account())
         if scope:
             _check_scope(requester, None if scope == "none" else scope)
 
         async def write(tx: Transaction) -> Client:
             # Read here: a scope that somebody else has just narrowed must not come back with a new name.
-            found = await self._own(tx, requester, product, client)
+            found = await self._own(tx, requester, place, client)
             changed = replace(
                 found,
                 name=name or found.name,
@@ -165,10 +170,10 @@ class Clients:
         self._bus.publish(CLIENT_CHANGED, changed.id)
         return changed
 
-    async def delete(self, requester: Requester, product: ProductResource | None, client: str) -> None:
+    async def delete(self, requester: Requester, place: Place | None, client: str) -> None:
         """Ends the client and every token made with it. Raises AccessRefused, ClientNotFound."""
-        require(requester, Action.CLIENTS_REMOVE, product or Account())
-        found = await self._own(self._db, requester, product, client)
+        require(requester, Action.CLIENTS_REMOVE, place or Account())
+        found = await self._own(self._db, requester, place, client)
 
         async def write(tx: Transaction) -> list[SecretHash]:
             hashes = await self._tokens.revoke_client(tx, found.id)
@@ -177,17 +182,9 @@ class Clients:
 
         self._tokens.announce(await self._db.transaction(write))
 
-    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
-        """The clients of a user who goes, and every token made with them, whoever's it is."""
-        hashes = []
-        for client in await self._store.of_user(tx, user):
-            hashes += await self._tokens.revoke_client(tx, client.id)
-            await self._store.delete(tx, client.id)
-        return lambda: self._tokens.announce(hashes)
-
-    async def _own(self, db: Reader, requester: Requester, product: ProductResource | None, client: str) -> Client:
+    async def _own(self, db: Reader, requester: Requester, place: Place | None, client: str) -> Client:
         found = await self._store.by_id(db, ClientId(client))
-        if found is None or not _belongs(found, requester, product.id if product else None):
+        if found is None or not _belongs(found, requester, place):
             raise ClientNotFound("Client not found")
         return found
 
@@ -202,10 +199,14 @@ def _check_scope(requester: Requester, scope: str | None) -> None:
         raise ClientInvalid(f"A limited token can only make clients with a scope within its own: {own}")
 
 
-def _belongs(client: Client, requester: Requester, product: ProductId | None) -> bool:
-    if product is not None:
-        return client.product == product
-    return isinstance(requester, User) and client.user == requester.id
+def _belongs(client: Client, requester: Requester, place: Place | None) -> bool:
+    match place:
+        case ProductResource(id=product):
+            return client.product == product
+        case OrganizationResource(id=organization):
+            return client.organization == organization
+        case None:
+            return isinstance(requester, User) and client.user == requester.id
 
 
 def _check(name: str, type_: str, redirect_uri: str | None) -> None:

@@ -14,6 +14,7 @@ from cloudchamber.access.requester import (
     User,
 )
 from cloudchamber.clock import Millis
+from cloudchamber.identity.model import CustomerAccount
 from cloudchamber.ids import ApiUserId, ClientId, CustomerId, OrganizationId, ProductId, SecretHash, UserId
 
 DEFAULT_LIFETIME_S: Final = 7_776_000
@@ -30,7 +31,7 @@ class ClientType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An application. It belongs to a user, to a product, or (the well-known public ones) to nobody."""
+    """An application. It belongs to a user, to a product, to an organization, or (the public ones) to nobody."""
 
     id: ClientId
     secret_hash: SecretHash | None
@@ -43,6 +44,7 @@ class Client:
     is_builtin: bool
     is_enabled: bool
     created_at: Millis
+    organization: OrganizationId | None = None
 
     @property
     def scopes(self) -> Scopes:
@@ -95,6 +97,10 @@ class Principal:
                 return OrganizationClient(client, self.organization, scopes, token)
             case PrincipalKind.API_USER:
                 return ApiUser(ApiUserId(self.id), client, scopes, token, self.product, self.organization)
+
+
+def customer_principal(customer: CustomerAccount) -> Principal:
+    return Principal(PrincipalKind.CUSTOMER, customer.id, customer.product, customer.organization)
 
 
 @dataclass(frozen=True, slots=True)

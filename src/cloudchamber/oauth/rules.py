@@ -96,13 +96,20 @@ def customer_scope(username: str) -> str:
     return _CUSTOMER + username
 
 
-def scopes_of(client: Client, principal: Principal) -> Scopes:
-    """What a token made with `client` may do at most, as the client is now.
+def scopes_of(client: Client, principal: Principal, scope: str | None) -> Scopes:
+    """What a token made with `client` may do at most, as the client is now; `scope` is what stands on the token.
 
     A client's scope limits the client, and users who act through it. Customers are limited to what is theirs anyway:
-    the apps in their hands log them in with a client that may, for itself, only create customers.
+    the apps in their hands log them in with a client that may, for itself, only create customers. An API user has its
+    own scopes, and gets another token with others.
     """
-    return UNLIMITED if principal.kind is PrincipalKind.CUSTOMER else Scopes.parse(client.scope)
+    match principal.kind:
+        case PrincipalKind.CUSTOMER:
+            return UNLIMITED
+        case PrincipalKind.API_USER:
+            return Scopes(frozenset((scope or "").split()))
+        case _:
+            return Scopes.parse(client.scope)
 
 
 def redirect_is_safe(uri: str) -> bool:

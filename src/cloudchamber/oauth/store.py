@@ -1,30 +1,39 @@
 """SQL of clients, access tokens and refresh tokens."""
 
 from cloudchamber.clock import Millis
-from cloudchamber.ids import ClientId, ProductId, SecretHash, UserId
+from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.oauth.model import AccessToken, Client, ClientType, Principal, PrincipalKind, RefreshToken
 from cloudchamber.storage.database import Reader, Row, Transaction
 
 _CLIENT = (
-    "SELECT id, secret_hash, name, type, redirect_uri, scope, user_id, product_id, is_builtin, is_enabled, created_at"
-    " FROM clients"
+    "SELECT id, secret_hash, name, type, redirect_uri, scope, user_id, product_id, is_builtin, is_enabled, created_at,"
+    " organization_id FROM clients"
 )
 _ACCESS = (
-    "SELECT hash, client_id, principal_kind, principal_id, product_id, scope, family, sealed, issued_at, expires_at"
-    " FROM access_tokens"
+    "SELECT hash, client_id, principal_kind, principal_id, product_id, scope, family, sealed, issued_at, expires_at,"
+    " organization_id FROM access_tokens"
 )
 _REFRESH = (
     "SELECT hash, client_id, principal_kind, principal_id, product_id, scope, family, access_lifetime_s, issued_at,"
-    " expires_at, used_at FROM refresh_tokens"
+    " expires_at, used_at, organization_id FROM refresh_tokens"
 )
 
 
 class ClientStore:
     async def insert(self, tx: Transaction, client: Client) -> None:
-        owner = "user" if client.user else "product" if client.product is not None else "none"
+        owner = (
+            "user"
+            if client.user
+            else "product"
+            if client.product is not None
+            else "organization"
+            if client.organization
+            else "none"
+        )
         await tx.execute(
             "INSERT INTO clients (id, secret_hash, name, type, redirect_uri, scope, owner_kind, user_id, product_id,"
-            " is_builtin, is_enabled, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            " is_builtin, is_enabled, created_at, organization_id)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             client.id,
             client.secret_hash,
             client.name,
@@ -37,6 +46,7 @@ class ClientStore:
             int(client.is_builtin),
             int(client.is_enabled),
             client.created_at,
+            client.organization,
         )
 
     async def by_id(self, db: Reader, client: ClientId) -> Client | None:
@@ -50,6 +60,10 @@ class ClientStore:
 
     async def of_product(self, db: Reader, product: ProductId) -> list[Client]:
         rows = await db.fetch_all(f"{_CLIENT} WHERE product_id = $1 ORDER BY created_at, id", product)
+        return [_client(row) for row in rows]
+
+    async def of_organization(self, db: Reader, organization: OrganizationId) -> list[Client]:
+        rows = await db.fetch_all(f"{_CLIENT} WHERE organization_id = $1 ORDER BY created_at, id", organization)
         return [_client(row) for row in rows]
 
     async def update(self, tx: Transaction, client: Client) -> None:
@@ -70,7 +84,7 @@ class TokenStore:
     async def insert_access(self, tx: Transaction, token: AccessToken) -> None:
         await tx.execute(
             "INSERT INTO access_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family,"
-            " sealed, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            " sealed, issued_at, expires_at, organization_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             token.hash,
             token.client,
             token.principal.kind.value,
@@ -81,12 +95,14 @@ class TokenStore:
             token.sealed,
             token.issued_at,
             token.expires_at,
+            token.principal.organization,
         )
 
     async def insert_refresh(self, tx: Transaction, token: RefreshToken) -> None:
         await tx.execute(
             "INSERT INTO refresh_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family,"
-            " access_lifetime_s, issued_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            " access_lifetime_s, issued_at, expires_at, organization_id)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             token.hash,
             token.client,
             token.principal.kind.value,
@@ -97,6 +113,7 @@ class TokenStore:
             token.access_lifetime_s,
             token.issued_at,
             token.expires_at,
+            token.principal.organization,
         )
 
     async def access(self, db: Reader, hash_: SecretHash) -> AccessToken | None:
@@ -133,19 +150,28 @@ class TokenStore:
         rows = await tx.fetch_all("DELETE FROM access_tokens WHERE family = $1 RETURNING hash", family)
         return [SecretHash(bytes(row[0])) for row in rows]
 
-    async def delete_of_principal(
-        self, tx: Transaction, principal: Principal, *, keep: str | None = None
-    ) -> list[SecretHash]:
-        """All but the tokens of the family `keep`."""
-        which = "WHERE principal_kind = $1 AND principal_id = $2 AND family IS DISTINCT FROM CAST($3 AS TEXT)"
+    async def delete_of_principal(self, tx: Transaction, principal: Principal) -> list[SecretHash]:
         kind, id_ = principal.kind.value, principal.id
-        await tx.execute(f"DELETE FROM refresh_tokens {which}", kind, id_, keep)
-        rows = await tx.fetch_all(f"DELETE FROM access_tokens {which} RETURNING hash", kind, id_, keep)
+        await tx.execute("DELETE FROM refresh_tokens WHERE principal_kind = $1 AND principal_id = $2", kind, id_)
+        rows = await tx.fetch_all(
+            "DELETE FROM access_tokens WHERE principal_kind = $1 AND principal_id = $2 RETURNING hash", kind, id_
+        )
         return [SecretHash(bytes(row[0])) for row in rows]
 
     async def delete_of_client(self, tx: Transaction, client: ClientId) -> list[SecretHash]:
         await tx.execute("DELETE FROM refresh_tokens WHERE client_id = $1", client)
         rows = await tx.fetch_all("DELETE FROM access_tokens WHERE client_id = $1 RETURNING hash", client)
+        return [SecretHash(bytes(row[0])) for row in rows]
+
+    async def delete_in_product(self, tx: Transaction, product: ProductId) -> list[SecretHash]:
+        return await self._delete_in(tx, "product_id", product)
+
+    async def delete_in_organization(self, tx: Transaction, organization: OrganizationId) -> list[SecretHash]:
+        return await self._delete_in(tx, "organization_id", organization)
+
+    async def _delete_in(self, tx: Transaction, column: str, place: int | str) -> list[SecretHash]:
+        await tx.execute(f"DELETE FROM refresh_tokens WHERE {column} = $1", place)
+        rows = await tx.fetch_all(f"DELETE FROM access_tokens WHERE {column} = $1 RETURNING hash", place)
         return [SecretHash(bytes(row[0])) for row in rows]
 
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
@@ -166,11 +192,18 @@ def _client(row: Row) -> Client:
         is_builtin=bool(row[8]),
         is_enabled=bool(row[9]),
         created_at=Millis(row[10]),
+        organization=_organization(row),
     )
 
 
+def _organization(row: Row) -> OrganizationId | None:
+    """The last column of clients and tokens alike."""
+    return OrganizationId(row[-1]) if row[-1] is not None else None
+
+
 def _principal(row: Row) -> Principal:
-    return Principal(PrincipalKind(row[2]), row[3], ProductId(row[4]) if row[4] is not None else None)
+    product = ProductId(row[4]) if row[4] is not None else None
+    return Principal(PrincipalKind(row[2]), row[3], product, _organization(row))
 
 
 def _access(row: Row) -> AccessToken:

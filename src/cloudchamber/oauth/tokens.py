@@ -20,7 +20,7 @@ from typing import Final
 from cloudchamber.access.requester import Bearer
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.ids import ClientId, SecretHash, UserId, hash_secret, new_id, new_token
+from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId, hash_secret, new_id, new_token
 from cloudchamber.oauth.errors import (
     OAuthError,
     client_unknown,
@@ -137,7 +137,7 @@ class Tokens:
             raise token_unknown()
         if found.expires_at is not None and found.expires_at <= self._clock.now():
             raise token_expired()
-        requester = found.principal.requester(found.client, scopes_of(client, found.principal), hash_)
+        requester = found.principal.requester(found.client, scopes_of(client, found.principal, found.scope), hash_)
         # A revocation while we read would have found nothing to drop: then this answer is for this request alone.
         if revocations == self._revocations:
             self._live[hash_] = _Live(requester, found.client, found.expires_at)
@@ -191,6 +191,12 @@ class Tokens:
         except BrokenReference as error:
             raise client_unknown() from error
         return pair.issued
+
+    async def issue_endless(self, tx: Transaction, client: ClientId, principal: Principal, scope: str) -> str:
+        """A token without end, inside the transaction that makes its principal or replaces its token."""
+        pair, access, _ = self._draw(client, principal, scope, new_id(), NEVER)
+        await self._store.insert_access(tx, access)
+        return pair.issued.access_token
 
     async def refresh(self, client: Client, token: str) -> Issued:
         """The next pair of the same log-in. Raises OAuthError (invalid_grant)."""
@@ -340,12 +346,21 @@ class Tokens:
         """Ends every token made with a client, inside the caller's transaction; publish with `announce` after it."""
         return await self._store.delete_of_client(tx, client)
 
-    async def end_of_user(self, tx: Transaction, user: UserId, keep: SecretHash | None = None) -> list[SecretHash]:
-        """Ends every token of a user, but for the log-in that the token `keep` belongs to, inside the caller's
-        transaction; publish with `announce` after it."""
-        kept = await self._store.access(tx, keep) if keep is not None else None
-        principal = Principal(PrincipalKind.USER, user)
-        return await self._store.delete_of_principal(tx, principal, keep=kept.family if kept else None)
+    async def end_of_user(self, tx: Transaction, user: UserId) -> list[SecretHash]:
+        """Ends every token of a user, inside the caller's transaction; publish with `announce` after it."""
+        return await self.end_of(tx, Principal(PrincipalKind.USER, user))
+
+    async def end_of(self, tx: Transaction, principal: Principal) -> list[SecretHash]:
+        """As `end_of_user`, for anybody."""
+        return await self._store.delete_of_principal(tx, principal)
+
+    async def end_in_product(self, tx: Transaction, product: ProductId) -> list[SecretHash]:
+        """As `end_of_user`, for a product's clients, customers and API users."""
+        return await self._store.delete_in_product(tx, product)
+
+    async def end_in_organization(self, tx: Transaction, organization: OrganizationId) -> list[SecretHash]:
+        """As `end_of_user`, for an organization's clients, customers and API users; not for its products'."""
+        return await self._store.delete_in_organization(tx, organization)
 
     def announce(self, hashes: Iterable[SecretHash]) -> None:
         self._publish(hashes)

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from cloudchamber.access.model import Owner
 from cloudchamber.clock import Millis
-from cloudchamber.ids import DeviceId, ProductId, SecretHash
+from cloudchamber.ids import DeviceId, OrganizationId, ProductId, SecretHash
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimCode:
-    """`product` is set for a customer's code: it claims devices of that product only."""
+    """A customer's code claims devices of `product` only; where an organization's customer asked for no product, those
+    of any product of `organization`."""
 
     hash: SecretHash
     owner: Owner
@@ -17,3 +18,4 @@ class ClaimCode:
     created_at: Millis
     expires_at: Millis
     used_by: DeviceId | None
+    organization: OrganizationId | None = None

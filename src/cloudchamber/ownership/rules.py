@@ -6,7 +6,7 @@ from enum import Enum, auto
 from cloudchamber.access.model import OwnedByCustomer, Owner
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import DeviceRecord
-from cloudchamber.ids import DeviceId
+from cloudchamber.ids import DeviceId, OrganizationId
 from cloudchamber.ownership.model import ClaimCode
 
 
@@ -65,9 +65,12 @@ def code_state(code: ClaimCode, device: DeviceId, now: Millis) -> CodeState:
     return CodeState.EXPIRED if code.expires_at <= now else CodeState.GOOD
 
 
-def code_reaches(code: ClaimCode, device: DeviceRecord) -> bool:
-    """A customer's code claims devices of the customer's product; a user's code those of no product, and those of
-    products, where membership decides besides."""
-    if isinstance(code.owner, OwnedByCustomer):
+def code_reaches(code: ClaimCode, device: DeviceRecord, organization: OrganizationId | None) -> bool:
+    """A customer's code claims devices of the code's product, or of the customer's organization, `organization` being
+    that of the device's product. A user's code claims devices in no product, and in products, where membership decides
+    besides."""
+    if not isinstance(code.owner, OwnedByCustomer):
+        return True
+    if code.product is not None:
         return device.product == code.product
-    return True
+    return device.product is not None and organization is not None and organization == code.organization

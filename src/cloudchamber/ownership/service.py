@@ -2,7 +2,6 @@
 the custody log: of a thousand who claim one device at once, one gets it."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +16,7 @@ from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Arrival, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore
-from cloudchamber.ids import DeviceId, ProductId, UserId, hash_secret, new_claim_code, parse_device_id
+from cloudchamber.ids import DeviceId, ProductId, hash_secret, new_claim_code, parse_device_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
 from cloudchamber.ownership.model import ClaimCode
 from cloudchamber.ownership.rules import Circumstances, Claim, CodeState, claim, code_reaches, code_state
@@ -79,7 +78,7 @@ class Ownership:
         record = ClaimCode(
             hash=hash_secret(code),
             owner=owner,
-            product=requester.product if isinstance(requester, Customer) else None,
+            product=_reach(requester, product),
             created_at=now,
             expires_at=Millis(now + self._code_lifetime_s * 1000),
             used_by=None,
@@ -103,6 +102,7 @@ class Ownership:
         record = await self._devices.get(device)
         product = record.product if record else None
         is_member = await self._is_member(found.owner, product)
+        organization = await self._products.organization_of(product)
         arrival = self._devices.arrival(device)
         actor = describe(DeviceRequester(device))
 
@@ -117,7 +117,7 @@ class Ownership:
             if record is None and (isinstance(known.owner, OwnedByCustomer) or arrival is None):
                 return None, False
             record = record or await self._devices.register(tx, device, arrival, now)
-            if not code_reaches(known, record):
+            if not code_reaches(known, record, organization if record.product == product else None):
                 return None, False
             given = Circumstances(
                 may_own=isinstance(known.owner, OwnedByCustomer)
@@ -169,6 +169,7 @@ class Ownership:
         record = await self._devices.get(device)
         product = record.product if record else None
         is_member = await self._products.is_member(requester, product)
+        organization = await self._products.organization_of(product)
         is_online = self._live.is_online(device)
         arrival = self._devices.arrival(device)
         now = self._clock.now()
@@ -181,8 +182,13 @@ class Ownership:
                     return Claim.OUT_OF_REACH, None
                 known = await self._devices.register(tx, device, arrival, now)
             given = Circumstances(
-                # The team that was looked up is that of the product in which the device was then.
-                may_own=may_own(requester, known.product, is_member=is_member and known.product == product),
+                # Team and organization were looked up for the product in which the device was then.
+                may_own=may_own(
+                    requester,
+                    known.product,
+                    is_member=is_member and known.product == product,
+                    organization=organization if known.product == product else None,
+                ),
                 is_online=is_online,
                 has_code=False,
                 by_id_outside_products=self._by_id_outside_products,
@@ -219,21 +225,6 @@ class Ownership:
         record = await self._devices.in_product(requester, product, reference, Action.DEVICES_RELEASE)
         await self._give_up(record, Change.RELEASED, describe(requester))
 
-    async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
-        """Everything that a user who goes has: the devices become nobody's and stay in their products."""
-        owner = OwnedByUser(user)
-        changed = [
-            await self._set_owner(tx, record, None, Change.UNCLAIMED, f"user:{user}", now)
-            for record in await self._store.of_owner(tx, owner)
-        ]
-        await self._codes.delete_of(tx, owner)
-
-        def tell() -> None:
-            for record in changed:
-                self._devices.publish(record)
-
-        return tell
-
     async def _give_up(self, record: DeviceRecord, change: Change, actor: str) -> None:
         now = self._clock.now()
 
@@ -267,3 +258,11 @@ class Ownership:
         if product is None or not isinstance(owner, OwnedByUser):
             return False
         return owner.id in (await self._products.by_id(product)).team
+
+
+def _reach(requester: Requester, product: Product | None) -> ProductId | None:
+    """The product to which a code is limited: the customer's own, or the one under whose path an organization's
+    customer asked."""
+    if not isinstance(requester, Customer):
+        return None
+    return requester.product if product is None else product.id

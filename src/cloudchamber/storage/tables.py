@@ -22,6 +22,33 @@ users = table(
     UniqueConstraint("username"),
 )
 
+# Every product is in one. A person's own products are in their personal one, which is made when it is first needed.
+organizations = table(
+    metadata,
+    "organizations",
+    text("id", key=True),
+    text("slug"),
+    text("name"),
+    # Without ON DELETE: whoever owns one has to hand it over first. A personal one goes with its person.
+    text("owner_user_id", ForeignKey("users.id")),
+    text("personal_user_id", ForeignKey("users.id", ondelete="CASCADE"), null=True),
+    whole("created_at"),
+    whole("updated_at"),
+    UniqueConstraint("slug"),
+    UniqueConstraint("personal_user_id"),
+    Index(None, "owner_user_id"),
+)
+
+organization_memberships = table(
+    metadata,
+    "organization_memberships",
+    text("organization_id", ForeignKey("organizations.id", ondelete="CASCADE"), key=True),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE"), key=True),
+    text("role"),
+    whole("created_at"),
+    Index(None, "user_id"),
+)
+
 products = table(
     metadata,
     "products",
@@ -33,12 +60,12 @@ products = table(
     whole("platform_id"),
     text("type", null=True),
     text("hardware_version", null=True),
-    text("owner_user_id", ForeignKey("users.id")),
+    text("organization_id", ForeignKey("organizations.id")),
     text("settings", default="{}"),
     whole("created_at"),
     whole("updated_at"),
     UniqueConstraint("slug"),
-    Index(None, "owner_user_id"),
+    Index(None, "organization_id"),
 )
 
 clients = table(
@@ -53,16 +80,19 @@ clients = table(
     text("owner_kind"),
     text("user_id", ForeignKey("users.id", ondelete="CASCADE"), null=True),
     whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), null=True),
+    text("organization_id", ForeignKey("organizations.id", ondelete="CASCADE"), null=True),
     flag("is_builtin"),
     flag("is_enabled", 1),
     whole("created_at"),
     CheckConstraint(
         "owner_kind = 'none' OR (owner_kind = 'user' AND user_id IS NOT NULL)"
-        " OR (owner_kind = 'product' AND product_id IS NOT NULL)",
+        " OR (owner_kind = 'product' AND product_id IS NOT NULL)"
+        " OR (owner_kind = 'organization' AND organization_id IS NOT NULL)",
         name="owner",
     ),
     Index(None, "user_id"),
     Index(None, "product_id"),
+    Index(None, "organization_id"),
 )
 
 access_tokens = table(
@@ -73,6 +103,7 @@ access_tokens = table(
     text("principal_kind"),
     text("principal_id"),
     whole("product_id", null=True),
+    text("organization_id", null=True),
     text("scope", null=True),
     text("family"),
     blob("sealed", null=True),
@@ -81,6 +112,8 @@ access_tokens = table(
     whole("last_used_at", null=True),
     text("last_used_ip", null=True),
     Index(None, "principal_kind", "principal_id"),
+    Index(None, "product_id"),
+    Index(None, "organization_id"),
     Index(None, "family"),
     Index(None, "client_id"),
     Index(None, "expires_at"),
@@ -94,6 +127,7 @@ refresh_tokens = table(
     text("principal_kind"),
     text("principal_id"),
     whole("product_id", null=True),
+    text("organization_id", null=True),
     text("scope", null=True),
     text("family"),
     blob("parent", null=True),
@@ -102,19 +136,11 @@ refresh_tokens = table(
     whole("expires_at"),
     whole("used_at", null=True),
     Index(None, "principal_kind", "principal_id"),
+    Index(None, "product_id"),
+    Index(None, "organization_id"),
     Index(None, "family"),
     Index(None, "client_id"),
     Index(None, "expires_at"),
-)
-
-# What all tokens of a family came from: who began it, and when it can no longer be refreshed (null: never).
-log_ins = table(
-    metadata,
-    "log_ins",
-    text("family", key=True),
-    text("created_by"),  # as access/requester.py describes who asks
-    whole("created_at"),
-    whole("ends_at", null=True),
 )
 
 memberships = table(
@@ -127,17 +153,58 @@ memberships = table(
     Index(None, "user_id"),
 )
 
+# Who is asked into a team without having an account yet; the account turns it into a membership.
+invitations = table(
+    metadata,
+    "invitations",
+    text("id", key=True),
+    text("username"),  # lower case, as in users
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), null=True),
+    text("organization_id", ForeignKey("organizations.id", ondelete="CASCADE"), null=True),
+    text("role"),
+    text("invited_by"),
+    whole("created_at"),
+    whole("expires_at"),
+    CheckConstraint("(product_id IS NULL) <> (organization_id IS NULL)", name="place"),
+    UniqueConstraint("product_id", "username"),
+    UniqueConstraint("organization_id", "username"),
+    Index(None, "username"),
+    Index(None, "expires_at"),
+)
+
+api_users = table(
+    metadata,
+    "api_users",
+    text("id", key=True),
+    text("username"),
+    text("friendly_name"),
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), null=True),
+    text("organization_id", ForeignKey("organizations.id", ondelete="CASCADE"), null=True),
+    text("scopes"),  # names with blanks between them
+    text("created_by"),
+    whole("created_at"),
+    whole("updated_at"),
+    CheckConstraint("(product_id IS NULL) <> (organization_id IS NULL)", name="place"),
+    UniqueConstraint("username"),
+    Index(None, "product_id"),
+    Index(None, "organization_id"),
+)
+
+# A customer belongs to one product, or to one organization and so to each of its products.
 customers = table(
     metadata,
     "customers",
     text("id", key=True),
-    whole("product_id", ForeignKey("products.id", ondelete="CASCADE")),
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), null=True),
+    text("organization_id", ForeignKey("organizations.id", ondelete="CASCADE"), null=True),
     text("username"),
     text("password_hash", null=True),
     text("account_info", default="{}"),
     whole("created_at"),
     whole("updated_at"),
+    CheckConstraint("(product_id IS NULL) <> (organization_id IS NULL)", name="place"),
     UniqueConstraint("product_id", "username"),
+    UniqueConstraint("organization_id", "username"),
 )
 
 devices = table(
@@ -272,57 +339,6 @@ password_resets = table(
     whole("used_at", null=True),
     Index(None, "user_id"),
     Index(None, "expires_at"),
-)
-
-# Second factors of people. Several each; `last_step` is the time step of the last code that was taken.
-mfa_factors = table(
-    metadata,
-    "mfa_factors",
-    text("id", key=True),
-    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
-    text("name"),
-    blob("sealed"),  # the secret that the app shares, encrypted
-    whole("last_step"),
-    whole("created_at"),
-    whole("last_used_at", null=True),
-    Index(None, "user_id"),
-)
-
-mfa_recovery_codes = table(
-    metadata,
-    "mfa_recovery_codes",
-    blob("hash", key=True),
-    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
-    whole("created_at"),
-    whole("used_at", null=True),
-    Index(None, "user_id"),
-)
-
-# What is open between two requests: a factor that is being set up, or a log-in whose password was right.
-mfa_challenges = table(
-    metadata,
-    "mfa_challenges",
-    blob("hash", key=True),  # of the mfa_token
-    text("kind"),
-    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
-    text("client_id", ForeignKey("clients.id", ondelete="CASCADE"), null=True),
-    text("scope", null=True),
-    whole("lifetime_s", null=True),
-    blob("sealed", null=True),
-    whole("attempts"),
-    whole("created_at"),
-    whole("expires_at"),
-    Index(None, "user_id"),
-    Index(None, "expires_at"),
-)
-
-# Wrong codes in a row, over all log-ins of a person: on record, so that neither a restart nor a second process forgets.
-mfa_failures = table(
-    metadata,
-    "mfa_failures",
-    text("user_id", ForeignKey("users.id", ondelete="CASCADE"), key=True),
-    whole("count"),
-    whole("last_at"),
 )
 
 # Sessions over datagrams. No foreign key on the device: one that waits to be imported has a session, and no record yet.

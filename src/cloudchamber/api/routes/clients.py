@@ -1,15 +1,24 @@
-"""OAuth clients, of a user and of a product."""
+"""OAuth clients, of a user, of a product and of an organization."""
 
 from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
-from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.clients import NewOAuthClient, OAuthClientAnswer, OAuthClientChanges, OAuthClientList
+from cloudchamber.api.routes.paths import ORGANIZATION, PRODUCT
+from cloudchamber.api.schemas.clients import (
+    NewOAuthClient,
+    NewOwnClient,
+    OAuthClientAnswer,
+    OAuthClientChanges,
+    OAuthClientList,
+)
+
+_CLIENTS: Final = (f"{PRODUCT}/clients", f"{ORGANIZATION}/clients")
+_CLIENT: Final = tuple(f"{clients}/{{client}}" for clients in _CLIENTS)
 
 FAMILY: Final = Family(
     "OAuth clients",
-    "Clients of a user, and of a product.",
+    "Clients of a user, of a product, and of an organization.",
     (
         route(
             "GET",
@@ -24,9 +33,10 @@ FAMILY: Final = Family(
             "/v1/clients",
             Bearer(Action.CLIENTS_CREATE),
             "clients.create_own",
-            "Makes a client that acts for the user.",
-            request=NewOAuthClient,
+            "Makes a client that acts for the user, or for the organization that is named.",
+            request=NewOwnClient,
             answer=OAuthClientAnswer,
+            errors=(404,),
         ),
         route(
             "PUT",
@@ -47,36 +57,36 @@ FAMILY: Final = Family(
         ),
         route(
             "GET",
-            f"{PRODUCT}/clients",
+            _CLIENTS,
             Bearer(Action.CLIENTS_LIST),
-            "clients.list_of_product",
-            "Lists a product's clients.",
+            "clients.list",
+            "Lists the clients of a product or an organization.",
             answer=OAuthClientList,
         ),
         route(
             "POST",
-            f"{PRODUCT}/clients",
+            _CLIENTS,
             Bearer(Action.CLIENTS_CREATE),
-            "clients.create_of_product",
-            "Makes a client that acts for the product.",
+            "clients.create",
+            "Makes a client that acts for the product, or for all products of the organization.",
             request=NewOAuthClient,
             answer=OAuthClientAnswer,
         ),
         route(
             "PUT",
-            f"{PRODUCT}/clients/{{client}}",
+            _CLIENT,
             Bearer(Action.CLIENTS_UPDATE),
-            "clients.update_of_product",
-            "Changes one of a product's clients.",
+            "clients.update",
+            "Changes a client of a product or an organization.",
             request=OAuthClientChanges,
             answer=OAuthClientAnswer,
         ),
         route(
             "DELETE",
-            f"{PRODUCT}/clients/{{client}}",
+            _CLIENT,
             Bearer(Action.CLIENTS_REMOVE),
-            "clients.delete_of_product",
-            "Deletes one of a product's clients, and revokes its tokens.",
+            "clients.delete",
+            "Deletes a client of a product or an organization, and revokes its tokens.",
             answer={204: None},
         ),
     ),

@@ -28,7 +28,6 @@ FIELDS: Final = {
     "client": "A client's id.",
     "device": "A device's id, or its name.",
     "document": "A document's name.",
-    "factor": "A second factor's id.",
     "function": "A logic function's id.",
     "hook": "An integration's id.",
     "iccid": "A SIM card's number.",
@@ -46,6 +45,7 @@ FIELDS: Final = {
     "scope": "Whose instance of a ledger: a device, a product, an owner.",
     "secret": "A secret's name.",
     "token": "The token itself.",
+    "username": "The name of a member, of somebody invited, or of an API user.",
     "variable": "An environment variable's name, or its device's id.",
     "version": "A version.",
 }

@@ -41,6 +41,10 @@ class NewOAuthClient(Struct):
     scope: ScopeNames | Maybe = UNSET
 
 
+class NewOwnClient(NewOAuthClient):
+    organization: Annotated[str, Meta(description="An organization's slug: the client acts for it.")] | Maybe = UNSET
+
+
 class OAuthClientChanges(Struct):
     name: str | Maybe = UNSET
     scope: Annotated[Any, Meta(description="As at creation; `none` clears it.")] | Maybe = UNSET

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct
 
-from cloudchamber.api.schemas.common import Anything, Maybe
+from cloudchamber.api.schemas.common import Anything, Maybe, ObjectId
 
 ProductNumber = Annotated[int, Meta(ge=1, le=65_535, examples=[6287])]
 
@@ -21,6 +21,7 @@ class Product(Struct):
     hardware_version: str | None
     subscription_id: int
     mb_limit: int | None
+    organization: ObjectId
     groups: list[str]
     settings: Anything
     user: str | Maybe = UNSET
@@ -48,3 +49,27 @@ class NewProduct(Struct):
     """The fields may also stand flat, without `product` around them."""
 
     product: ProductFields
+
+
+class ProductSettings(Struct):
+    """What is left out stays as it is."""
+
+    quarantine: Annotated[bool, Meta(description="Do devices that report to be of the product wait for approval?")] | (
+        Maybe
+    ) = UNSET
+    location: Anything | Maybe = UNSET
+    known_application: Anything | Maybe = UNSET
+
+
+class ProductFieldChanges(Struct):
+    name: str | Maybe = UNSET
+    description: str | Maybe = UNSET
+    type: str | Maybe = UNSET
+    hardware_version: str | Maybe = UNSET
+    settings: ProductSettings | Maybe = UNSET
+
+
+class ProductChanges(Struct):
+    """The fields may also stand flat, without `product` around them."""
+
+    product: ProductFieldChanges

@@ -1,14 +1,14 @@
 """`grant_type=client_credentials` (RFC 6749 4.4), with the vendor's `scope=customer=<name>`.
 
-Without a scope the token acts for the client's owner: its product, or its user. With it, a product's server speaks
-for one of its customers (two-legged authentication). A client's id or owner never counts as somebody's name (RFC 9700
-4.15): the principal's kind is part of every token.
+Without a scope the token acts for the client's owner: its product, its organization, or its user. With it, a product's
+or an organization's server speaks for one of its customers (two-legged authentication). A client's id or owner never
+counts as somebody's name (RFC 9700 4.15): the principal's kind is part of every token.
 """
 
 from cloudchamber.identity.service import Customers
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.grants.model import Form, Granted
-from cloudchamber.oauth.model import Client, Principal, PrincipalKind
+from cloudchamber.oauth.model import Client, Principal, PrincipalKind, customer_principal
 from cloudchamber.oauth.rules import customer_in, customer_scope
 
 
@@ -18,23 +18,26 @@ class ClientCredentialsGrant:
 
     async def grant(self, client: Client, form: Form) -> Granted:
         """Raises OAuthError."""
-        if client.user is None and client.product is None:
+        principal = _owner(client)
+        if principal is None:
             raise OAuthError("invalid_grant", "Client credentials are invalid", detail="the client has no owner")
         username = customer_in(form.get("scope"))
         if username is None:
-            return Granted(_owner(client), None)
+            return Granted(principal, None)
         # A client made for sign-ups alone must not become every customer of its product.
         if client.scopes.names is not None:
             raise OAuthError("invalid_scope", "Client scope does not allow this")
-        customer = await self._customers.find(client.product, username) if client.product is not None else None
+        # A product's client speaks for the product's own customers alone: one of its organization may own devices of
+        # other products, which are none of its business.
+        customer = await self._customers.find(client.product, username, client.organization)
         if customer is None:
             raise OAuthError("invalid_scope", "Customer not found")
-        principal = Principal(PrincipalKind.CUSTOMER, customer.id, customer.product)
-        return Granted(principal, customer_scope(customer.username))
+        return Granted(customer_principal(customer), customer_scope(customer.username))
 
 
-def _owner(client: Client) -> Principal:
+def _owner(client: Client) -> Principal | None:
     if client.product is not None:
         return Principal(PrincipalKind.PRODUCT, client.id, client.product)
-    assert client.user is not None
-    return Principal(PrincipalKind.USER, client.user)
+    if client.organization is not None:
+        return Principal(PrincipalKind.ORGANIZATION, client.id, organization=client.organization)
+    return Principal(PrincipalKind.USER, client.user) if client.user is not None else None

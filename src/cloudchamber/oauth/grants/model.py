@@ -4,28 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cloudchamber.identity.model import Challenge
-from cloudchamber.oauth.model import Client, Principal, PrincipalKind
+from cloudchamber.oauth.model import Client, Principal
 
 Form = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Whom the token acts for, and the `scope` that its answer shows (customer tokens only).
-
-    `needs_second_factor`: there is no token yet. `lifetime_s`: as an earlier request asked, whatever this one says.
-    """
+    """Whom the token acts for, and the `scope` that its answer shows (customer tokens only)."""
 
     principal: Principal
     scope: str | None
-    needs_second_factor: bool = False
-    lifetime_s: int | None = None
-
-
-def finished(challenge: Challenge) -> Granted:
-    """A log-in whose second factor was right too."""
-    return Granted(Principal(PrincipalKind.USER, challenge.user), challenge.scope, lifetime_s=challenge.lifetime_s)
 
 
 class Grant(Protocol):

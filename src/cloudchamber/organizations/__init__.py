@@ -1,0 +1,1 @@
+"""Organizations, and the teams of organizations and of products: people, invitations, API users."""

@@ -1,0 +1,106 @@
+"""Organizations and who is in a team."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cloudchamber.access.model import OrganizationResource, ProductResource, Role
+from cloudchamber.access.requester import Requester, User
+from cloudchamber.clock import Millis
+from cloudchamber.ids import ApiUserId, ClientId, OrganizationId, ProductId, UserId
+
+Place = OrganizationResource | ProductResource
+"""What has a team."""
+
+API_USER_CLIENT: Final = ClientId("api-user")
+"""Every token is some client's; this one, which the migration makes and which has no secret, is API users'."""
+
+TEAM_CHANGED: Final = "team.changed"
+"""Bus subject; the message is a TeamChanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamChanged:
+    """Who may do what in `product`, or in `organization` and all of its products, is another matter now. `user` is set
+    where it is so for one person: what they hold open there by the old role has to be opened again."""
+
+    product: ProductId | None = None
+    organization: OrganizationId | None = None
+    user: UserId | None = None
+
+    @classmethod
+    def at(cls, place: Place, user: UserId | None = None) -> "TeamChanged":
+        if isinstance(place, ProductResource):
+            return cls(product=place.id, user=user)
+        return cls(organization=place.id, user=user)
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """`team` maps its members, the owner among them, to their roles. A personal one holds what its owner makes outside
+    of organizations, and is found by whoever was told of it, like any other."""
+
+    id: OrganizationId
+    slug: str
+    name: str
+    owner: UserId
+    owner_name: str
+    is_personal: bool
+    team: Mapping[UserId, Role]
+    has_open_invitations: bool
+    created_at: Millis
+    updated_at: Millis
+
+    def resource(self, requester: Requester) -> OrganizationResource:
+        return OrganizationResource(self.id, self.team.get(requester.id) if isinstance(requester, User) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person in a team. `is_inherited`: by their role in the product's organization, which can be changed only
+    there."""
+
+    id: UserId
+    username: str
+    role: Role
+    is_inherited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """Somebody without an account. Whoever makes the account before `expires_at` is in the team with it."""
+
+    id: str
+    username: str
+    product: ProductId | None
+    organization: OrganizationId | None
+    role: Role
+    invited_by: str
+    created_at: Millis
+    expires_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class ApiUserAccount:
+    """A program in a team, by one token that never expires. It has scopes instead of a role."""
+
+    id: ApiUserId
+    username: str
+    friendly_name: str
+    product: ProductId | None
+    organization: OrganizationId | None
+    scopes: tuple[str, ...]
+    created_by: str
+    created_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    members: tuple[Member, ...]
+    invitations: tuple[Invitation, ...]
+    api_users: tuple[ApiUserAccount, ...]
+
+
+def columns(place: Place) -> tuple[ProductId | None, OrganizationId | None]:
+    """A place as it is stored: `product_id` and `organization_id`, one of them None."""
+    return (place.id, None) if isinstance(place, ProductResource) else (None, place.id)
