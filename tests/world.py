@@ -4,6 +4,7 @@ whose connection is a small object that records what it is asked."""
 import dataclasses
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,13 @@ from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import DEVICE_CHANGED, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
+from cloudchamber.identity.accounts import Accounts
+from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Customers, Users
-from cloudchamber.identity.store import CustomerStore, UserStore
+from cloudchamber.identity.store import CustomerStore, FactorStore, ResetStore, UserStore
 from cloudchamber.ids import ClientId, DeviceId, UserId, hash_secret, new_id
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
@@ -29,7 +32,9 @@ from cloudchamber.messaging.streams import Streams
 from cloudchamber.oauth.clients import WELL_KNOWN, Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
+from cloudchamber.oauth.grants.mfa_otp import MfaOtpGrant
 from cloudchamber.oauth.grants.password import PasswordGrant
+from cloudchamber.oauth.grants.recovery_code import RecoveryCodeGrant
 from cloudchamber.oauth.model import Client, ClientType, Issued, Principal, PrincipalKind
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
@@ -161,6 +166,7 @@ class World:
         trusts_on_first_use: bool = True,
         claims_by_id: bool = True,
         has_sealer: bool = True,
+        lasting_tokens: bool = True,
     ) -> None:
         self.db = db
         self.passwords = passwords
@@ -174,13 +180,25 @@ class World:
         self.customers = Customers(db, CustomerStore(), passwords, self.clock, policy=PasswordPolicy())
         self.tokens = self.other_tokens(Sealer(b"k" * KEY_BYTES) if has_sealer else None)
         self.clients = Clients(db, ClientStore(), self.tokens, self.bus, self.clock)
-        self.endpoint = TokenEndpoint(
-            self.clients,
-            self.tokens,
-            PasswordGrant(self.users, self.customers),
-            ClientCredentialsGrant(self.customers),
-            self.compat_uses,
+        self.sealer = Sealer(b"k" * KEY_BYTES)
+        self.leavers: list[Any] = [self.clients]
+        self.accounts = Accounts(
+            *(db, self.users, UserStore(), ResetStore(), FactorStore(), passwords, self.tokens, self.bus, self.clock),
+            policy=PasswordPolicy(),
+            lasting_tokens=lasting_tokens,
+            compat_uses=self.compat_uses,
+            leavers=self.leavers,
         )
+        self.factors = SecondFactors(
+            *(db, FactorStore(), self.users, self.accounts, self.tokens, self.sealer, self.clock), issuer="cloud"
+        )
+        self.grants: dict[str, Any] = {
+            "password": PasswordGrant(self.users, self.customers, self.factors),
+            "client_credentials": ClientCredentialsGrant(self.customers),
+            "urn:custom:mfa-otp": MfaOtpGrant(self.factors),
+            "urn:custom:recovery-code": RecoveryCodeGrant(self.factors),
+        }
+        self.endpoint = self.endpoint_with()
         self.organizations = Organizations(db, OrganizationStore(), self.users, self.tokens, self.bus, self.clock)
         self.teams = Teams(
             db,
@@ -231,6 +249,7 @@ class World:
             code_lifetime_s=3600,
             claims_by_id_outside_products=claims_by_id,
         )
+        self.leavers.append(self.ownership)
         self.audience = Audience(self.bus)
         self.streams = Streams(self.bus, self.clock, limit=1_000)
         self.events = Events(self.streams, self.audience, self.connected, self.devices, self.tokens, self.clock)
@@ -238,6 +257,10 @@ class World:
             self.connected, self.connected, self.bus, function_timeout_s=30, signal_timeout_s=20, ping_timeout_s=2
         )
         self.bus.subscribe(DEVICE_CHANGED, self.changes.append)
+
+    def endpoint_with(self, **grants: Any) -> TokenEndpoint:
+        """A token endpoint with some of its grants exchanged."""
+        return TokenEndpoint(self.clients, self.tokens, {**self.grants, **grants}, self.factors, self.compat_uses)
 
     def other_tokens(self, sealer: Sealer | None = None) -> Tokens:
         """Tokens of a process that knows nothing of what this one remembers."""

@@ -40,12 +40,15 @@ from cloudchamber.gateway.session import Services as GatewayServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.gateway.tcp_session import TcpServices
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
+from cloudchamber.identity.accounts import Accounts
+from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.outbox import MailServer, MailServerInvalid, Outbox
 from cloudchamber.identity.passwords import Passwords, common_words
+from cloudchamber.identity.ports import Leaver
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
-from cloudchamber.identity.service import Customers, Users
-from cloudchamber.identity.store import CustomerStore, ResetStore, UserStore
+from cloudchamber.identity.service import GUESSES, GUESSES_PER_MS, Customers, Users
+from cloudchamber.identity.store import CustomerStore, FactorStore, ResetStore, UserStore
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
@@ -55,7 +58,10 @@ from cloudchamber.metrics import Gauges, metrics_app
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
+from cloudchamber.oauth.grants.mfa_otp import MfaOtpGrant
+from cloudchamber.oauth.grants.model import Grant
 from cloudchamber.oauth.grants.password import PasswordGrant
+from cloudchamber.oauth.grants.recovery_code import RecoveryCodeGrant
 from cloudchamber.oauth.rules import Lifetimes
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
@@ -65,6 +71,7 @@ from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, Te
 from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.ratelimit import Allowance
 from cloudchamber.resumption.service import SavedSessions
 from cloudchamber.resumption.store import SessionStore
 from cloudchamber.sealing import KEY_BYTES, Sealer
@@ -192,8 +199,16 @@ class Cloud:
         public_url = settings.public_url.rstrip("/") or f"http://{http_address}"
 
         policy = user_passwords(settings)
+        guesses = Allowance[str](GUESSES, GUESSES_PER_MS) if settings.limits_rates else None
         self.users = Users(
-            db, UserStore(), passwords, clock, is_open=settings.registration_is_open, policy=policy, bus=bus
+            db,
+            UserStore(),
+            passwords,
+            clock,
+            is_open=settings.registration_is_open,
+            policy=policy,
+            guesses=guesses,
+            bus=bus,
         )
         customers = Customers(
             db,
@@ -202,6 +217,7 @@ class Cloud:
             clock,
             policy=policy,
             compat_uses=self.compat_uses if settings.compat.any_customer_password else None,
+            guesses=guesses,
         )
 
         self.tokens = tokens = Tokens(
@@ -217,16 +233,36 @@ class Cloud:
         )
         outbox = Outbox(settings.data / "mail", _mail_server(settings.smtp), settings.mail_from)
         self._exit.callback(outbox.close)
-        resets = PasswordResets(db, ResetStore(), UserStore(), passwords, outbox, tokens, clock, public_url, policy)
+        stores = (ResetStore(), UserStore(), FactorStore())
+        resets = PasswordResets(db, *stores, passwords, outbox, tokens, clock, public_url, policy)
         self._exit.push_async_callback(resets.close)
         self.clients = clients = Clients(db, ClientStore(), tokens, bus, clock)
-        endpoint = TokenEndpoint(
-            clients,
+        leavers: list[Leaver] = [clients]
+        accounts = Accounts(
+            db,
+            self.users,
+            UserStore(),
+            ResetStore(),
+            FactorStore(),
+            passwords,
             tokens,
-            PasswordGrant(self.users, customers) if settings.compat.password_grant else None,
-            ClientCredentialsGrant(customers),
-            self.compat_uses,
+            bus,
+            clock,
+            policy=policy,
+            lasting_tokens=settings.compat.lasting_tokens,
+            compat_uses=self.compat_uses,
+            leavers=leavers,
         )
+        factors = SecondFactors(
+            db, FactorStore(), self.users, accounts, tokens, sealer, clock, issuer=_issuer(public_url)
+        )
+        grants: dict[str, Grant | None] = {
+            "password": PasswordGrant(self.users, customers, factors) if settings.compat.password_grant else None,
+            "client_credentials": ClientCredentialsGrant(customers),
+            "urn:custom:mfa-otp": MfaOtpGrant(factors),
+            "urn:custom:recovery-code": RecoveryCodeGrant(factors),
+        }
+        endpoint = TokenEndpoint(clients, tokens, grants, factors, self.compat_uses)
         await clients.install_well_known(is_enabled=settings.compat.builtin_clients)
 
         hub = Hub()
@@ -283,6 +319,8 @@ class Cloud:
             compat_uses=self.compat_uses,
         )
 
+        leavers.append(ownership)
+
         audience = Audience(bus)
         streams = Streams(bus, clock, limit=settings.max_streams)
         hook_store = WebhookStore(sealer)
@@ -304,8 +342,12 @@ class Cloud:
         tcp = await self._start_tcp(services, keys)
         udp = await self._start_udp(services, saved, keys)
 
+        webhooks = Webhooks(db, hook_store, bus, clock, deliveries, worker)
+        leavers.append(webhooks)
         api = ApiServices(
             users=self.users,
+            accounts=accounts,
+            factors=factors,
             resets=resets,
             customers=customers,
             clients=clients,
@@ -318,7 +360,7 @@ class Cloud:
             ownership=ownership,
             calls=calls,
             events=events,
-            webhooks=Webhooks(db, hook_store, bus, clock, deliveries, worker),
+            webhooks=webhooks,
             clock=clock,
             ready=self._ready,
             public_url=public_url,
@@ -329,7 +371,9 @@ class Cloud:
         gauges = _gauges(hub, tcp, udp, streams, worker, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
         purging = asyncio.create_task(
-            self._purge(tokens.purge, resets.purge, ownership.purge, teams.purge, saved.purge, deliveries.purge)
+            self._purge(
+                tokens.purge, resets.purge, factors.purge, ownership.purge, teams.purge, saved.purge, deliveries.purge
+            )
         )
         self._exit.push_async_callback(_cancelled, purging)
 
@@ -422,6 +466,12 @@ class Cloud:
                     await purge()
                 except CloudError:
                     _log.warning("what has ended could not be removed now; the next hour tries again", exc_info=True)
+
+
+def _issuer(public_url: str) -> str:
+    """The name under which an authenticator app lists this cloud."""
+    host = urlsplit(public_url).hostname or ""
+    return "cloudchamber" if Address(host, 0).is_loopback else host
 
 
 def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker: Worker, api: ApiServices) -> Gauges:

@@ -4,9 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudchamber.identity.errors import CredentialsMissing, PasswordUnusable, UsernameUnusable
+from cloudchamber.clock import MINUTE, Millis
+from cloudchamber.identity.errors import AccountInfoUnusable, CredentialsMissing, PasswordUnusable, UsernameUnusable
+from cloudchamber.identity.model import CodeFailures
 from cloudchamber.identity.passwords import common_words
-from cloudchamber.identity.rules import PasswordPolicy, check_password, normal_username
+from cloudchamber.identity.rules import (
+    Ending,
+    PasswordPolicy,
+    check_password,
+    code_wait_ms,
+    ending,
+    merged_info,
+    normal_username,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +113,42 @@ def test_the_packaged_list_is_what_is_compared() -> None:
     assert len(words) > 900
     assert all(word == word.strip().lower() for word in words)
     assert max(map(len, words)) < 30
+
+
+@pytest.mark.parametrize(
+    ("count", "blocked_minutes"),
+    [(0, 0), (9, 0), (10, 30), (11, 0), (19, 0), (20, 60), (30, 120), (50, 480), (100, 24 * 60), (10_000, 24 * 60)],
+)
+def test_every_ten_wrong_codes_in_a_row_wait_twice_as_long(count: int, blocked_minutes: int) -> None:
+    last = Millis(1_600_000_000_000)
+    failures = CodeFailures(count, last)
+    assert code_wait_ms(failures, last) == blocked_minutes * MINUTE
+    assert code_wait_ms(failures, Millis(last + blocked_minutes * MINUTE)) == 0
+    assert code_wait_ms(failures, Millis(last - 1)) == 0, "a clock that was set back blocks nobody"
+
+
+@pytest.mark.parametrize(
+    ("asked", "lasting", "expected"),
+    [
+        (None, True, Ending.NONE),
+        (None, False, Ending.OTHERS),
+        ("false", True, Ending.NONE),
+        ("false", False, Ending.OTHERS),
+        ("true", True, Ending.ALL),
+        ("True", False, Ending.ALL),
+        ("others", True, Ending.OTHERS),
+        ("nonsense", False, Ending.OTHERS),
+    ],
+)
+def test_which_log_ins_end(asked: str | None, lasting: bool, expected: Ending) -> None:
+    assert ending(asked, lasting=lasting) is expected
+
+
+@given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.none())))
+def test_account_information_is_small_and_flat_or_refused(changes) -> None:
+    try:
+        merged = merged_info({"first_name": "Ann"}, changes)
+    except AccountInfoUnusable:
+        return
+    assert None not in merged.values()
+    assert len(merged) <= 30

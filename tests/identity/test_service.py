@@ -26,7 +26,7 @@ from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Users
-from cloudchamber.identity.store import ResetStore, UserStore
+from cloudchamber.identity.store import FactorStore, ResetStore, UserStore
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.errors import InvalidToken
 from tests.world import PASSWORD, World
@@ -141,8 +141,8 @@ class Post:
     def __init__(self, world: World, folder: Path) -> None:
         self.folder = folder
         self.resets = PasswordResets(
-            *(world.db, ResetStore(), UserStore(), world.passwords, Outbox(folder), world.tokens, world.clock),
-            *("https://cloud.example", PasswordPolicy()),
+            *(world.db, ResetStore(), UserStore(), FactorStore(), world.passwords, Outbox(folder), world.tokens),
+            *(world.clock, "https://cloud.example", PasswordPolicy()),
         )
 
     async def token(self, username: str) -> str | None:

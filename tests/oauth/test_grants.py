@@ -1,6 +1,5 @@
 """The token endpoint: every grant, and every failure with the text that clients compare."""
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,6 @@ from cloudchamber.access.requester import Customer, ProductClient, User
 from cloudchamber.access.rules import ALLOWED, decide
 from cloudchamber.clock import DAY, iso
 from cloudchamber.ids import hash_secret
-from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
 from tests.world import CLI, PASSWORD, World
@@ -104,7 +102,7 @@ async def test_a_switched_off_client_is_an_unknown_one(world: World) -> None:
 
 async def test_the_password_grant_can_be_switched_off(world: World) -> None:
     await world.user("ann")
-    strict = TokenEndpoint(world.clients, world.tokens, None, ClientCredentialsGrant(world.customers), Counter())
+    strict = world.endpoint_with(password=None)
     with pytest.raises(OAuthError) as failed:
         await strict.answer(password("ann"), CLI)
     assert (failed.value.error, failed.value.message) == (
@@ -206,7 +204,7 @@ async def test_lifetimes(world: World) -> None:
 async def test_a_client_that_is_deleted_while_it_logs_in(world: World) -> None:
     ann = await world.user("ann")
     client, basic = await world.client(ann, None)
-    endpoint = TokenEndpoint(world.clients, world.tokens, None, _DeletingGrant(world, ann, client), Counter())
+    endpoint = world.endpoint_with(client_credentials=_DeletingGrant(world, ann, client))
     with pytest.raises(OAuthError) as failed:
         await endpoint.answer(CC, basic)
     assert (failed.value.error, failed.value.message) == ("invalid_client", "Client credentials are invalid")

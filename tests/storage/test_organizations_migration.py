@@ -14,7 +14,7 @@ from cloudchamber.storage.database import open_database
 from cloudchamber.storage.migrate import SCRIPTS, migrate
 from cloudchamber.storage.sqlite import sqlite_path
 
-BEFORE = "0003"
+BEFORE = "0004"
 
 ROWS = """
 INSERT INTO users (id, username, created_at, updated_at) VALUES ('u1', 'Ann@example.com', 1, 1);

@@ -53,6 +53,7 @@ def create_app(services: Services, settings: Settings) -> App:
         services.clients,
         services.token_endpoint,
         services.users,
+        services.factors,
         settings.compat,
         services.compat_uses,
         services.limits,
@@ -96,7 +97,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "products": ProductsResource(s.products),
         "sims": SimsResource(s.products),
         "teams": TeamsResource(s.teams, places),
-        "users": UsersResource(s.users, s.resets, guards),
+        "users": UsersResource(s.users, s.accounts, s.factors, s.resets, s.devices, guards),
         "webhooks": WebhooksResource(s.webhooks, s.products, s.public_url),
     }
 

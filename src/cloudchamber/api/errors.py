@@ -22,7 +22,7 @@ from cloudchamber.access.rules import Reason
 from cloudchamber.errors import CloudError, Invalid, TooLarge, TooManyRequests, Unauthenticated, Unavailable
 from cloudchamber.fleet.errors import DeviceUnknown
 from cloudchamber.messaging.errors import SignalTimedOut, VariableTimedOut
-from cloudchamber.oauth.errors import OAuthError
+from cloudchamber.oauth.errors import MfaRequired, OAuthError
 from cloudchamber.ownership.errors import DeviceOffline
 
 Header = tuple[str, str]
@@ -69,15 +69,22 @@ class ApiUserRefused(OAuthError):
 
 
 class PasswordRefused(Unauthenticated):
-    """A user name or password in a Basic header that is wrong, or missing where one is needed."""
+    """User name and password are missing where they are needed."""
 
     code: ClassVar[str] = "password_refused"
+
+
+class BadPassword(PasswordRefused):
+    """Those in a Basic header are wrong."""
+
+    is_wrong_guess: ClassVar[bool] = True
 
 
 class UnknownUser(Invalid):
     """The vendor's answer to a user name that it does not know, where it tells (Basic on the token list)."""
 
     code: ClassVar[str] = "unknown_user"
+    is_wrong_guess: ClassVar[bool] = True
 
 
 # Codes whose answer is `{"ok": false, "errors": [text]}`.
@@ -95,8 +102,13 @@ _LIST_SHAPE: Final = frozenset(
 # Codes whose shape no source tells: whichever key a client reads, it finds the text.
 _BOTH_SHAPE: Final = frozenset(
     {
+        "account_info_unusable",
+        "challenge_unknown",
+        "code_wrong",
+        "current_password_wrong",
         "customer_exists",
         "email_missing",
+        "owns_products",
         "password_unusable",
         "registration_closed",
         "username_taken",
@@ -159,7 +171,10 @@ def _oauth(error: OAuthError, *, vendor_statuses: bool) -> Rendered:
         headers = (*NO_STORE, ("www-authenticate", f'{_BEARER}, error="{code}"'))
     elif status == 401:
         headers = (*NO_STORE, ("www-authenticate", _BEARER))
-    return Rendered(status, {"error": code, "error_description": error.message}, headers)
+    body = {"error": code, "error_description": error.message}
+    if isinstance(error, MfaRequired) and error.mfa_token is not None:
+        body["mfa_token"] = error.mfa_token
+    return Rendered(status, body, headers)
 
 
 def _too_many(error: TooManyRequests) -> Rendered:

@@ -15,13 +15,15 @@ from cloudchamber.access.requester import Bearer, OrganizationClient, ProductCli
 from cloudchamber.api.auth import ACCESS_TOKEN, FORM, basic_credentials, bearer_in_header, bearer_token
 from cloudchamber.api.bodies import Tree, media_type
 from cloudchamber.api.call import EdgeRequest, Implicit
-from cloudchamber.api.errors import PasswordRefused, ScopeMissing, UnknownUser
+from cloudchamber.api.errors import BadPassword, PasswordRefused, ScopeMissing, UnknownUser
 from cloudchamber.api.limits import Limits
+from cloudchamber.errors import CloudError
+from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.service import Users
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
-from cloudchamber.oauth.errors import OAuthError
+from cloudchamber.oauth.errors import MfaRequired, OAuthError
 from cloudchamber.oauth.model import Client, ClientType
 from cloudchamber.oauth.rules import redirect_matches
 from cloudchamber.oauth.tokens import Tokens
@@ -37,6 +39,7 @@ class Guards:
         clients: Clients,
         endpoint: TokenEndpoint,
         users: Users,
+        factors: SecondFactors,
         compat: Compat,
         compat_uses: Counter[str],
         limits: Limits | None = None,
@@ -46,6 +49,7 @@ class Guards:
         self._clients = clients
         self._endpoint = endpoint
         self._users = users
+        self._factors = factors
         self._compat = compat
         self._limits = limits
 
@@ -73,7 +77,10 @@ class Guards:
         return self.tokens.cached(token) or await self.tokens.load(token)
 
     async def password(self, req: EdgeRequest, query: Tree, body: Tree) -> Bearer:
-        """A user by Basic, else a token. Raises PasswordRefused, UnknownUser, OAuthError."""
+        """A user by Basic, with `?otp=` where they have a second factor; else a token.
+
+        Raises PasswordRefused, UnknownUser, MfaRequired, CodeWrong, OAuthError.
+        """
         basic = basic_credentials(req.auth)
         if basic is None:
             if req.auth is None and ACCESS_TOKEN not in query and ACCESS_TOKEN not in body:
@@ -82,15 +89,29 @@ class Guards:
                     f"Unauthorized. You must send username and password in HTTP Basic Auth to {does}."
                 )
             return await self.bearer(req, query, body)
-        if self._limits is not None:
-            self._limits.check_guess(req)
+        if self._limits is None:
+            return await self._by_password(basic, query)
+        self._limits.check_guess(req)
+        try:
+            user = await self._by_password(basic, query)
+        except CloudError as error:
+            if error.is_wrong_guess:
+                self._limits.guessed(req, right=False)
+            raise
+        self._limits.guessed(req, right=True)
+        return user
+
+    async def _by_password(self, basic: tuple[str, str], query: Tree) -> User:
         user = await self._users.with_password(*basic)
-        if self._limits is not None:
-            self._limits.guessed(req, right=user is not None)
         if user is None:
             if self.reveals_accounts() and await self._users.find(basic[0]) is None:
                 raise UnknownUser("Unknown user")
-            raise PasswordRefused("Bad password")
+            raise BadPassword("Bad password")
+        if await self._factors.is_on(user.id):
+            otp = _text(query, "otp")
+            if not otp:
+                raise MfaRequired(None)
+            await self._factors.check_code(user.id, otp)
         return User(user.id, ClientId(""))
 
     def reveals_accounts(self) -> bool:

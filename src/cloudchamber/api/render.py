@@ -43,14 +43,14 @@ def client(found: Client, secret: str | None = None) -> dict[str, Any]:
     return body
 
 
-def user(account: UserAccount) -> dict[str, Any]:
+def user(account: UserAccount, *, has_mfa: bool, wifi_devices: int, cellular_devices: int) -> dict[str, Any]:
     return {
         "username": account.username,
         "subscription_ids": [],
         "account_info": account.account_info,
-        "mfa": {"enabled": False},
-        "wifi_device_count": 0,
-        "cellular_device_count": 0,
+        "mfa": {"enabled": has_mfa},
+        "wifi_device_count": wifi_devices,
+        "cellular_device_count": cellular_devices,
         "scim_provisioned": False,
         "no_password": account.password_hash is None,
     }

@@ -8,6 +8,8 @@ from cloudchamber.api.limits import Limits
 from cloudchamber.clock import Clock, SystemClock
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
+from cloudchamber.identity.accounts import Accounts
+from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.messaging.calls import Calls
@@ -27,6 +29,8 @@ Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 @dataclass(frozen=True, slots=True)
 class Services:
     users: Users
+    accounts: Accounts
+    factors: SecondFactors
     customers: Customers
     resets: PasswordResets
     clients: Clients

@@ -29,8 +29,9 @@ from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
 from cloudchamber.fleet.rules import DeviceFilter, Verdict, import_verdict, in_order, unique
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
+from cloudchamber.identity.ports import USER_RENAMED
 from cloudchamber.identity.service import Customers, Users
-from cloudchamber.ids import DeviceId, parse_device_id
+from cloudchamber.ids import DeviceId, UserId, parse_device_id
 from cloudchamber.storage.database import Database, Transaction
 
 DEVICE_CHANGED: Final = "device.changed"
@@ -100,6 +101,7 @@ class Devices:
         self._cache = DeviceCache()
         self._names: dict[Owner, str] = {}
         bus.subscribe(DEVICE_CHANGED, self._changed)
+        bus.subscribe(USER_RENAMED, self._renamed)
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class Devices:
         return views
 
     async def owner_name(self, owner: Owner | None) -> str | None:
-        """A name that was read once is kept: an account has the same one for life, and no id is used twice."""
+        """A name that was read once is kept, until its account is renamed; no id is used twice."""
         if owner is None:
             return None
         name = self._names.get(owner)
@@ -215,6 +217,9 @@ class Devices:
             if len(self._names) > MAX_CACHED:
                 del self._names[next(iter(self._names))]
         return name
+
+    def _renamed(self, user: UserId) -> None:
+        self._names.pop(OwnedByUser(user), None)
 
     # -- changing -----------------------------------------------------------------------------------------------------
 

@@ -5,10 +5,17 @@ CloudError
 │   ├── CredentialsMissing     user name or password not given
 │   ├── UsernameUnusable       too long, or with characters that do not show
 │   ├── PasswordUnusable       too short, too long, or one of those that are guessed first
+│   ├── CurrentPasswordWrong   what somebody with a token typed to prove that they are its person
+│   ├── AccountInfoUnusable    not a small flat object
+│   ├── ChallengeUnknown       an mfa_token that is used, too old, another client's, or was never given out
+│   ├── CodeWrong              a one-time or recovery code that is wrong, or was used before
 │   └── ResetTokenInvalid      used before, expired, or never given out
 ├── Conflict
 │   ├── UsernameTaken
-│   └── CustomerExists
+│   ├── CustomerExists
+│   └── OwnsProducts           an account that others depend on cannot go
+├── NotFound
+│   └── FactorNotFound
 ├── Forbidden
 │   └── RegistrationClosed
 └── Unavailable
@@ -17,7 +24,7 @@ CloudError
 
 from typing import ClassVar
 
-from cloudchamber.errors import Conflict, Forbidden, Invalid, Unavailable
+from cloudchamber.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable
 
 
 class CredentialsMissing(Invalid):
@@ -30,6 +37,32 @@ class UsernameUnusable(Invalid):
 
 class PasswordUnusable(Invalid):
     code: ClassVar[str] = "password_unusable"
+
+
+class CurrentPasswordWrong(Invalid):
+    code: ClassVar[str] = "current_password_wrong"
+    is_wrong_guess: ClassVar[bool] = True
+
+
+class AccountInfoUnusable(Invalid):
+    code: ClassVar[str] = "account_info_unusable"
+
+
+class ChallengeUnknown(Invalid):
+    code: ClassVar[str] = "challenge_unknown"
+
+
+class CodeWrong(Invalid):
+    code: ClassVar[str] = "code_wrong"
+    is_wrong_guess: ClassVar[bool] = True
+
+
+class OwnsProducts(Conflict):
+    code: ClassVar[str] = "owns_products"
+
+
+class FactorNotFound(NotFound):
+    code: ClassVar[str] = "factor_not_found"
 
 
 class ResetTokenInvalid(Invalid):

@@ -1,10 +1,11 @@
-"""Accounts. An id keeps its username for life; who lets it change must tell those who keep names (fleet/service.py)."""
+"""Accounts. Who changes a user's name publishes USER_RENAMED, for those who keep names (fleet/service.py)."""
 
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final
 
 from cloudchamber.clock import Millis
-from cloudchamber.ids import CustomerId, OrganizationId, ProductId, UserId
+from cloudchamber.ids import ClientId, CustomerId, OrganizationId, ProductId, SecretHash, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,53 @@ class UserAccount:
     account_info: dict[str, Any]
     is_admin: bool
     created_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """An authenticator app that a user has set up. `sealed` is the secret that it shares with us."""
+
+    id: str
+    user: UserId
+    name: str
+    sealed: bytes
+    last_step: int
+    created_at: Millis
+    last_used_at: Millis | None
+
+
+class ChallengeKind(StrEnum):
+    ENROLMENT = "enrolment"
+    LOG_IN = "log-in"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What is open between two requests, found again by its `mfa_token`: an app that is being set up (`sealed` is its
+    secret), or a log-in whose password was right. A log-in belongs to the client that began it, and its token will be
+    as its first request asked (`scope`, `lifetime_s`)."""
+
+    hash: SecretHash
+    kind: ChallengeKind
+    user: UserId
+    client: ClientId | None
+    scope: str | None
+    lifetime_s: int | None
+    sealed: bytes | None
+    attempts: int
+    created_at: Millis
+    expires_at: Millis
+
+
+@dataclass(frozen=True, slots=True)
+class CodeFailures:
+    """Wrong codes in a row, over all log-ins of a user."""
+
+    count: int
+    last_at: Millis
+
+
+NO_FAILURES: Final = CodeFailures(0, Millis(0))
 
 
 @dataclass(frozen=True, slots=True)

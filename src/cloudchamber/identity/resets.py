@@ -3,31 +3,20 @@
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.identity.errors import ResetTokenInvalid
 from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.passwords import Passwords
+from cloudchamber.identity.ports import LogIns
 from cloudchamber.identity.rules import PasswordPolicy, check_password
-from cloudchamber.identity.store import ResetStore, UserStore
+from cloudchamber.identity.store import FactorStore, ResetStore, UserStore
 from cloudchamber.ids import SecretHash, UserId, hash_secret, new_token
 from cloudchamber.storage.database import Database, Transaction
 
 _LIFETIME_MS = 60 * MINUTE
 _log = logging.getLogger(__name__)
-
-
-class LogIns(Protocol):
-    """What ends when a password changes. The tokens answer: they are built on accounts, not the other way round."""
-
-    async def end_of_user(self, tx: Transaction, user: UserId) -> Sequence[SecretHash]:
-        """Ends all of a user's tokens inside the caller's transaction."""
-        ...
-
-    def announce(self, hashes: Sequence[SecretHash]) -> None:
-        """Tells caches and streams of tokens that ended, once the transaction is committed."""
-        ...
 
 
 class PasswordResets:
@@ -36,6 +25,7 @@ class PasswordResets:
         db: Database,
         store: ResetStore,
         users: UserStore,
+        factors: FactorStore,
         passwords: Passwords,
         outbox: Outbox,
         log_ins: LogIns,
@@ -46,6 +36,7 @@ class PasswordResets:
         self._db = db
         self._store = store
         self._users = users
+        self._factors = factors
         self._passwords = passwords
         self._outbox = outbox
         self._log_ins = log_ins
@@ -76,6 +67,7 @@ class PasswordResets:
             if user is None:
                 return None
             await self._users.set_password(tx, user, password_hash, now)
+            await self._factors.delete_challenges(tx, user)
             return user, await self._log_ins.end_of_user(tx, user)
 
         done = await self._db.transaction(write)

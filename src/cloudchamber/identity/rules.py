@@ -1,10 +1,18 @@
-"""What user names and passwords may be."""
+"""What user names and passwords may be, and how often somebody may try."""
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
-from cloudchamber.identity.errors import CredentialsMissing, PasswordUnusable, UsernameUnusable
+from cloudchamber.clock import DAY, MINUTE, Millis
+from cloudchamber.identity.errors import (
+    AccountInfoUnusable,
+    CredentialsMissing,
+    PasswordUnusable,
+    UsernameUnusable,
+)
+from cloudchamber.identity.model import CodeFailures
 
 # Longer input buys no security and costs hashing time (OWASP ASVS 6.2: at least 64 must be allowed).
 MAX_PASSWORD_LENGTH = 256
@@ -82,3 +90,68 @@ def _is_repeated(text: str) -> bool:
 def _is_run(text: str) -> bool:
     steps = {ord(after) - ord(before) for before, after in pairwise(text)}
     return steps in ({1}, {-1}) or any(text in row * 3 or text in row[::-1] * 3 for row in _KEYBOARD)
+
+
+# -- what is kept of a person ---------------------------------------------------------------------------------------
+
+_MAX_INFO_FIELDS: Final = 30
+_MAX_INFO_LENGTH: Final = 500
+
+
+def merged_info(known: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Account information with some fields changed; null takes one away.
+
+    Raises AccountInfoUnusable: it is for names and the like, not a store.
+    """
+    merged = {name: value for name, value in {**known, **changes}.items() if value is not None}
+    if len(merged) > _MAX_INFO_FIELDS:
+        raise AccountInfoUnusable(f"account_info has more than {_MAX_INFO_FIELDS} fields")
+    for name, value in merged.items():
+        if not isinstance(value, str | bool | int | float) or len(str(value)) + len(name) > _MAX_INFO_LENGTH:
+            raise AccountInfoUnusable(
+                f"account_info holds texts, numbers and truth values of at most {_MAX_INFO_LENGTH} characters"
+            )
+    return merged
+
+
+# -- what a change of password or second factor ends ------------------------------------------------------------------
+
+
+class Ending(Enum):
+    """Which of a person's log-ins end with a change."""
+
+    NONE = auto()
+    OTHERS = auto()
+    """All but the one that asked for the change."""
+    ALL = auto()
+
+
+def ending(asked: str | None, *, lasting: bool) -> Ending:
+    """`asked` is `invalidate_tokens`: true, false, absent, or, beyond the vendor's API, `others`. `lasting` is the
+    switch with which log-ins outlive a change that does not say otherwise."""
+    match (asked or "").lower():
+        case "true" | "1" | "yes" | "on":
+            return Ending.ALL
+        case "others":
+            return Ending.OTHERS
+        case _:
+            return Ending.NONE if lasting else Ending.OTHERS
+
+
+# -- tries of one-time codes ------------------------------------------------------------------------------------------
+
+# A code has six digits, and three of them count at any time: ten tries find one with a chance of 1 in 33,000.
+MAX_CODES: Final = 10
+MAX_CODES_OF_A_LOG_IN: Final = 5
+_FIRST_BLOCK_MS: Final = 30 * MINUTE
+_LONGEST_BLOCK_MS: Final = DAY
+
+
+def code_wait_ms(failures: CodeFailures, now: Millis) -> int:
+    """0 when a user's next code may be tried; else in how many milliseconds. Only who knows the password gets to try
+    codes, and after each ten wrong ones in a row they wait twice as long as before."""
+    rounds, rest = divmod(failures.count, MAX_CODES)
+    if rounds == 0 or rest != 0 or now < failures.last_at:
+        return 0
+    block = min(_FIRST_BLOCK_MS << min(rounds - 1, 10), _LONGEST_BLOCK_MS)
+    return max(0, failures.last_at + block - now)

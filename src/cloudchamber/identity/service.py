@@ -8,18 +8,35 @@ from cloudchamber.access.model import Account, Action, OrganizationResource, Pro
 from cloudchamber.access.requester import Anonymous, Requester, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
-from cloudchamber.clock import Clock
+from cloudchamber.clock import HOUR, Clock, Millis
+from cloudchamber.errors import TooManyRequests
 from cloudchamber.identity.errors import CustomerExists, PasswordUnusable, RegistrationClosed, UsernameTaken
 from cloudchamber.identity.model import CustomerAccount, UserAccount
 from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.rules import PasswordPolicy, check_password, normal_username
+from cloudchamber.identity.rules import MAX_USERNAME_LENGTH, PasswordPolicy, check_password, normal_username
 from cloudchamber.identity.store import CustomerStore, UserStore
 from cloudchamber.ids import CustomerId, OrganizationId, ProductId, UserId, new_id
+from cloudchamber.ratelimit import Allowance
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
 
 USER_CREATED: Final = "user.created"
 """Bus subject; the message is a UserId. Invitations that waited for the account are memberships now."""
+
+# Ten thousand addresses may each try a little: this is what all of them have for one name. Its owner's tokens go on.
+GUESSES: Final = 100
+GUESSES_PER_MS: Final = HOUR
+
+
+def check_guesses(guesses: Allowance[str] | None, name: str, now: Millis) -> None:
+    """Raises TooManyRequests."""
+    if guesses is not None and (wait := guesses.wait_ms(name, now)):
+        raise TooManyRequests(wait)
+
+
+def count_guess(guesses: Allowance[str] | None, name: str, now: Millis, *, right: bool) -> None:
+    if guesses is not None and not right:
+        guesses.take(name, now)
 
 
 class Users:
@@ -32,8 +49,10 @@ class Users:
         *,
         is_open: bool,
         policy: PasswordPolicy,
+        guesses: Allowance[str] | None = None,
         bus: InProcessBus | None = None,
     ) -> None:
+        """`guesses` bounds wrong passwords for one name, from wherever they come."""
         self._db = db
         self._store = store
         self._passwords = passwords
@@ -41,6 +60,7 @@ class Users:
         self._is_open = is_open
         self._bus = bus
         self._policy = policy
+        self._guesses = guesses
 
     async def register(
         self, requester: Requester, username: str, password: str, account_info: dict[str, Any]
@@ -95,8 +115,11 @@ class Users:
 
     async def with_password(self, username: str, password: str) -> UserAccount | None:
         """The account with this name and password; None, after the same time, for whatever is wrong."""
+        name = username.strip().lower()[: MAX_USERNAME_LENGTH + 1]
+        check_guesses(self._guesses, name, self._clock.now())
         user = await self.find(username)
         right = await self._passwords.verify(user.password_hash if user else None, password)
+        count_guess(self._guesses, name, self._clock.now(), right=right)
         return user if right else None
 
 
@@ -114,6 +137,7 @@ class Customers:
         *,
         policy: PasswordPolicy,
         compat_uses: Counter[str] | None = None,
+        guesses: Allowance[str] | None = None,
     ) -> None:
         """With `compat_uses`, passwords that `policy` refuses are taken all the same, and counted."""
         self._db = db
@@ -121,6 +145,7 @@ class Customers:
         self._passwords = passwords
         self._clock = clock
         self._policy = policy
+        self._guesses = guesses
         self._compat_uses = compat_uses
 
     async def create(self, requester: Requester, pool: Pool, username: str, password: str | None) -> CustomerAccount:
@@ -181,13 +206,16 @@ class Customers:
     ) -> CustomerAccount | None:
         """The customer with this name and password, who may be the product's organization's as well; None, after the
         same time, for whatever is wrong."""
-        name = username.strip().lower()
+        name = username.strip().lower()[: MAX_USERNAME_LENGTH + 1]
+        guessed = f"{organization if product is None else product}:{name}"
+        check_guesses(self._guesses, guessed, self._clock.now())
         customer = await (
             self._store.by_username(self._db, None, organization, name)
             if product is None
             else self._store.seen_by(self._db, product, name)
         )
         right = await self._passwords.verify(customer.password_hash if customer else None, password)
+        count_guess(self._guesses, guessed, self._clock.now(), right=right)
         return customer if right else None
 
     async def of(

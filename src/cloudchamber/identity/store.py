@@ -1,10 +1,20 @@
-"""SQL of users, customers and password resets."""
+"""SQL of users, their second factors, customers and password resets."""
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from cloudchamber.clock import Millis
-from cloudchamber.identity.model import CustomerAccount, UserAccount
-from cloudchamber.ids import CustomerId, OrganizationId, ProductId, SecretHash, UserId
+from cloudchamber.identity.model import (
+    NO_FAILURES,
+    Challenge,
+    ChallengeKind,
+    CodeFailures,
+    CustomerAccount,
+    Factor,
+    UserAccount,
+)
+from cloudchamber.ids import ClientId, CustomerId, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction
 
 _USER = "SELECT id, username, password_hash, account_info, is_admin, created_at FROM users"
@@ -58,6 +68,138 @@ class UserStore:
     async def set_password(self, tx: Transaction, user: UserId, password_hash: str, now: Millis) -> None:
         await tx.execute("UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1", user, password_hash, now)
 
+    async def set_username(self, tx: Transaction, user: UserId, username: str, now: Millis) -> None:
+        await tx.execute("UPDATE users SET username = $2, updated_at = $3 WHERE id = $1", user, username, now)
+
+    async def set_account_info(self, tx: Transaction, user: UserId, info: dict[str, Any], now: Millis) -> None:
+        await tx.execute(
+            "UPDATE users SET account_info = $2, updated_at = $3 WHERE id = $1", user, json.dumps(info), now
+        )
+
+    async def delete(self, tx: Transaction, user: UserId) -> None:
+        await tx.execute("DELETE FROM users WHERE id = $1", user)
+
+
+class FactorStore:
+    async def insert(self, tx: Transaction, factor: Factor) -> None:
+        await tx.execute(
+            "INSERT INTO mfa_factors (id, user_id, name, sealed, last_step, created_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6)",
+            *(factor.id, factor.user, factor.name, factor.sealed, factor.last_step, factor.created_at),
+        )
+
+    async def of_user(self, db: Reader, user: UserId) -> list[Factor]:
+        rows = await db.fetch_all(
+            "SELECT id, user_id, name, sealed, last_step, created_at, last_used_at FROM mfa_factors WHERE user_id = $1"
+            " ORDER BY created_at, id",
+            user,
+        )
+        return [_factor(row) for row in rows]
+
+    async def use_step(self, tx: Transaction, factor: str, step: int, now: Millis) -> bool:
+        """True for exactly one of all who show a code of this step, and of none before the last one shown."""
+        return (
+            await tx.execute(
+                "UPDATE mfa_factors SET last_step = $2, last_used_at = $3 WHERE id = $1 AND last_step < $2",
+                *(factor, step, now),
+            )
+            == 1
+        )
+
+    async def delete(self, tx: Transaction, user: UserId, factor: str) -> bool:
+        return await tx.execute("DELETE FROM mfa_factors WHERE id = $1 AND user_id = $2", factor, user) == 1
+
+    async def delete_all(self, tx: Transaction, user: UserId) -> None:
+        """Everything about a user's second factors, codes and half-finished log-ins included."""
+        for table in ("mfa_factors", "mfa_recovery_codes", "mfa_challenges", "mfa_failures"):
+            await tx.execute(f"DELETE FROM {table} WHERE user_id = $1", user)
+
+    # -- recovery codes -----------------------------------------------------------------------------------------------
+
+    async def replace_codes(self, tx: Transaction, user: UserId, hashes: Sequence[SecretHash], now: Millis) -> None:
+        await tx.execute("DELETE FROM mfa_recovery_codes WHERE user_id = $1", user)
+        for hash_ in hashes:
+            await tx.execute(
+                "INSERT INTO mfa_recovery_codes (hash, user_id, created_at) VALUES ($1, $2, $3)", hash_, user, now
+            )
+
+    async def use_code(self, tx: Transaction, user: UserId, hash_: SecretHash, now: Millis) -> bool:
+        """True for exactly one of all who show a code."""
+        return (
+            await tx.execute(
+                "UPDATE mfa_recovery_codes SET used_at = $3 WHERE hash = $1 AND user_id = $2 AND used_at IS NULL",
+                *(hash_, user, now),
+            )
+            == 1
+        )
+
+    async def codes_left(self, db: Reader, user: UserId) -> int:
+        row = await db.fetch_one("SELECT count(*) FROM mfa_recovery_codes WHERE user_id = $1 AND used_at IS NULL", user)
+        return int(row[0]) if row else 0
+
+    # -- challenges ---------------------------------------------------------------------------------------------------
+
+    async def insert_challenge(self, tx: Transaction, challenge: Challenge) -> None:
+        await tx.execute(
+            "INSERT INTO mfa_challenges (hash, kind, user_id, client_id, scope, lifetime_s, sealed, attempts,"
+            " created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $9)",
+            challenge.hash,
+            challenge.kind.value,
+            challenge.user,
+            challenge.client,
+            challenge.scope,
+            challenge.lifetime_s,
+            challenge.sealed,
+            challenge.created_at,
+            challenge.expires_at,
+        )
+
+    async def challenge(self, db: Reader, hash_: SecretHash) -> Challenge | None:
+        row = await db.fetch_one(
+            "SELECT hash, kind, user_id, client_id, scope, lifetime_s, sealed, attempts, created_at, expires_at"
+            " FROM mfa_challenges WHERE hash = $1",
+            hash_,
+        )
+        return _challenge(row) if row else None
+
+    async def count_attempt(self, tx: Transaction, hash_: SecretHash) -> None:
+        await tx.execute("UPDATE mfa_challenges SET attempts = attempts + 1 WHERE hash = $1", hash_)
+
+    async def finish(self, tx: Transaction, hash_: SecretHash) -> bool:
+        """True for exactly one of all who try: a challenge is answered once."""
+        return await tx.execute("DELETE FROM mfa_challenges WHERE hash = $1", hash_) == 1
+
+    async def keep_newest(self, tx: Transaction, user: UserId, kind: ChallengeKind, count: int) -> None:
+        """Forgets a user's older challenges, so that there are never more than a few."""
+        await tx.execute(
+            "DELETE FROM mfa_challenges WHERE user_id = $1 AND kind = $2 AND hash NOT IN"
+            " (SELECT hash FROM mfa_challenges WHERE user_id = $1 AND kind = $2"
+            " ORDER BY created_at DESC, hash LIMIT $3)",
+            *(user, kind.value, count),
+        )
+
+    async def delete_challenges(self, tx: Transaction, user: UserId) -> None:
+        await tx.execute("DELETE FROM mfa_challenges WHERE user_id = $1", user)
+
+    async def delete_expired(self, tx: Transaction, before: Millis) -> int:
+        return await tx.execute("DELETE FROM mfa_challenges WHERE expires_at < $1", before)
+
+    # -- failures -----------------------------------------------------------------------------------------------------
+
+    async def failures(self, db: Reader, user: UserId) -> CodeFailures:
+        row = await db.fetch_one("SELECT count, last_at FROM mfa_failures WHERE user_id = $1", user)
+        return CodeFailures(row[0], Millis(row[1])) if row else NO_FAILURES
+
+    async def set_failures(self, tx: Transaction, user: UserId, failures: CodeFailures) -> None:
+        await tx.execute(
+            "INSERT INTO mfa_failures (user_id, count, last_at) VALUES ($1, $2, $3)"
+            " ON CONFLICT (user_id) DO UPDATE SET count = excluded.count, last_at = excluded.last_at",
+            *(user, failures.count, failures.last_at),
+        )
+
+    async def clear_failures(self, tx: Transaction, user: UserId) -> None:
+        await tx.execute("DELETE FROM mfa_failures WHERE user_id = $1", user)
+
 
 class ResetStore:
     async def insert(self, tx: Transaction, hash_: SecretHash, user: UserId, now: Millis, expires_at: Millis) -> None:
@@ -82,6 +224,10 @@ class ResetStore:
             return None
         await tx.execute("UPDATE password_resets SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL", row[0], now)
         return UserId(row[0])
+
+    async def void(self, tx: Transaction, user: UserId, now: Millis) -> None:
+        """Ends what was mailed to a user, perhaps to an address that is no longer theirs."""
+        await tx.execute("UPDATE password_resets SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL", user, now)
 
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
         return await tx.execute("DELETE FROM password_resets WHERE expires_at < $1", before)
@@ -179,4 +325,31 @@ def _customer(row: Row) -> CustomerAccount:
         password_hash=row[3],
         created_at=Millis(row[4]),
         organization=OrganizationId(row[5]) if row[5] is not None else None,
+    )
+
+
+def _factor(row: Row) -> Factor:
+    return Factor(
+        row[0],
+        UserId(row[1]),
+        row[2],
+        bytes(row[3]),
+        row[4],
+        Millis(row[5]),
+        None if row[6] is None else Millis(row[6]),
+    )
+
+
+def _challenge(row: Row) -> Challenge:
+    return Challenge(
+        hash=SecretHash(bytes(row[0])),
+        kind=ChallengeKind(row[1]),
+        user=UserId(row[2]),
+        client=None if row[3] is None else ClientId(row[3]),
+        scope=row[4],
+        lifetime_s=row[5],
+        sealed=None if row[6] is None else bytes(row[6]),
+        attempts=row[7],
+        created_at=Millis(row[8]),
+        expires_at=Millis(row[9]),
     )

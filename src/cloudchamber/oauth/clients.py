@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +10,7 @@ from cloudchamber.access.model import Account, Action, OrganizationResource, Pro
 from cloudchamber.access.requester import Anonymous, Device, Requester, Scopes, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
-from cloudchamber.clock import Clock
+from cloudchamber.clock import Clock, Millis
 from cloudchamber.ids import ClientId, SecretHash, UserId, hash_secret, new_token
 from cloudchamber.oauth.errors import ClientInvalid, ClientNotFound, client_unknown
 from cloudchamber.oauth.model import Client, ClientType
@@ -181,6 +182,14 @@ class Clients:
             return hashes
 
         self._tokens.announce(await self._db.transaction(write))
+
+    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+        """The clients of a user who goes, and every token made with them, whoever's it is."""
+        hashes = []
+        for client in await self._store.of_user(tx, user):
+            hashes += await self._tokens.revoke_client(tx, client.id)
+            await self._store.delete(tx, client.id)
+        return lambda: self._tokens.announce(hashes)
 
     async def _own(self, db: Reader, requester: Requester, place: Place | None, client: str) -> Client:
         found = await self._store.by_id(db, ClientId(client))

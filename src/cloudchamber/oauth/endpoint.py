@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from cloudchamber.identity.mfa import SecondFactors
+from cloudchamber.ids import UserId
 from cloudchamber.oauth.clients import Clients
-from cloudchamber.oauth.errors import OAuthError, client_missing, grant_refused
-from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
+from cloudchamber.oauth.errors import MfaRequired, OAuthError, client_missing, grant_refused
 from cloudchamber.oauth.grants.model import Grant
-from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.model import Client, Issued
 from cloudchamber.oauth.rules import client_id_is_well_formed
 from cloudchamber.oauth.tokens import Tokens
 
 _REFRESH: Final = "refresh_token"
 _PASSWORD: Final = "password"  # noqa: S105 - the name of a grant
-_CLIENT_CREDENTIALS: Final = "client_credentials"
 
 
 class TokenEndpoint:
@@ -25,25 +24,24 @@ class TokenEndpoint:
         self,
         clients: Clients,
         tokens: Tokens,
-        password: PasswordGrant | None,
-        client_credentials: ClientCredentialsGrant,
+        grants: Mapping[str, Grant | None],
+        factors: SecondFactors,
         compat_uses: Counter[str],
     ) -> None:
-        """`password` None where the switch `compat.password_grant` is off."""
+        """`grants` by `grant_type`; None for one that this server knows and no client may use."""
         self._clients = clients
         self._tokens = tokens
+        self._grants = grants
+        self._factors = factors
         self._compat_uses = compat_uses
-        self._grants: dict[str, Grant] = {_CLIENT_CREDENTIALS: client_credentials}
-        if password is not None:
-            self._grants[_PASSWORD] = password
 
     async def answer(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Issued:
         """`form` without duplicates, `basic` the client's id and secret from the Authorization header.
 
-        Raises OAuthError.
+        Raises OAuthError; MfaRequired when a right password is not enough; TooManyRequests.
         """
         grant_type = form.get("grant_type")
-        if grant_type not in {_REFRESH, _PASSWORD, _CLIENT_CREDENTIALS}:
+        if grant_type is None or (grant_type != _REFRESH and grant_type not in self._grants):
             raise OAuthError("invalid_request", "Invalid or missing grant_type parameter")
         client = await self.authenticate(form, basic)
         if grant_type == _REFRESH:
@@ -51,11 +49,16 @@ class TokenEndpoint:
             if not token:
                 raise OAuthError("invalid_request", 'No "refresh_token" parameter')
             return await self._tokens.refresh(client, token)
-        grant = self._grants.get(grant_type)
+        grant = self._grants[grant_type]
         if grant is None:
             raise grant_refused()
         lifetime = self._tokens.lifetime_s(form.get("expires_in"), form.get("expires_at"))
         granted = await grant.grant(client, form)
+        if granted.needs_second_factor:
+            user = UserId(granted.principal.id)
+            raise MfaRequired(await self._factors.begin_log_in(client.id, user, granted.scope, lifetime))
+        if granted.lifetime_s is not None:
+            lifetime = granted.lifetime_s
         issued = await self._tokens.issue(client, granted.principal, granted.scope, lifetime)
         self._compat_uses["password_grant"] += grant_type == _PASSWORD
         self._compat_uses["builtin_clients"] += client.is_builtin

@@ -3,6 +3,7 @@
 CloudError
 ├── OAuthError            `error` and `error_description` of an answer
 │   ├── InvalidToken      a bearer token that is unknown, revoked or expired
+│   ├── MfaRequired       the password was right, and is not enough
 │   └── WrongGuess        a secret, password or code that somebody tried and that is wrong
 ├── NotFound
 │   └── ClientNotFound
@@ -44,6 +45,15 @@ class OAuthError(CloudError):
 class InvalidToken(OAuthError):
     code: ClassVar[str] = "invalid_token"
     status: ClassVar[int] = 401
+
+
+class MfaRequired(OAuthError):
+    """The password was right; `mfa_token` is what the second step brings. None where there is no second step, and the
+    code has to come with the password."""
+
+    def __init__(self, mfa_token: str | None) -> None:
+        super().__init__("mfa_required", "Multi-factor authentication required")
+        self.mfa_token = mfa_token
 
 
 class WrongGuess(OAuthError):

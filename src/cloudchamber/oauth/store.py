@@ -150,12 +150,14 @@ class TokenStore:
         rows = await tx.fetch_all("DELETE FROM access_tokens WHERE family = $1 RETURNING hash", family)
         return [SecretHash(bytes(row[0])) for row in rows]
 
-    async def delete_of_principal(self, tx: Transaction, principal: Principal) -> list[SecretHash]:
+    async def delete_of_principal(
+        self, tx: Transaction, principal: Principal, *, keep: str | None = None
+    ) -> list[SecretHash]:
+        """All but the tokens of the family `keep`."""
+        which = "WHERE principal_kind = $1 AND principal_id = $2 AND family IS DISTINCT FROM CAST($3 AS TEXT)"
         kind, id_ = principal.kind.value, principal.id
-        await tx.execute("DELETE FROM refresh_tokens WHERE principal_kind = $1 AND principal_id = $2", kind, id_)
-        rows = await tx.fetch_all(
-            "DELETE FROM access_tokens WHERE principal_kind = $1 AND principal_id = $2 RETURNING hash", kind, id_
-        )
+        await tx.execute(f"DELETE FROM refresh_tokens {which}", kind, id_, keep)
+        rows = await tx.fetch_all(f"DELETE FROM access_tokens {which} RETURNING hash", kind, id_, keep)
         return [SecretHash(bytes(row[0])) for row in rows]
 
     async def delete_of_client(self, tx: Transaction, client: ClientId) -> list[SecretHash]:

@@ -346,9 +346,12 @@ class Tokens:
         """Ends every token made with a client, inside the caller's transaction; publish with `announce` after it."""
         return await self._store.delete_of_client(tx, client)
 
-    async def end_of_user(self, tx: Transaction, user: UserId) -> list[SecretHash]:
-        """Ends every token of a user, inside the caller's transaction; publish with `announce` after it."""
-        return await self.end_of(tx, Principal(PrincipalKind.USER, user))
+    async def end_of_user(self, tx: Transaction, user: UserId, keep: SecretHash | None = None) -> list[SecretHash]:
+        """Ends every token of a user, but for the log-in that the token `keep` belongs to, inside the caller's
+        transaction; publish with `announce` after it."""
+        kept = await self._store.access(tx, keep) if keep is not None else None
+        principal = Principal(PrincipalKind.USER, user)
+        return await self._store.delete_of_principal(tx, principal, keep=kept.family if kept else None)
 
     async def end_of(self, tx: Transaction, principal: Principal) -> list[SecretHash]:
         """As `end_of_user`, for anybody."""

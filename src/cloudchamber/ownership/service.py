@@ -2,6 +2,7 @@
 the custody log: of a thousand who claim one device at once, one gets it."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Arrival, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore
-from cloudchamber.ids import DeviceId, ProductId, hash_secret, new_claim_code, parse_device_id
+from cloudchamber.ids import DeviceId, ProductId, UserId, hash_secret, new_claim_code, parse_device_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
 from cloudchamber.ownership.model import ClaimCode
 from cloudchamber.ownership.rules import Circumstances, Claim, CodeState, claim, code_reaches, code_state
@@ -224,6 +225,21 @@ class Ownership:
         """The product's team takes the device from its owner. Raises AccessRefused, DeviceNotInProduct."""
         record = await self._devices.in_product(requester, product, reference, Action.DEVICES_RELEASE)
         await self._give_up(record, Change.RELEASED, describe(requester))
+
+    async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
+        """Everything that a user who goes has: the devices become nobody's and stay in their products."""
+        owner = OwnedByUser(user)
+        changed = [
+            await self._set_owner(tx, record, None, Change.UNCLAIMED, f"user:{user}", now)
+            for record in await self._store.of_owner(tx, owner)
+        ]
+        await self._codes.delete_of(tx, owner)
+
+        def tell() -> None:
+            for record in changed:
+                self._devices.publish(record)
+
+        return tell
 
     async def _give_up(self, record: DeviceRecord, change: Change, actor: str) -> None:
         now = self._clock.now()

@@ -49,5 +49,10 @@ class ClaimCodeStore:
     async def mark_used(self, tx: Transaction, hash_: SecretHash, device: DeviceId, now: Millis) -> None:
         await tx.execute("UPDATE claim_codes SET used_at = $2, device_id = $3 WHERE hash = $1", hash_, now, device)
 
+    async def delete_of(self, tx: Transaction, owner: Owner) -> None:
+        await tx.execute(
+            "DELETE FROM claim_codes WHERE principal_kind = $1 AND principal_id = $2", *owner_columns(owner)
+        )
+
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
         return await tx.execute("DELETE FROM claim_codes WHERE expires_at < $1", before)

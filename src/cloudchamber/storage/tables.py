@@ -143,6 +143,16 @@ refresh_tokens = table(
     Index(None, "expires_at"),
 )
 
+# What all tokens of a family came from: who began it, and when it can no longer be refreshed (null: never).
+log_ins = table(
+    metadata,
+    "log_ins",
+    text("family", key=True),
+    text("created_by"),  # as access/requester.py describes who asks
+    whole("created_at"),
+    whole("ends_at", null=True),
+)
+
 memberships = table(
     metadata,
     "memberships",
@@ -339,6 +349,57 @@ password_resets = table(
     whole("used_at", null=True),
     Index(None, "user_id"),
     Index(None, "expires_at"),
+)
+
+# Second factors of people. Several each; `last_step` is the time step of the last code that was taken.
+mfa_factors = table(
+    metadata,
+    "mfa_factors",
+    text("id", key=True),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    text("name"),
+    blob("sealed"),  # the secret that the app shares, encrypted
+    whole("last_step"),
+    whole("created_at"),
+    whole("last_used_at", null=True),
+    Index(None, "user_id"),
+)
+
+mfa_recovery_codes = table(
+    metadata,
+    "mfa_recovery_codes",
+    blob("hash", key=True),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    whole("created_at"),
+    whole("used_at", null=True),
+    Index(None, "user_id"),
+)
+
+# What is open between two requests: a factor that is being set up, or a log-in whose password was right.
+mfa_challenges = table(
+    metadata,
+    "mfa_challenges",
+    blob("hash", key=True),  # of the mfa_token
+    text("kind"),
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE")),
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE"), null=True),
+    text("scope", null=True),
+    whole("lifetime_s", null=True),
+    blob("sealed", null=True),
+    whole("attempts"),
+    whole("created_at"),
+    whole("expires_at"),
+    Index(None, "user_id"),
+    Index(None, "expires_at"),
+)
+
+# Wrong codes in a row, over all log-ins of a person: on record, so that neither a restart nor a second process forgets.
+mfa_failures = table(
+    metadata,
+    "mfa_failures",
+    text("user_id", ForeignKey("users.id", ondelete="CASCADE"), key=True),
+    whole("count"),
+    whole("last_at"),
 )
 
 # Sessions over datagrams. No foreign key on the device: one that waits to be imported has a session, and no record yet.

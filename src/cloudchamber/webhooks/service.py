@@ -1,5 +1,6 @@
 """Webhooks of users and of products."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -7,8 +8,8 @@ from cloudchamber.access.model import Account, Action, OwnedByUser, ProductResou
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
-from cloudchamber.clock import Clock
-from cloudchamber.ids import new_id
+from cloudchamber.clock import Clock, Millis
+from cloudchamber.ids import UserId, new_id
 from cloudchamber.messaging.model import DEFAULT_TTL_S, FROM_API, Event
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.webhooks.deliveries import HOOK_CHANGED, HOOK_DELETED, Deliveries
@@ -148,6 +149,16 @@ class Webhooks:
         if not await self._db.transaction(write):
             raise WebhookNotFound("Webhook not found")
         self._bus.publish(HOOK_DELETED, hook)
+
+    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+        """The hooks of a user who goes."""
+        hooks = await self._store.delete_of_owner(tx, "user", user)
+
+        def tell() -> None:
+            for hook in hooks:
+                self._bus.publish(HOOK_DELETED, hook)
+
+        return tell
 
 
 def _owner(requester: Requester, product: ProductResource | None) -> tuple[Any, str]:

@@ -83,6 +83,13 @@ class WebhookStore:
             == 1
         )
 
+    async def delete_of_owner(self, tx: Transaction, kind: str, owner: str) -> list[str]:
+        """The ids of the hooks that were deleted."""
+        rows = await tx.fetch_all(
+            "DELETE FROM webhooks WHERE owner_kind = $1 AND owner_id = $2 RETURNING id", kind, owner
+        )
+        return [row[0] for row in rows]
+
     def _readable(self, rows: Iterable[Row]) -> list[Webhook]:
         return [hook for row in rows if (hook := self._webhook(row)) is not None]
 

@@ -28,6 +28,7 @@ FIELDS: Final = {
     "client": "A client's id.",
     "device": "A device's id, or its name.",
     "document": "A document's name.",
+    "factor": "A second factor's id.",
     "function": "A logic function's id.",
     "hook": "An integration's id.",
     "iccid": "A SIM card's number.",

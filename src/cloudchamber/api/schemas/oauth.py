@@ -13,7 +13,10 @@ class Grant(Struct):
     grant_type: Annotated[
         str,
         Meta(
-            description="`password`, `client_credentials`, `refresh_token`, ...", examples=["password"], max_length=200
+            description="`password`, `client_credentials`, `refresh_token`, `urn:custom:mfa-otp`,"
+            " `urn:custom:recovery-code`",
+            examples=["password"],
+            max_length=200,
         ),
     ]
     username: str | Maybe = UNSET
@@ -22,6 +25,9 @@ class Grant(Struct):
     scope: Annotated[str, Meta(description="`customer=<email>`, for a customer's token.")] | Maybe = UNSET
     expires_in: Annotated[int, Meta(description="Seconds; 0: never.", examples=[7_776_000])] | Maybe = UNSET
     expires_at: Annotated[str, Meta(description="A date, instead of `expires_in`.")] | Maybe = UNSET
+    mfa_token: Annotated[str, Meta(description="Of the first step of a log-in.")] | Maybe = UNSET
+    otp: str | Maybe = UNSET
+    recovery_code: str | Maybe = UNSET
     client_id: str | Maybe = UNSET
     client_secret: str | Maybe = UNSET
 

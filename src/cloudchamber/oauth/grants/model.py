@@ -4,17 +4,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cloudchamber.oauth.model import Client, Principal
+from cloudchamber.identity.model import Challenge
+from cloudchamber.oauth.model import Client, Principal, PrincipalKind
 
 Form = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Whom the token acts for, and the `scope` that its answer shows (customer tokens only)."""
+    """Whom the token acts for, and the `scope` that its answer shows (customer tokens only).
+
+    `needs_second_factor`: there is no token yet. `lifetime_s`: as an earlier request asked, whatever this one says.
+    """
 
     principal: Principal
     scope: str | None
+    needs_second_factor: bool = False
+    lifetime_s: int | None = None
+
+
+def finished(challenge: Challenge) -> Granted:
+    """A log-in whose second factor was right too."""
+    return Granted(Principal(PrincipalKind.USER, challenge.user), challenge.scope, lifetime_s=challenge.lifetime_s)
 
 
 class Grant(Protocol):

@@ -5,6 +5,7 @@ RFC 9700 forbids this grant; every client of the vendor logs in with it. The swi
 off.
 """
 
+from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.oauth.errors import OAuthError, user_credentials_invalid
 from cloudchamber.oauth.grants.model import Form, Granted
@@ -13,9 +14,10 @@ from cloudchamber.oauth.rules import customer_scope
 
 
 class PasswordGrant:
-    def __init__(self, users: Users, customers: Customers) -> None:
+    def __init__(self, users: Users, customers: Customers, factors: SecondFactors) -> None:
         self._users = users
         self._customers = customers
+        self._factors = factors
 
     async def grant(self, client: Client, form: Form) -> Granted:
         """Raises OAuthError."""
@@ -34,4 +36,5 @@ class PasswordGrant:
         user = await self._users.with_password(username, password)
         if user is None:
             raise user_credentials_invalid()
-        return Granted(Principal(PrincipalKind.USER, user.id), None)
+        principal = Principal(PrincipalKind.USER, user.id)
+        return Granted(principal, None, needs_second_factor=await self._factors.is_on(user.id))

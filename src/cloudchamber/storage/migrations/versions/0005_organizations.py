@@ -11,8 +11,8 @@ from sqlalchemy import text as sql
 from cloudchamber.storage.columns import NAMES, blob, flag, table, text, whole
 from cloudchamber.storage.rebuild import rebuild
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 _MADE: Final = ("organizations", "organization_memberships", "invitations", "api_users")
 _ONE_PLACE: Final = "(product_id IS NULL) <> (organization_id IS NULL)"
