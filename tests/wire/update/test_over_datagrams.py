@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from cloudchamber.wire.coap import Type, decode_untrusted
+from cloudchamber.wire.coap import Code, Type, decode_untrusted, empty_ack, encode
 from cloudchamber.wire.events import (
     Disconnected,
     FunctionReturned,
@@ -69,6 +69,36 @@ def test_a_poor_network(release: str, platform_id: int, seed: int) -> None:
     request = update(net, data)
     assert net.outcome(request) == Updated()
     assert taken(net) == [data]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("release", ["0.7.0", "1.5.2", "2.3.1"])
+def test_what_gets_lost_costs_seconds(release: str, seed: int) -> None:
+    """Devices before 2.0 are deaf until their report is acknowledged, and report little after a silence: neither is
+    taken for a network that cannot keep up. (With chance against it an acknowledgement was lost three times.)"""
+    data = firmware(95_000, ELECTRON)
+    net = online(release, platform_id=ELECTRON, seed=seed)
+    net.weather = Weather(lost=0.1)
+    began = net.now
+    request = update(net, data)
+    assert net.outcome(request) == Updated()
+    assert net.now - began < 40.0
+
+
+@pytest.mark.parametrize("said", ["UpdateReady", "ChunkMissed"])
+def test_what_an_old_device_waits_for_leaves_again(said: str) -> None:
+    net = online("1.5.2", platform_id=ELECTRON)
+    net.forget()
+    net.cloud.start_update(image(firmware(95_000, ELECTRON)), net.now)
+    net.run(0.2, until=lambda: False)
+    if said == "ChunkMissed":
+        raw = encode(messages.chunks_missed(0x7777, [1], confirmable=True))
+        net.cloud.receive_message(raw, net.now)
+    else:
+        raw = next(raw for _, raw in net.sent_by_device if raw[0] >> 4 == 4 and raw[1] == Code.CHANGED)
+    acknowledged = empty_ack(raw[2] << 8 | raw[3])
+    net.run(2.0, until=lambda: False)
+    assert [sent for _, sent in net.sent_by_cloud].count(acknowledged) >= 2
 
 
 @pytest.mark.parametrize("seed", range(4))

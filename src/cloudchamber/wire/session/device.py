@@ -584,7 +584,11 @@ class DeviceSession(Session[DeviceEvent]):
         def break_off(why: str, now: float) -> None:
             self._end(CloseReason.MALFORMED, why, now)
 
-        return Port(self._send, self._outbox.append, self._emit, self._new_message_id, break_off)
+        return Port(self._send, self._send_and_wait, self._outbox.append, self._emit, self._new_message_id, break_off)
+
+    def _send_and_wait(self, message: Message) -> int:
+        """Nothing but its acknowledgement is heard until that has come, where a transport acknowledges."""
+        return self._send(message)
 
     @property
     def _takes_updates(self) -> bool:
@@ -603,7 +607,7 @@ class DeviceSession(Session[DeviceEvent]):
         confirmable = self._transport is Transport.UDP
         receiver = LegacyReceiver(begin, self._update_port, self.setup.updates, over_datagrams=confirmable)
         self._receiver = receiver
-        self._send(
+        self._send_and_wait(
             update_messages.update_ready(
                 self._new_message_id(), memory.token, is_fast=receiver.is_fast, confirmable=confirmable
             )

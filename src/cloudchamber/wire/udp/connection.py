@@ -172,6 +172,8 @@ class CloudDatagramSession(CloudSession):
             self._notice(message, now)
         if is_own and (_is_newer(message.id, self._newest_id) or now >= self._newest_at + CLOUD_MEMORY_S):
             self._newest_id, self._newest_at = message.id, now
+        if message.type == Type.CON and self._sender is not None and self._sender.awaits(message):
+            self._reliability.insist(message.id)
         try:
             self._take_untrusted(message, now)
         except WireError as error:
@@ -352,7 +354,7 @@ def _is_newer(message_id: int, than: int) -> bool:
 class DeviceDatagramConnection(DeviceSession):
     """A device's end. Made when the channel stands; says Hello at once."""
 
-    __slots__ = ("_known", "_leaving_until", "_reliability", "_resumed", "_unconfirmed")
+    __slots__ = ("_known", "_leaving_until", "_reliability", "_resumed", "_unconfirmed", "_waits_for")
 
     def __init__(self, *, setup: DeviceSetup, draw: Draw, now: float, state: DeviceState | None = None) -> None:
         """`state` (of `state()`, in an earlier object of the same session) resumes: the device says Hello only when
@@ -363,6 +365,7 @@ class DeviceDatagramConnection(DeviceSession):
         self._unconfirmed: dict[int, Told] = {}
         self._resumed = False
         self._leaving_until: float | None = None
+        self._waits_for = -1
         # Ids count from 1 in a new session, and on in a resumed one.
         self._message_id = 1
         if state is not None:
@@ -401,9 +404,11 @@ class DeviceDatagramConnection(DeviceSession):
         if kind == Type.RST:
             self._end(CloseReason.RESET, "session discarded (error 12)", now)
             return
-        if self._hello_id is not None and kind != Type.ACK:
-            # It waits for the acknowledgement of its Hello, and for nothing else.
+        if (self._hello_id is not None or self._waits_for >= 0) and kind != Type.ACK:
+            # It waits for the acknowledgement of its Hello, or of what an update waits for, and for nothing else.
             return
+        if kind == Type.ACK and message_id == self._waits_for:
+            self._waits_for = -1
         if not self._reliability.receive(kind, message_id, now):
             self._heard_at, self._ping_deadline = now, None
             return
@@ -447,6 +452,11 @@ class DeviceDatagramConnection(DeviceSession):
         self._leave_when_done(now)
 
     # --- what differs from a stream ----------------------------------------------------------------------------------
+
+    def _send_and_wait(self, message: Message) -> int:
+        if not self.setup.profile.hello_flags & HelloFlag.GOODBYE:  # before 2.0
+            self._waits_for = message.id
+        return super()._send_and_wait(message)
 
     def _resume(self, now: float) -> None:
         """The cloud forgot nothing: only what changed is said."""

@@ -56,9 +56,11 @@ class Partial:
 
 
 class Port(NamedTuple):
-    """A receiver's way to its session. `break_off`: the connection ends with an error of the device."""
+    """A receiver's way to its session. `say_and_wait`: old releases hear nothing else until this is acknowledged.
+    `break_off`: the connection ends with an error of the device."""
 
     say: Callable[[Message], object]
+    say_and_wait: Callable[[Message], object]
     say_raw: Callable[[bytes], None]
     tell: Callable[[DeviceEvent], None]
     new_id: Callable[[], int]
@@ -142,7 +144,7 @@ class LegacyReceiver:
         growth = max(self._flight // 5, MIN_REPORTED)
         reported = missing[: min(self._flight + growth, self._traits.reports)]
         self._flight = 0
-        self._port.say(messages.chunks_missed(self._port.new_id(), reported, confirmable=self._over_datagrams))
+        self._port.say_and_wait(messages.chunks_missed(self._port.new_id(), reported, confirmable=self._over_datagrams))
 
 
 class V3Receiver:

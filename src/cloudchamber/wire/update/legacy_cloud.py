@@ -9,7 +9,11 @@ a time. Slow (the device's choice): one chunk at a time, each answered with 2.04
 wrong. A device counts slow chunks by itself, so none may be sent twice.
 
 Over datagrams nothing holds a fast sender back but itself. It begins at a rate that a cellular modem takes, and slows
-down when much is reported missing.
+down while much of what it sends is lost. A report names the first that are missing, and no more than a fifth (at least
+two) beyond what came since the last one: only those of them that were just sent tell of the network.
+
+Before 2.0 a device that said UpdateReady or reported drops everything but the acknowledgement of that (chunks, and our
+UpdateDone), so it had better arrive: `awaits`.
 
 A 2.04 to UpdateDone says that the device has it all; releases from 0.8 on say so before they check the module. Whether
 it runs is known when the device comes back.
@@ -41,6 +45,8 @@ DATAGRAM_BURST: Final = 4
 FIRST_PAUSE_S: Final = 0.1
 """Forty chunks, some 20 KB, a second."""
 LONGEST_PAUSE_S: Final = 1.6
+MANY_LOST: Final = 4
+"""Fewer of one flight are chance."""
 
 MAX_SAME_ROUNDS: Final = 10
 """Reports of missing chunks that begin with the same one: nothing gets through any more."""
@@ -86,7 +92,8 @@ class LegacySender(Sender):
         self._next = 0
         self._missing: list[int] = []
         self._pause_s = FIRST_PAUSE_S
-        self._sent = self._bad = self._dones = self._rounds = 0
+        self._sent: set[int] = set()
+        self._bad = self._dones = self._rounds = 0
         self._first_missing = -1
         begin = Begin(True, chunk_size, len(image.data))
         self._confirmable(lambda message_id: messages.update_begin(message_id, token, begin))
@@ -95,6 +102,9 @@ class LegacySender(Sender):
     def reserved_bytes(self) -> int:
         # Firmware keeps its map of received chunks at the end of the one buffer that holds each message.
         return (self._count + 7) // 8
+
+    def awaits(self, message: Message) -> bool:
+        return self._is_fast and (message.code == Code.GET or self._state is _State.BEGINNING)
 
     # --- what the device says ---
 
@@ -146,7 +156,7 @@ class LegacySender(Sender):
         due = {*self._missing, *(index for index in indexes if index < self._next)}
         if self._state is not _State.SENDING:
             self._judge(indexes)
-            self._sent = 0
+            self._sent.clear()
         self._missing = sorted(due, reverse=True)
         self._state = _State.SENDING
         if self.outcome is None:
@@ -158,8 +168,12 @@ class LegacySender(Sender):
         self._first_missing = first
         if self._rounds >= MAX_SAME_ROUNDS:
             self.outcome = UpdateFailed("the same chunk is missing again and again")
-        if len(indexes) * 10 > self._sent:
+        lost = len(self._sent.intersection(indexes))
+        told_of = sum(index <= max(indexes) for index in self._sent)
+        if lost >= MANY_LOST and lost * 10 > told_of:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+        elif not lost:
+            self._pause_s = max(self._pause_s / 2, FIRST_PAUSE_S)
 
     def _end(self, payload: bytes | None) -> None:
         complaint = _complaint(payload)
@@ -181,7 +195,7 @@ class LegacySender(Sender):
                 index, self._next = self._next, self._next + 1
             else:
                 break
-            self._sent += 1
+            self._sent.add(index)
             data = self._chunk(index)
             self._out.put(messages.chunk(self._out.new_id(), self._token, data, index, confirmable=False))
             if not self._out.may_send(now):

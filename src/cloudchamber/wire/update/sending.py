@@ -64,6 +64,11 @@ class Sender(ABC):
     def asked(self, message: Message, now: float) -> None:
         """A request of the device that only an update has. Raises WireError when it makes no sense."""
 
+    def awaits(self, message: Message) -> bool:
+        """Whether the device may hear nothing else before its confirmable message, which is about to be handled, is
+        acknowledged."""
+        return False
+
     @abstractmethod
     def cancel(self, now: float) -> None:
         """Nobody wants it any more: tells the device so, where the protocol can."""
