@@ -262,9 +262,9 @@ class World:
         """A token endpoint with some of its grants exchanged."""
         return TokenEndpoint(self.clients, self.tokens, {**self.grants, **grants}, self.factors, self.compat_uses)
 
-    def other_tokens(self, sealer: Sealer | None = None) -> Tokens:
+    def other_tokens(self, sealer: Sealer | None = None, **settings: int) -> Tokens:
         """Tokens of a process that knows nothing of what this one remembers."""
-        return Tokens(self.db, TokenStore(), ClientStore(), self.bus, self.clock, sealer, GRACE_S)
+        return Tokens(self.db, TokenStore(), ClientStore(), self.bus, self.clock, sealer, GRACE_S, **settings)
 
     # -- people -------------------------------------------------------------------------------------------------------
 

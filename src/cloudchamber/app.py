@@ -25,7 +25,7 @@ from cloudchamber.api.limits import Limits
 from cloudchamber.api.server import EdgeServer, make_server
 from cloudchamber.api.services import Services as ApiServices
 from cloudchamber.bus.inprocess import InProcessBus
-from cloudchamber.clock import HOUR, Clock, SystemClock
+from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.connections import Connections
 from cloudchamber.fleet.products import Products
@@ -89,6 +89,8 @@ LISTENERS_FILE: Final = "listeners.json"
 _SEALING_KEY_FILE: Final = "sealing.key"
 _LOCK_FILE: Final = "lock"
 _PURGE_INTERVAL_MS: Final = HOUR
+# Last uses of tokens: a person looks at them by the minute, and a write for each request would cost more than it.
+_NOTE_INTERVAL_MS: Final = MINUTE
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
 _HTTP_STOP_S: Final = 4.0
@@ -229,8 +231,11 @@ class Cloud:
             sealer if settings.compat.token_listing else None,
             settings.refresh_grace_s,
             lifetimes=Lifetimes(settings.token_max_lifetime_s or None, settings.compat.endless_tokens),
+            refresh_idle_s=settings.refresh_idle_s,
+            refresh_max_age_s=settings.refresh_max_age_s,
             compat_uses=self.compat_uses,
         )
+        self._exit.push_async_callback(_if_it_can, tokens.write_uses)
         outbox = Outbox(settings.data / "mail", _mail_server(settings.smtp), settings.mail_from)
         self._exit.callback(outbox.close)
         stores = (ResetStore(), UserStore(), FactorStore())
@@ -371,11 +376,20 @@ class Cloud:
         gauges = _gauges(hub, tcp, udp, streams, worker, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
         purging = asyncio.create_task(
-            self._purge(
-                tokens.purge, resets.purge, factors.purge, ownership.purge, teams.purge, saved.purge, deliveries.purge
+            self._every(
+                _PURGE_INTERVAL_MS,
+                tokens.purge,
+                resets.purge,
+                factors.purge,
+                ownership.purge,
+                teams.purge,
+                saved.purge,
+                deliveries.purge,
             )
         )
         self._exit.push_async_callback(_cancelled, purging)
+        noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
+        self._exit.push_async_callback(_cancelled, noting)
 
         self._listening = Listening(
             http_address, self._tcp_address, self._udp_address, _address(metrics, settings.metrics)
@@ -458,14 +472,14 @@ class Cloud:
             has_database = False
         return {"database": has_database, "listeners": self._is_ready}
 
-    async def _purge(self, *purges: Callable[[], Awaitable[int]]) -> None:
+    async def _every(self, interval_ms: int, *chores: Callable[[], Awaitable[int]]) -> None:
         while True:
-            await asyncio.sleep(_PURGE_INTERVAL_MS / 1000)
-            for purge in purges:
+            await asyncio.sleep(interval_ms / 1000)
+            for chore in chores:
                 try:
-                    await purge()
+                    await chore()
                 except CloudError:
-                    _log.warning("what has ended could not be removed now; the next hour tries again", exc_info=True)
+                    _log.warning("a chore failed; the next round tries again", exc_info=True)
 
 
 def _issuer(public_url: str) -> str:
@@ -533,6 +547,12 @@ def _cannot_listen(name: str, address: Address, error: OSError) -> CloudError:
         f"Cannot listen on {address} ({error.strerror or error}). Choose another with --{name} HOST:PORT; port 0 takes"
         " a free one."
     )
+
+
+async def _if_it_can(chore: Callable[[], Awaitable[int]]) -> None:
+    """At the end, where a database that is gone keeps nothing else from ending."""
+    with contextlib.suppress(CloudError):
+        await chore()
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

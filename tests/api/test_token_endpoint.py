@@ -1,5 +1,6 @@
-"""POST /oauth/token: each message, in the order in which the checks come."""
+"""POST /oauth/token: each message, in the order in which the checks come; tokens listed, looked at and revoked."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -166,7 +167,12 @@ async def test_tokens_of_a_person_are_listed_and_revoked(http: Api, maker: Maker
     answer = await http.get("/v1/access_tokens", auth=basic)
     assert answer.headers["cache-control"] == "no-store"
     listed = answer.json()
-    assert {"token", "expires_at", "client"} == set(listed[0])
+    assert {"token", "expires_at", "client"} <= set(listed[0])
+    (row,) = [row for row in listed if row["created_at"] == max(row["created_at"] for row in listed)]
+    assert row["created_by"].startswith("user:")
+    assert row["last_used_at"] is None
+    assert row["refresh_expires_at"] > row["expires_at"]
+    assert row["log_in_ends_at"] is not None
     digest = f"sha256:{hash_secret(token).hex()[:12]}"
     shown = digest if http.is_strict else token
     assert shown in [row["token"] for row in listed]
@@ -222,3 +228,92 @@ async def test_knowing_a_token_is_enough_to_end_it_and_no_reason_to_tell_whether
             assert text.endswith("is invalid." if header else "to delete an access token.")
     wrong = await http.delete("/v1/access_tokens/" + "1" * 40, auth=(maker.username, "no"))
     assert (wrong.status_code, wrong.json()) == (401, {"ok": False, "errors": ["Bad password"]})
+
+
+async def test_20_introspection(http: Api, maker: Maker, stranger: Maker) -> None:
+    form = {"token": maker.product_token}
+    seen = await http.post("/oauth/introspect", data=form, auth=maker.client)
+    assert (seen.status_code, seen.headers["cache-control"]) == (200, "no-store")
+    body = seen.json()
+    assert (body["active"], body["client_id"], body["principal"]) == (True, maker.client[0], "product")
+    assert body["exp"] - body["iat"] == 7_776_000
+    in_body = {**form, "client_id": maker.client[0], "client_secret": maker.client[1]}
+    assert (await http.post("/oauth/introspect", data=in_body, headers=bearer("stale"))).json() == body
+    nothing = {"active": False}
+    for token, client in (
+        (maker.product_token, stranger.client),
+        ("0" * 40, maker.client),
+        (maker.token, maker.client),
+    ):
+        answer = await http.post("/oauth/introspect", data={"token": token}, auth=client)
+        assert (answer.status_code, answer.json()) == (200, nothing)
+    refused = await http.post("/oauth/introspect", data=form, auth=(maker.client[0], "no"))
+    expected = (401 if http.is_strict else 400, "invalid_client", "Client credentials are invalid")
+    assert oauth_error(refused) == expected
+    assert refused.headers["www-authenticate"] == 'Basic realm="Service"'
+    unformed = await http.post("/oauth/introspect", json=form, auth=maker.client)
+    assert oauth_error(unformed) == (400, "invalid_request", METHOD)
+
+
+async def test_19_revocation_by_its_rfc_ends_streams_within_a_second(http: Api, maker: Maker, stranger: Maker) -> None:
+    form = {"grant_type": "client_credentials"}
+    issued = (await http.post("/oauth/token", data=form, auth=maker.client)).json()
+    token, opened = issued["access_token"], asyncio.Event()
+
+    async def listen() -> None:
+        path = f"/v1/products/{maker.product}/events"
+        async with http.stream("GET", path, headers=bearer(token)) as stream:
+            async for _ in stream.aiter_lines():
+                opened.set()
+
+    listening = asyncio.create_task(listen())
+    await asyncio.wait_for(opened.wait(), 5)
+    for body, client in (({"token": token}, stranger.client), ({"token": "0" * 40}, maker.client)):
+        answer = await http.post("/oauth/revoke", data=body, auth=client)
+        assert (answer.status_code, answer.json()) == (200, {})
+    assert not listening.done()
+    hinted = {"token": issued["refresh_token"], "token_type_hint": "refresh_token"}
+    assert (await http.post("/oauth/revoke", data=hinted, auth=maker.client)).status_code == 200
+    await asyncio.wait_for(listening, 1)
+    assert (await http.get(f"/v1/products/{maker.product}", headers=bearer(token))).status_code == 401
+    missing = await http.post("/oauth/revoke", data={}, auth=maker.client)
+    assert oauth_error(missing)[:2] == (400, "invalid_request")
+
+
+async def test_22_the_tokens_of_a_product(http: Api, maker: Maker, stranger: Maker) -> None:
+    path = f"/v1/products/{maker.product}/access_tokens"
+    never = {"grant_type": "client_credentials", "expires_in": "0"}
+    issued = await http.post("/oauth/token", data=never, auth=maker.client)
+    assert issued.status_code == (400 if http.is_strict else 200)
+    await http.get(f"/v1/products/{maker.product}", headers=bearer(maker.product_token))
+    listed = (await http.get(path, headers=bearer(maker.token))).json()["access_tokens"]
+    shown = f"sha256:{hash_secret(maker.product_token).hex()[:12]}"
+    (row,) = [row for row in listed if row["token"] == shown]
+    assert (row["created_by"], row["acts_for"]) == (f"client:{maker.client[0]}",) * 2
+    assert (row["last_used_ip"], row["last_used_at"] is not None) == ("127.0.0.1", True)
+    endless = (await http.get(path, params={"endless": "true"}, headers=bearer(maker.token))).json()["access_tokens"]
+    assert len(endless) == (0 if http.is_strict else 1)
+    others = await log_in(http, stranger.username, stranger.password)
+    for token in (others, maker.product_token):
+        assert (await http.get(path, headers=bearer(token))).status_code in {403, 404}
+    for each in endless:
+        gone = await http.delete(f"{path}/{each['token']}", headers=bearer(maker.token))
+        assert (gone.status_code, gone.content) == (204, b"")
+        used = await http.get(f"/v1/products/{maker.product}", headers=bearer(issued.json()["access_token"]))
+        assert used.status_code == 401
+        again = await http.delete(f"{path}/{each['token']}", headers=bearer(maker.token))
+        assert (again.status_code, again.json()) == (
+            404,
+            {"ok": False, "error": "There is no such token in this product"},
+        )
+
+
+async def test_a_token_of_ones_own_is_ended_by_what_the_list_calls_it(http: Api, maker: Maker) -> None:
+    token = await log_in(http, maker.username, maker.password)
+    path = f"/v1/access_tokens/sha256:{hash_secret(token).hex()[:12]}"
+    nobody = await http.delete(path)
+    assert nobody.status_code == (401 if http.is_strict else 200)
+    assert (await http.get("/v1/user", headers=bearer(token))).status_code == 200, "a name alone ends nothing"
+    ended = await http.delete(path, auth=(maker.username, maker.password))
+    assert (ended.status_code, ended.json()) == (200, {"ok": True})
+    assert (await http.get("/v1/user", headers=bearer(token))).status_code == 401

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import ProductClient, User
 from cloudchamber.access.rules import ALLOWED, decide
 from cloudchamber.clock import DAY
 from cloudchamber.ids import hash_secret
 from cloudchamber.oauth import tokens as tokens_module
-from cloudchamber.oauth.errors import InvalidToken
-from cloudchamber.oauth.model import Principal, PrincipalKind
+from cloudchamber.oauth.errors import InvalidToken, OAuthError, TokenNotFound
+from cloudchamber.oauth.model import Issued, LogIn, Principal, PrincipalKind
 from cloudchamber.sealing import KEY_BYTES, Sealer
 from tests.world import PASSWORD, World
 
@@ -167,16 +168,192 @@ async def test_listing(world: World) -> None:
     short, never = await world.issue(ann, 10), await world.issue(ann, 0, "spark")
     await world.issue(bob)
     listed = {
-        (token.token, token.client, token.expires_at) for token in await world.tokens.of_principal(principal(ann))
+        (row.shown, row.known.token.client, row.known.token.expires_at)
+        for row in await world.tokens.of_principal(principal(ann))
     }
     ends = world.clock.now() + 10_000
     assert listed == {(short.access_token, "particle", ends), (never.access_token, "spark", None)}
     world.clock.advance(10_000)
-    assert [token.token for token in await world.tokens.of_principal(principal(ann))] == [never.access_token]
+    assert [row.shown for row in await world.tokens.of_principal(principal(ann))] == [never.access_token]
     # Without the key, or with another one, only the hash's first digits.
     for sealer in (None, Sealer(b"x" * KEY_BYTES)):
-        (shown,) = await world.other_tokens(sealer).of_principal(principal(ann))
-        assert shown.token == f"sha256:{hash_secret(never.access_token).hex()[:12]}"
+        (row,) = await world.other_tokens(sealer).of_principal(principal(ann))
+        assert row.shown == f"sha256:{hash_secret(never.access_token).hex()[:12]}"
+
+
+async def test_18_a_list_tells_where_a_token_comes_from_and_until_when_it_is_refreshed(world: World) -> None:
+    ann = await world.user("ann")
+    world.tokens = world.other_tokens(world.sealer, refresh_idle_s=100, refresh_max_age_s=250)
+    began = world.clock.now()
+    first = await world.issue(ann, 50)
+    (row,) = await world.tokens.of_principal(principal(ann))
+    assert row.known.log_in == LogIn(row.known.token.family, f"user:{ann.id}", began, began + 250_000)
+    assert row.known.refresh_expires_at == began + 150_000
+    assert row.known.last_use is None
+    client = await world.clients.find("particle")
+    world.clock.advance(140_000)
+    second = await world.tokens.refresh(client, first.refresh_token)
+    (row,) = await world.tokens.of_principal(principal(ann))
+    assert (row.shown, row.known.log_in.created_at) == (second.access_token, began)
+    # Idle would be 290 s after the beginning; the log-in's own end comes first.
+    assert row.known.refresh_expires_at == began + 250_000
+
+
+async def test_18_a_refresh_token_ends_when_it_lies_idle_and_with_its_log_in(world: World) -> None:
+    ann = await world.user("ann")
+    tokens = world.tokens = world.other_tokens(world.sealer, refresh_idle_s=100, refresh_max_age_s=250)
+    client = await world.clients.find("particle")
+
+    async def refresh(token: str | None) -> Issued:
+        return await tokens.refresh(client, token or "")
+
+    idle, busy = await world.issue(ann, 50), await world.issue(ann, 50)
+    world.clock.advance(149_999)
+    busy = await refresh(busy.refresh_token)
+    world.clock.advance(1)
+    with pytest.raises(OAuthError, match=r"^Refresh token has expired$"):
+        await refresh(idle.refresh_token)
+    world.clock.advance(99_999)
+    busy = await refresh(busy.refresh_token)
+    world.clock.advance(1)
+    with pytest.raises(OAuthError, match=r"^Refresh token has expired$"):
+        await refresh(busy.refresh_token)
+    assert await tokens.check(busy.access_token), "what was given goes on to its own end"
+
+
+async def test_log_ins_from_before_they_were_written_down(world: World) -> None:
+    ann = await world.user("ann")
+    tokens = world.tokens = world.other_tokens(world.sealer, refresh_idle_s=10**6, refresh_max_age_s=250)
+    old = await world.issue(ann, 50)
+
+    async def forget(tx) -> None:
+        await tx.execute("DELETE FROM log_ins")
+
+    await world.db.transaction(forget)
+    (row,) = await tokens.of_principal(principal(ann))
+    assert row.known.log_in is None
+    began = world.clock.now()
+    world.clock.advance(10_000)
+    new = await tokens.refresh(await world.clients.find("particle"), old.refresh_token)
+    rows = {row.shown: row.known for row in await tokens.of_principal(principal(ann))}
+    log_in = rows[new.access_token].log_in
+    assert (log_in.created_by, log_in.created_at, log_in.ends_at) == (f"user:{ann.id}", began, began + 250_000)
+
+
+async def test_last_uses_are_noted_in_memory_and_written_together(world: World, monkeypatch) -> None:
+    ann = await world.user("ann")
+    one, two, unused = [await world.issue(ann) for _ in range(3)]
+    for _ in range(3):
+        world.clock.advance(1000)
+        await world.tokens.check(one.access_token, "192.0.2.1")
+    await world.tokens.check(two.access_token, "192.0.2.2")
+    at = world.clock.now()
+
+    async def uses(tokens) -> dict[str, tuple[int, str] | None]:
+        rows = await tokens.of_principal(principal(ann))
+        return {
+            row.shown: (row.known.last_use.at, row.known.last_use.ip) if row.known.last_use else None for row in rows
+        }
+
+    expected = {
+        one.access_token: (at, "192.0.2.1"),
+        two.access_token: (at, "192.0.2.2"),
+        unused.access_token: None,
+    }
+    assert await uses(world.tokens) == expected, "this process knows"
+    other = world.other_tokens(world.sealer)
+    assert set((await uses(other)).values()) == {None}, "nothing was written on the way of a request"
+    monkeypatch.setattr(tokens_module, "_USES_AT_ONCE", 1)
+    assert await world.tokens.write_uses() == 2
+    assert await uses(other) == expected
+    assert await world.tokens.write_uses() == 0, "nothing new"
+    world.clock.advance(1000)
+    await world.tokens.check(one.access_token, "192.0.2.3")
+    await world.tokens.check(two.access_token, "192.0.2.3")
+    await world.tokens.revoke(two.access_token)
+    assert await world.tokens.write_uses() == 1
+    assert (await uses(other))[one.access_token] == (at + 1000, "192.0.2.3")
+
+
+async def test_22_a_products_tokens_are_listed_with_their_creator_and_ended(world: World) -> None:
+    ann, bob, eve = await world.user("ann"), await world.user("bob"), await world.user("eve")
+    shop, other = await world.product(ann, "Shop"), await world.product(eve, "Other")
+    shop = await world.join(shop, bob, "DEVELOPER")
+    client, basic = await world.client(ann, shop)
+    kim = await world.customer(ann, shop, "kim")
+    _, others_basic = await world.client(eve, other)
+    await world.endpoint.answer(CC, others_basic)
+    never = await world.endpoint.answer(CC | {"scope": "customer=kim", "expires_in": "0"}, basic)
+    world.clock.advance(1)
+    short = await world.endpoint.answer(CC, basic)
+    await world.tokens.check(never.access_token, "192.0.2.9")
+
+    async def listed(**how):
+        how = {"only_endless": False, "page": 1, "per_page": 10} | how
+        rows, total = await world.tokens.of_product(ann, shop.resource(ann), **how)
+        return [(row.shown, row.known.token.principal.id, row.known.log_in.created_by) for row in rows], total
+
+    digest = f"sha256:{hash_secret(never.access_token).hex()[:12]}"
+    by = f"client:{client.id}"
+    assert await listed(only_endless=True) == ([(digest, kim.id, by)], 1)
+    assert await listed() == ([(digest, kim.id, by), (shown(short), client.id, by)], 2)
+    assert (await listed(per_page=1, page=2))[0] == [(shown(short), client.id, by)]
+    for stranger in (bob, eve, kim, await world.bearer(short.access_token)):
+        resource = shop.resource(stranger)
+        with pytest.raises(AccessRefused):
+            await world.tokens.of_product(stranger, resource, only_endless=True, page=1, per_page=1)
+        with pytest.raises(AccessRefused):
+            await world.tokens.revoke_of_product(stranger, resource, digest)
+    for unknown in ("sha256:000000000000", "sha256:", digest + "0", never.access_token, "%"):
+        with pytest.raises(TokenNotFound):
+            await world.tokens.revoke_of_product(ann, shop.resource(ann), unknown)
+    with pytest.raises(TokenNotFound):
+        await world.tokens.revoke_of_product(eve, other.resource(eve), digest)
+    await world.tokens.revoke_of_product(ann, shop.resource(ann), digest)
+    assert await refused(world, never.access_token)
+    assert await world.bearer(short.access_token)
+
+
+def shown(issued: Issued) -> str:
+    return tokens_module.shown(hash_secret(issued.access_token))
+
+
+async def test_22_a_product_caps_its_tokens(world: World) -> None:
+    ann = await world.user("ann")
+    shop = await world.products.create(
+        ann,
+        name="Shop",
+        description="",
+        platform_id=6,
+        settings={"tokens": {"max_lifetime_s": 60, "endless": False}},
+    )
+    _, basic = await world.client(ann, shop)
+    _, free = await world.client(ann, await world.product(ann, "Free"))
+    assert (await world.endpoint.answer(CC, basic)).expires_in == 60
+    with pytest.raises(OAuthError, match="no tokens without end"):
+        await world.endpoint.answer(CC | {"expires_in": "0"}, basic)
+    assert (await world.endpoint.answer(CC | {"expires_in": "0"}, free)).expires_in == 0
+
+
+async def test_a_listed_token_is_ended_by_what_the_list_calls_it(world: World) -> None:
+    ann, eve = await world.user("ann"), await world.user("eve")
+    token = (await world.issue(ann)).access_token
+    name = tokens_module.shown(hash_secret(token))
+    await world.tokens.revoke_listed(principal(eve), name)
+    assert await world.bearer(token)
+    await world.tokens.revoke_listed(principal(ann), name)
+    assert await refused(world, token)
+
+
+async def test_what_log_ins_leave_behind_is_purged(world: World) -> None:
+    ann = await world.user("ann")
+    await world.issue(ann, 10)
+    never = await world.issue(ann, 0)
+    world.clock.advance(30 * DAY)
+    await world.tokens.purge()
+    rows = await world.db.fetch_all("SELECT created_by FROM log_ins")
+    assert rows == [(f"user:{ann.id}",)]
+    assert await world.bearer(never.access_token)
 
 
 def test_a_sealed_token_opens_in_its_own_row_only() -> None:

@@ -80,7 +80,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
     s = services
     places = Places(s.products, s.organizations)
     return {
-        "access_tokens": AccessTokensResource(s.tokens, guards),
+        "access_tokens": AccessTokensResource(s.tokens, places, guards),
         "calls": CallsResource(s.calls, s.devices, places),
         "claim_codes": ClaimCodesResource(s.ownership, places),
         "clients": ClientsResource(s.clients, s.organizations, places),

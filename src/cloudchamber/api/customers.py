@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from cloudchamber.access.model import Action, OwnedByCustomer, ProductResource
-from cloudchamber.access.requester import Bearer
+from cloudchamber.access.requester import Bearer, describe
 from cloudchamber.access.service import require
 from cloudchamber.api import render
 from cloudchamber.api.call import Call, Implicit
@@ -68,13 +68,17 @@ class CustomersResource:
             password = None
         elif password is None:
             raise EmailMissing("password is required, or no_password=true for a customer who does not log in")
-        lifetime = self._tokens.lifetime_s(data.text("expires_in"), data.text("expires_at"))
         client = await self._clients.find(requester.client)
         if client is None:
             raise client_unknown()
+        lifetime = await self._tokens.lifetime_s(client, data.text("expires_in"), data.text("expires_at"))
         customer = await self._customers.create(requester, pool, email, password)
         return await self._tokens.issue(
-            client, customer_principal(customer), customer_scope(customer.username), lifetime
+            client,
+            customer_principal(customer),
+            customer_scope(customer.username),
+            lifetime,
+            created_by=describe(requester),
         )
 
     async def list(self, call: Call, requester: Bearer) -> Any:

@@ -69,12 +69,12 @@ class Guards:
         elif body and ACCESS_TOKEN in body:
             self.compat_uses["body_token"] += 1
         req.token = token
-        return self.tokens.cached(token) or await self.tokens.load(token)
+        return self.tokens.cached(token, req.client_ip) or await self.tokens.load(token, req.client_ip)
 
     async def bearer_in_header(self, req: EdgeRequest, authorization: str) -> Bearer:
         """For requests that carry nothing else, which most do. Raises OAuthError."""
         req.token = token = bearer_in_header(authorization)
-        return self.tokens.cached(token) or await self.tokens.load(token)
+        return self.tokens.cached(token, req.client_ip) or await self.tokens.load(token, req.client_ip)
 
     async def password(self, req: EdgeRequest, query: Tree, body: Tree) -> Bearer:
         """A user by Basic, with `?otp=` where they have a second factor; else a token.

@@ -1,9 +1,11 @@
-"""POST /oauth/token."""
+"""/oauth/token, /oauth/revoke (RFC 7009), /oauth/introspect (RFC 7662)."""
 
 from typing import Any
 
 from cloudchamber.api.call import Call
-from cloudchamber.api.render import token_answer
+from cloudchamber.api.errors import NO_STORE
+from cloudchamber.api.render import introspection, token_answer
+from cloudchamber.api.reply import Reply
 from cloudchamber.oauth.endpoint import TokenEndpoint
 
 
@@ -13,3 +15,11 @@ class OAuthResource:
 
     async def token(self, _call: Call, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
         return token_answer(await self._endpoint.answer(form, basic))
+
+    async def revoke(self, _call: Call, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
+        """200 with an empty object, whatever became of the token (RFC 7009 2.2)."""
+        await self._endpoint.revoke(form, basic)
+        return Reply({}, headers=NO_STORE)
+
+    async def introspect(self, _call: Call, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
+        return Reply(introspection(await self._endpoint.introspect(form, basic)), headers=NO_STORE)

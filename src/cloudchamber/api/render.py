@@ -10,7 +10,7 @@ from cloudchamber.clock import iso, iso_or_none
 from cloudchamber.fleet.model import ImportReport, Product
 from cloudchamber.fleet.service import DeviceView
 from cloudchamber.identity.model import UserAccount
-from cloudchamber.oauth.model import Client, Issued
+from cloudchamber.oauth.model import Client, Introspection, Issued
 
 
 def token_answer(issued: Issued, status: int = 200) -> Reply:
@@ -25,6 +25,28 @@ def token_answer(issued: Issued, status: int = 200) -> Reply:
     if issued.scope is not None:
         body["scope"] = issued.scope
     return Reply(body, status, NO_STORE)
+
+
+def introspection(found: Introspection | None) -> dict[str, Any]:
+    """`{"active": false}` and not a word more for anything that the client may not see (RFC 7662 2.2)."""
+    if found is None:
+        return {"active": False}
+    principal = found.principal
+    body: dict[str, Any] = {
+        "active": True,
+        "client_id": found.client,
+        "token_type": "bearer" if found.kind == "access_token" else found.kind,
+        "sub": principal.id,
+        "principal": principal.kind.value,
+        "iat": found.issued_at // 1000,
+    }
+    if found.scope is not None:
+        body["scope"] = found.scope
+    if found.expires_at is not None:
+        body["exp"] = found.expires_at // 1000
+    if principal.product is not None:
+        body["product_id"] = principal.product
+    return body
 
 
 def client(found: Client, secret: str | None = None) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from cloudchamber.ids import UserId
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.errors import MfaRequired, OAuthError, client_missing, grant_refused
 from cloudchamber.oauth.grants.model import Grant
-from cloudchamber.oauth.model import Client, Issued
+from cloudchamber.oauth.model import Client, Introspection, Issued
 from cloudchamber.oauth.rules import client_id_is_well_formed
 from cloudchamber.oauth.tokens import Tokens
 
 _REFRESH: Final = "refresh_token"
+_CLIENT_CREDENTIALS: Final = "client_credentials"
 _PASSWORD: Final = "password"  # noqa: S105 - the name of a grant
 
 
@@ -52,17 +53,28 @@ class TokenEndpoint:
         grant = self._grants[grant_type]
         if grant is None:
             raise grant_refused()
-        lifetime = self._tokens.lifetime_s(form.get("expires_in"), form.get("expires_at"))
+        lifetime = await self._tokens.lifetime_s(client, form.get("expires_in"), form.get("expires_at"))
         granted = await grant.grant(client, form)
         if granted.needs_second_factor:
             user = UserId(granted.principal.id)
             raise MfaRequired(await self._factors.begin_log_in(client.id, user, granted.scope, lifetime))
         if granted.lifetime_s is not None:
             lifetime = granted.lifetime_s
-        issued = await self._tokens.issue(client, granted.principal, granted.scope, lifetime)
+        by = f"client:{client.id}" if grant_type == _CLIENT_CREDENTIALS else None
+        issued = await self._tokens.issue(client, granted.principal, granted.scope, lifetime, created_by=by)
         self._compat_uses["password_grant"] += grant_type == _PASSWORD
         self._compat_uses["builtin_clients"] += client.is_builtin
         return issued
+
+    async def revoke(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> None:
+        """RFC 7009: ends a token of the client that asks. Raises OAuthError."""
+        client = await self.authenticate(form, basic)
+        await self._tokens.revoke_as_client(client, _token_in(form))
+
+    async def introspect(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Introspection | None:
+        """RFC 7662: what there is to know of a good token that the client may see. Raises OAuthError."""
+        client = await self.authenticate(form, basic)
+        return await self._tokens.introspect(client, _token_in(form))
 
     async def authenticate(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Client:
         """The client, from the header, else from the body. Raises OAuthError."""
@@ -75,3 +87,11 @@ class TokenEndpoint:
         if basic and form.get("client_id", client_id) != client_id:
             raise OAuthError("invalid_request", "The client ids of header and body differ")
         return await self._clients.authenticate(client_id, secret)
+
+
+def _token_in(form: Mapping[str, str]) -> str:
+    """`token_type_hint` is not needed: both kinds are looked for."""
+    token = form.get("token")
+    if not token:
+        raise OAuthError("invalid_request", 'No "token" parameter')
+    return token

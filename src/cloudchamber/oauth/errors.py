@@ -6,7 +6,8 @@ CloudError
 │   ├── MfaRequired       the password was right, and is not enough
 │   └── WrongGuess        a secret, password or code that somebody tried and that is wrong
 ├── NotFound
-│   └── ClientNotFound
+│   ├── ClientNotFound
+│   └── TokenNotFound
 └── Invalid
     └── ClientInvalid     a client that cannot be made as asked
 """
@@ -64,6 +65,10 @@ class ClientNotFound(NotFound):
     code: ClassVar[str] = "client_not_found"
 
 
+class TokenNotFound(NotFound):
+    code: ClassVar[str] = "token_not_found"
+
+
 class ClientInvalid(Invalid):
     code: ClassVar[str] = "client_invalid"
 
@@ -82,6 +87,10 @@ def grant_refused() -> OAuthError:
         "The grant type is unauthorised for this client_id",
         standard=(400, "unauthorized_client"),
     )
+
+
+def token_not_found() -> TokenNotFound:
+    return TokenNotFound("There is no such token in this product")
 
 
 def token_unknown() -> InvalidToken:

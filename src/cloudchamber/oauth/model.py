@@ -146,9 +146,51 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedToken:
-    """One row of a person's token list; `token` is whole or its end, as the `token_listing` switch has it."""
+class LogIn:
+    """What all tokens of a family came from. `created_by` is who began it, as `describe` writes requesters;
+    `ends_at` is when it can no longer be refreshed, None for never."""
 
-    token: str
+    family: str
+    created_by: str
+    created_at: Millis
+    ends_at: Millis | None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A token's last use that was written down; what came after it is in memory (tokens.py)."""
+
+    at: Millis
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownToken:
+    """A living token with all that is known of it."""
+
+    token: AccessToken
+    log_in: LogIn | None
+    refresh_expires_at: Millis | None
+    last_use: Use | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedToken:
+    """One row of a list; `shown` is the whole token or its hash's first digits, as the switch `token_listing` has
+    it."""
+
+    shown: str
+    known: KnownToken
+
+
+@dataclass(frozen=True, slots=True)
+class Introspection:
+    """A good token, as a client may see it (RFC 7662)."""
+
     client: ClientId
+    principal: Principal
+    kind: str
+    """`access_token` or `refresh_token`."""
+    scope: str | None
+    issued_at: Millis
     expires_at: Millis | None

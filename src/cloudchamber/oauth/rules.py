@@ -1,14 +1,15 @@
 """Pure rules of the OAuth server: lifetimes, scope parameters, redirects, client ids, rotation of refresh tokens."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cloudchamber.access.requester import UNLIMITED, Scopes
 from cloudchamber.clock import Millis, parse_iso
-from cloudchamber.ids import slugify
+from cloudchamber.ids import ClientId, slugify
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind, RefreshToken
 
@@ -39,6 +40,15 @@ class Lifetimes:
 
     max_s: int | None = None
     has_endless: bool = True
+
+    def within(self, settings: Mapping[str, Any]) -> "Lifetimes":
+        """As a product's settings narrow them: `{"tokens": {"max_lifetime_s": 3600, "endless": false}}`."""
+        wanted = settings.get("tokens")
+        if not isinstance(wanted, Mapping):
+            return self
+        max_s, endless = wanted.get("max_lifetime_s"), wanted.get("endless", True)
+        caps = [cap for cap in (self.max_s, max_s) if isinstance(cap, int) and cap > 0]
+        return Lifetimes(min(caps, default=None), self.has_endless and endless is not False)
 
     def capped(self, seconds: int) -> int:
         """What a refresh gives: the length that was first asked for, under the caps of today."""
@@ -133,6 +143,14 @@ def redirect_is_safe(uri: str) -> bool:
 def redirect_matches(registered: str | None, given: str | None) -> bool:
     """Exactly equal (RFC 9700 2.1), or not given. Anything looser has been used to steal tokens."""
     return registered is not None and (given is None or given == registered)
+
+
+def may_see(client: Client, token_client: ClientId, principal: Principal) -> bool:
+    """May `client` learn whether a token is good (RFC 7662 4)? Its own are; for the client of a product or of an
+    organization, all tokens that act for that or for its customers."""
+    if token_client == client.id or (client.product is not None and client.product == principal.product):
+        return True
+    return client.organization is not None and client.organization == principal.organization
 
 
 class Rotation(Enum):

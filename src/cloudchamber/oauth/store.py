@@ -1,8 +1,21 @@
 """SQL of clients, access tokens and refresh tokens."""
 
+import json
+from typing import Any
+
 from cloudchamber.clock import Millis
 from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId
-from cloudchamber.oauth.model import AccessToken, Client, ClientType, Principal, PrincipalKind, RefreshToken
+from cloudchamber.oauth.model import (
+    AccessToken,
+    Client,
+    ClientType,
+    KnownToken,
+    LogIn,
+    Principal,
+    PrincipalKind,
+    RefreshToken,
+    Use,
+)
 from cloudchamber.storage.database import Reader, Row, Transaction
 
 _CLIENT = (
@@ -17,6 +30,19 @@ _REFRESH = (
     "SELECT hash, client_id, principal_kind, principal_id, product_id, scope, family, access_lifetime_s, issued_at,"
     " expires_at, used_at, organization_id FROM refresh_tokens"
 )
+
+
+# The columns of _ACCESS, and after them what else is known of a token.
+_KNOWN = _ACCESS.replace(
+    " FROM access_tokens",
+    ", last_used_at, last_used_ip,"
+    " (SELECT l.created_by FROM log_ins l WHERE l.family = access_tokens.family),"
+    " (SELECT l.created_at FROM log_ins l WHERE l.family = access_tokens.family),"
+    " (SELECT l.ends_at FROM log_ins l WHERE l.family = access_tokens.family),"
+    " (SELECT max(r.expires_at) FROM refresh_tokens r WHERE r.family = access_tokens.family AND r.used_at IS NULL)"
+    " FROM access_tokens",
+)
+_LIVING = "(expires_at IS NULL OR (expires_at > $2 AND CAST($3 AS BIGINT) = 0))"
 
 
 class ClientStore:
@@ -79,6 +105,11 @@ class ClientStore:
     async def delete(self, tx: Transaction, client: ClientId) -> None:
         await tx.execute("DELETE FROM clients WHERE id = $1", client)
 
+    async def product_settings(self, db: Reader, product: ProductId) -> dict[str, Any]:
+        """What a product's team has set, of which `tokens` concerns its clients."""
+        row = await db.fetch_one("SELECT settings FROM products WHERE id = $1", product)
+        return dict(json.loads(row[0])) if row else {}
+
 
 class TokenStore:
     async def insert_access(self, tx: Transaction, token: AccessToken) -> None:
@@ -131,15 +162,56 @@ class TokenStore:
             == 1
         )
 
-    async def of_principal(self, db: Reader, principal: Principal, now: Millis) -> list[AccessToken]:
-        rows = await db.fetch_all(
-            f"{_ACCESS} WHERE principal_kind = $1 AND principal_id = $2 AND (expires_at IS NULL OR expires_at > $3)"
-            " ORDER BY issued_at, hash",
-            principal.kind.value,
-            principal.id,
-            now,
+    async def insert_log_in(self, tx: Transaction, log_in: LogIn) -> None:
+        await tx.execute(
+            "INSERT INTO log_ins (family, created_by, created_at, ends_at) VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT (family) DO NOTHING",
+            *(log_in.family, log_in.created_by, log_in.created_at, log_in.ends_at),
         )
-        return [_access(row) for row in rows]
+
+    async def log_in(self, db: Reader, family: str) -> LogIn | None:
+        row = await db.fetch_one(
+            "SELECT family, created_by, created_at, ends_at FROM log_ins WHERE family = $1", family
+        )
+        return LogIn(row[0], row[1], Millis(row[2]), _millis(row[3])) if row else None
+
+    async def of_principal(self, db: Reader, principal: Principal, now: Millis) -> list[KnownToken]:
+        rows = await db.fetch_all(
+            f"{_KNOWN} WHERE principal_kind = $1 AND principal_id = $2 AND (expires_at IS NULL OR expires_at > $3)"
+            " ORDER BY issued_at, hash",
+            *(principal.kind.value, principal.id, now),
+        )
+        return [_known(row) for row in rows]
+
+    async def of_product(
+        self, db: Reader, product: ProductId, now: Millis, *, only_endless: bool, limit: int, offset: int
+    ) -> list[KnownToken]:
+        """What acts for a product and its customers, oldest first."""
+        rows = await db.fetch_all(
+            f"{_KNOWN} WHERE product_id = $1 AND {_LIVING} ORDER BY issued_at, hash LIMIT $4 OFFSET $5",
+            *(product, now, int(only_endless), limit, offset),
+        )
+        return [_known(row) for row in rows]
+
+    async def count_of_product(self, db: Reader, product: ProductId, now: Millis, *, only_endless: bool) -> int:
+        row = await db.fetch_one(
+            f"SELECT count(*) FROM access_tokens WHERE product_id = $1 AND {_LIVING}",
+            *(product, now, int(only_endless)),
+        )
+        return int(row[0]) if row else 0
+
+    async def families_of_product(self, db: Reader, product: ProductId, begin: bytes) -> list[str]:
+        """The log-ins of those tokens of a product whose hash begins so."""
+        rows = await db.fetch_all(
+            "SELECT family FROM access_tokens WHERE hash >= $2 AND hash <= $3 AND product_id = $1",
+            *(product, begin, begin + b"\xff" * 32),
+        )
+        return [row[0] for row in rows]
+
+    async def set_last_use(self, tx: Transaction, hash_: SecretHash, use: Use) -> None:
+        await tx.execute(
+            "UPDATE access_tokens SET last_used_at = $2, last_used_ip = $3 WHERE hash = $1", hash_, use.at, use.ip
+        )
 
     async def delete_access(self, tx: Transaction, hash_: SecretHash) -> list[SecretHash]:
         rows = await tx.fetch_all("DELETE FROM access_tokens WHERE hash = $1 RETURNING hash", hash_)
@@ -178,7 +250,14 @@ class TokenStore:
 
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
         refresh = await tx.execute("DELETE FROM refresh_tokens WHERE expires_at < $1", before)
-        return refresh + await tx.execute("DELETE FROM access_tokens WHERE expires_at < $1", before)
+        access = await tx.execute("DELETE FROM access_tokens WHERE expires_at < $1", before)
+        await tx.execute(
+            "DELETE FROM log_ins WHERE created_at < $1"
+            " AND NOT EXISTS (SELECT 1 FROM access_tokens a WHERE a.family = log_ins.family)"
+            " AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.family = log_ins.family)",
+            before,
+        )
+        return refresh + access
 
 
 def _client(row: Row) -> Client:
@@ -233,3 +312,18 @@ def _refresh(row: Row) -> RefreshToken:
         expires_at=Millis(row[9]),
         used_at=Millis(row[10]) if row[10] is not None else None,
     )
+
+
+def _known(row: Row) -> KnownToken:
+    token = _access(row)
+    used_at, used_ip, created_by, created_at, ends_at, refresh_expires_at = row[-6:]
+    return KnownToken(
+        token,
+        LogIn(token.family, created_by, Millis(created_at), _millis(ends_at)) if created_by is not None else None,
+        _millis(refresh_expires_at),
+        Use(Millis(used_at), used_ip or "") if used_at is not None else None,
+    )
+
+
+def _millis(value: int | None) -> Millis | None:
+    return None if value is None else Millis(value)

@@ -1,23 +1,29 @@
-"""Tokens: issued, checked on every request, refreshed, revoked.
+"""Tokens: issued, checked on every request, listed, refreshed, revoked.
 
 **The hot path.** A token in use is one dictionary look-up: `cached()` hashes it and finds the requester that the first
 check of this token made. The database is asked once per token and process. A cached answer is safe because all that
 can end a token - revocation, a change of its client - is published on the bus and drops the entry before the
-publisher answers its caller, and because an expiry is kept in the entry.
+publisher answers its caller, and because an expiry is kept in the entry. Time and address of the last use are noted in
+the entry, and written down together once a minute; a crash loses the last minute of that and nothing else.
 
 **Refreshing.** A refresh token works once (RFC 9700 2.2.2, 4.14.2). An answer can be lost on the way, and the client
 then asks again: within a short grace, and only as long as nobody used the pair that the first use gave, the same pair
 is given again; where the pair is not known (another process, a restart), the second use is refused. Any other means
-that two parties hold the token, and ends every token of that log-in.
+that two parties hold the token, and ends every token of that log-in. A refresh token ends some time after its access
+token does (idle), and none of a log-in lives beyond the log-in's own end (absolute).
 """
 
 import asyncio
+import logging
+import re
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from cloudchamber.access.requester import Bearer
+from cloudchamber.access.model import Action, ProductResource
+from cloudchamber.access.requester import UNLIMITED, Bearer, Requester, describe
+from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId, hash_secret, new_id, new_token
@@ -26,17 +32,22 @@ from cloudchamber.oauth.errors import (
     client_unknown,
     refresh_token_invalid,
     token_expired,
+    token_not_found,
     token_unknown,
 )
 from cloudchamber.oauth.model import (
     REFRESH_MARGIN_S,
     AccessToken,
     Client,
+    Introspection,
     Issued,
+    KnownToken,
     ListedToken,
+    LogIn,
     Principal,
     PrincipalKind,
     RefreshToken,
+    Use,
 )
 from cloudchamber.oauth.rules import (
     ANY_LIFETIME,
@@ -45,6 +56,7 @@ from cloudchamber.oauth.rules import (
     Rotation,
     Successor,
     lifetime_s,
+    may_see,
     rotation,
     scopes_of,
 )
@@ -52,6 +64,8 @@ from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import BrokenReference
+
+_log = logging.getLogger(__name__)
 
 TOKENS_REVOKED: Final = "tokens.revoked"
 """Bus subject; the message is a frozenset of token hashes. Open streams of these tokens end."""
@@ -65,11 +79,27 @@ MAX_CACHED: Final = 100_000
 MAX_REPEATABLE: Final = 10_000
 
 
+# How many last uses are written down in one transaction: others must not wait long behind it.
+_USES_AT_ONCE: Final = 200
+_NO_END: Final = 2**62
+_SHOWN: Final = "sha256:"
+_DIGITS = re.compile(r"[0-9a-f]{12}")
+
+
+def shown(hash_: SecretHash) -> str:
+    """How lists name a token that they do not show."""
+    return f"{_SHOWN}{hash_.hex()[:12]}"
+
+
 @dataclass(slots=True)
 class _Live:
     requester: Bearer
     client: ClientId
     expires_at: Millis | None
+    used_at: Millis
+    used_ip: str
+    is_noted: bool = False
+    """Its last use waits to be written down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +121,8 @@ class Tokens:
         grace_s: int,
         *,
         lifetimes: Lifetimes = ANY_LIFETIME,
+        refresh_idle_s: int = REFRESH_MARGIN_S,
+        refresh_max_age_s: int = 0,
         compat_uses: Counter[str] | None = None,
     ) -> None:
         self._db = db
@@ -101,8 +133,11 @@ class Tokens:
         self._sealer = sealer
         self._grace_s = grace_s
         self._lifetimes = lifetimes
+        self._refresh_idle_s = refresh_idle_s
+        self._refresh_max_age_s = refresh_max_age_s
         self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
+        self._used: list[SecretHash] = []
         self._revocations = 0
         self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
         self._refreshing: dict[SecretHash, asyncio.Task[Issued]] = {}
@@ -111,8 +146,8 @@ class Tokens:
 
     # -- checking ---------------------------------------------------------------------------------------------------
 
-    def cached(self, token: str) -> Bearer | None:
-        """Whom a token acts for, without waiting; None when only `load` can tell.
+    def cached(self, token: str, ip: str = "") -> Bearer | None:
+        """Whom a token acts for, without waiting; None when only `load` can tell. `ip` is who uses it.
 
         Raises InvalidToken once the token has expired.
         """
@@ -120,12 +155,17 @@ class Tokens:
         live = self._live.get(hash_)
         if live is None:
             return None
-        if live.expires_at is not None and live.expires_at <= self._clock.now():
+        now = self._clock.now()
+        if live.expires_at is not None and live.expires_at <= now:
             raise token_expired()
         self._live.move_to_end(hash_)
+        live.used_at, live.used_ip = now, ip
+        if not live.is_noted:
+            live.is_noted = True
+            self._used.append(hash_)
         return live.requester
 
-    async def load(self, token: str) -> Bearer:
+    async def load(self, token: str, ip: str = "") -> Bearer:
         """Whom a token acts for, from the database. Raises InvalidToken."""
         hash_ = hash_secret(token)
         revocations = self._revocations
@@ -140,14 +180,35 @@ class Tokens:
         requester = found.principal.requester(found.client, scopes_of(client, found.principal, found.scope), hash_)
         # A revocation while we read would have found nothing to drop: then this answer is for this request alone.
         if revocations == self._revocations:
-            self._live[hash_] = _Live(requester, found.client, found.expires_at)
+            live = _Live(requester, found.client, found.expires_at, self._clock.now(), ip, is_noted=True)
+            self._live[hash_] = live
+            self._used.append(hash_)
             if len(self._live) > MAX_CACHED:
                 self._live.popitem(last=False)
         return requester
 
-    async def check(self, token: str) -> Bearer:
+    async def check(self, token: str, ip: str = "") -> Bearer:
         """`cached`, else `load`. Raises InvalidToken."""
-        return self.cached(token) or await self.load(token)
+        return self.cached(token, ip) or await self.load(token, ip)
+
+    async def write_uses(self) -> int:
+        """Writes down the last uses that were noted since the last time; returns how many."""
+        noted, self._used = self._used, []
+        uses = []
+        for hash_ in noted:
+            live = self._live.get(hash_)
+            if live is not None and live.is_noted:
+                live.is_noted = False
+                uses.append((hash_, Use(live.used_at, live.used_ip)))
+        for first in range(0, len(uses), _USES_AT_ONCE):
+            some = uses[first : first + _USES_AT_ONCE]
+
+            async def write(tx: Transaction, some: Sequence[tuple[SecretHash, Use]] = some) -> None:
+                for hash_, use in some:
+                    await self._store.set_last_use(tx, hash_, use)
+
+            await self._db.transaction(write)
+        return len(uses)
 
     async def expires_at(self, hash_: SecretHash) -> Millis | None:
         """When a token that was just checked ends; None for never. Nothing revoked it until this returns.
@@ -168,20 +229,40 @@ class Tokens:
 
     # -- issuing ----------------------------------------------------------------------------------------------------
 
-    def lifetime_s(self, expires_in: str | None, expires_at: str | None) -> int:
-        """What `issue` takes, from what a request asked for. Raises OAuthError (invalid_request)."""
-        lifetime = lifetime_s(expires_in, expires_at, self._clock.now(), self._lifetimes)
+    async def lifetime_s(self, client: Client, expires_in: str | None, expires_at: str | None) -> int:
+        """What `issue` takes, from what a request asked for, under the caps of the server and of the client's product.
+
+        Raises OAuthError (invalid_request).
+        """
+        lifetimes = await self._lifetimes_of(client)
+        lifetime = lifetime_s(expires_in, expires_at, self._clock.now(), lifetimes)
         self._compat_uses["endless_tokens"] += lifetime == NEVER
         return lifetime
 
-    async def issue(self, client: Client, principal: Principal, scope: str | None, lifetime_s: int) -> Issued:
+    async def _lifetimes_of(self, client: Client) -> Lifetimes:
+        if client.product is None:
+            return self._lifetimes
+        return self._lifetimes.within(await self._clients.product_settings(self._db, client.product))
+
+    async def issue(
+        self,
+        client: Client,
+        principal: Principal,
+        scope: str | None,
+        lifetime_s: int,
+        *,
+        created_by: str | None = None,
+    ) -> Issued:
         """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token.
+        `created_by` is who asked for it, as `describe` writes requesters; None for whom it acts for.
 
         Raises OAuthError (invalid_client) when the client was removed in the meantime.
         """
-        pair, access, refresh = self._draw(client.id, principal, scope, new_id(), lifetime_s)
+        log_in = self._log_in(new_id(), client.id, principal, self._clock.now(), created_by)
+        pair, access, refresh = self._draw(client.id, principal, scope, log_in, lifetime_s)
 
         async def insert(tx: Transaction) -> None:
+            await self._store.insert_log_in(tx, log_in)
             await self._store.insert_access(tx, access)
             if refresh is not None:
                 await self._store.insert_refresh(tx, refresh)
@@ -192,9 +273,13 @@ class Tokens:
             raise client_unknown() from error
         return pair.issued
 
-    async def issue_endless(self, tx: Transaction, client: ClientId, principal: Principal, scope: str) -> str:
+    async def issue_endless(
+        self, tx: Transaction, client: ClientId, principal: Principal, scope: str, created_by: str | None = None
+    ) -> str:
         """A token without end, inside the transaction that makes its principal or replaces its token."""
-        pair, access, _ = self._draw(client, principal, scope, new_id(), NEVER)
+        log_in = self._log_in(new_id(), client, principal, self._clock.now(), created_by)
+        pair, access, _ = self._draw(client, principal, scope, log_in, NEVER)
+        await self._store.insert_log_in(tx, log_in)
         await self._store.insert_access(tx, access)
         return pair.issued.access_token
 
@@ -202,8 +287,12 @@ class Tokens:
         """The next pair of the same log-in. Raises OAuthError (invalid_grant)."""
         hash_ = hash_secret(token)
         found = await self._store.refresh(self._db, hash_)
-        if found is None or found.client != client.id:
-            raise refresh_token_invalid("unknown, revoked, or another client's")
+        if found is None:
+            raise refresh_token_invalid("unknown or revoked")
+        if found.client != client.id:
+            # Somebody has what was given to another client: worth a line that is looked for.
+            _log.warning("client %s showed a refresh token of client %s", client.id, found.client)
+            raise refresh_token_invalid("another client's")
         # A hundred requests with one token share one rotation and its answer. It is a task of its own, so that a
         # request which is cancelled takes neither the answer from the others nor the pair from its own repetition.
         running = self._refreshing.get(hash_)
@@ -239,14 +328,18 @@ class Tokens:
                 return await self._next_pair(client, found)
 
     async def _next_pair(self, client: Client, old: RefreshToken) -> Issued:
-        pair, access, refresh = self._draw(
-            client.id, old.principal, old.scope, old.family, self._lifetimes.capped(old.access_lifetime_s)
-        )
         now = self._clock.now()
+        lifetime = (await self._lifetimes_of(client)).capped(old.access_lifetime_s)
+        # Log-ins of before they were written down began, as far as we know, with this refresh token.
+        log_in = await self._store.log_in(self._db, old.family) or self._log_in(
+            old.family, client.id, old.principal, old.issued_at, None
+        )
+        pair, access, refresh = self._draw(client.id, old.principal, old.scope, log_in, lifetime)
 
         async def rotate(tx: Transaction) -> bool:
             if not await self._store.mark_used(tx, old.hash, now):
                 return False
+            await self._store.insert_log_in(tx, log_in)
             await self._store.insert_access(tx, access)
             if refresh is not None:
                 await self._store.insert_refresh(tx, refresh)
@@ -259,6 +352,12 @@ class Tokens:
             self._pairs.popitem(last=False)
         return pair.issued
 
+    def _log_in(
+        self, family: str, client: ClientId, principal: Principal, began: Millis, created_by: str | None
+    ) -> LogIn:
+        ends = Millis(began + self._refresh_max_age_s * 1000) if self._refresh_max_age_s else None
+        return LogIn(family, created_by or describe(principal.requester(client, UNLIMITED, None)), began, ends)
+
     def _successor(self, pair: _Pair | None) -> Successor | None:
         if pair is None:
             return None
@@ -267,9 +366,9 @@ class Tokens:
         return Successor(used)
 
     def _draw(
-        self, client: ClientId, principal: Principal, scope: str | None, family: str, lifetime_s: int
+        self, client: ClientId, principal: Principal, scope: str | None, log_in: LogIn, lifetime_s: int
     ) -> tuple[_Pair, AccessToken, RefreshToken | None]:
-        now = self._clock.now()
+        now, family = self._clock.now(), log_in.family
         token = new_token()
         hash_ = hash_secret(token)
         ends = lifetime_s != NEVER
@@ -294,7 +393,7 @@ class Tokens:
             family=family,
             access_lifetime_s=lifetime_s,
             issued_at=now,
-            expires_at=Millis(now + (lifetime_s + REFRESH_MARGIN_S) * 1000),
+            expires_at=Millis(min(now + (lifetime_s + self._refresh_idle_s) * 1000, log_in.ends_at or _NO_END)),
             used_at=None,
         )
         return _Pair(Issued(token, lifetime_s, again, scope), hash_, refresh.hash), access, refresh
@@ -304,11 +403,54 @@ class Tokens:
     async def of_principal(self, principal: Principal) -> list[ListedToken]:
         """A principal's living tokens; whole where they are kept to be read back, else their hash's first digits."""
         listed = []
-        for token in await self._store.of_principal(self._db, principal, self._clock.now()):
-            opened = self._opened(token)
+        for known in await self._store.of_principal(self._db, principal, self._clock.now()):
+            opened = self._opened(known.token)
             self._compat_uses["token_listing"] += opened is not None
-            listed.append(ListedToken(opened or f"sha256:{token.hash.hex()[:12]}", token.client, token.expires_at))
+            listed.append(ListedToken(opened or shown(known.token.hash), self._up_to_date(known)))
         return listed
+
+    async def of_product(
+        self, requester: Requester, product: ProductResource, *, only_endless: bool, page: int, per_page: int
+    ) -> tuple[list[ListedToken], int]:
+        """One page (from 1) of the living tokens that act for a product or its customers, and the number of all.
+
+        Raises AccessRefused.
+        """
+        require(requester, Action.PRODUCTS_UPDATE, product)
+        now = self._clock.now()
+        found = await self._store.of_product(
+            self._db, product.id, now, only_endless=only_endless, limit=per_page, offset=(page - 1) * per_page
+        )
+        total = await self._store.count_of_product(self._db, product.id, now, only_endless=only_endless)
+        return [ListedToken(shown(known.token.hash), self._up_to_date(known)) for known in found], total
+
+    def _up_to_date(self, known: KnownToken) -> KnownToken:
+        """With a last use that is not written down yet."""
+        live = self._live.get(known.token.hash)
+        return known if live is None else replace(known, last_use=Use(live.used_at, live.used_ip))
+
+    async def introspect(self, client: Client, token: str) -> Introspection | None:
+        """A good token that `client` may see; None for every other, whatever is the matter with it."""
+        hash_, now = hash_secret(token), self._clock.now()
+        access = await self._store.access(self._db, hash_)
+        if access is not None:
+            issuer = await self._clients.by_id(self._db, access.client)
+            ends = access.expires_at
+            if issuer is None or not issuer.is_enabled or not may_see(client, access.client, access.principal):
+                return None
+            if ends is not None and ends <= now:
+                return None
+            scope = access.scope or issuer.scope
+            return Introspection(access.client, access.principal, "access_token", scope, access.issued_at, ends)
+        refresh = await self._store.refresh(self._db, hash_)
+        if refresh is None or refresh.used_at is not None or refresh.expires_at <= now:
+            return None
+        if not may_see(client, refresh.client, refresh.principal):
+            return None
+        return Introspection(
+            *(refresh.client, refresh.principal, "refresh_token", refresh.scope, refresh.issued_at),
+            refresh.expires_at,
+        )
 
     def _sealed(self, token: str, hash_: SecretHash, principal: Principal) -> bytes | None:
         """Only people can list their tokens, so only their tokens are kept to be read back."""
@@ -333,6 +475,49 @@ class Tokens:
             return [*await self._store.delete_family(tx, found.family), *await self._store.delete_access(tx, hash_)]
 
         self._publish(await self._db.transaction(delete))
+
+    async def revoke_as_client(self, client: Client, token: str) -> None:
+        """Ends an access or refresh token, with its log-in, if it is the client's; else nothing happens, and the
+        answer is the same (RFC 7009 2.2)."""
+        hash_ = hash_secret(token)
+
+        async def delete(tx: Transaction) -> list[SecretHash]:
+            found = await self._store.access(tx, hash_) or await self._store.refresh(tx, hash_)
+            if found is None or found.client != client.id:
+                return []
+            return await self._store.delete_family(tx, found.family)
+
+        self._publish(await self._db.transaction(delete))
+
+    async def revoke_listed(self, principal: Principal, listed: str) -> None:
+        """Ends the log-in of a token that a principal's list shows so; one that is not there is no error."""
+        now = self._clock.now()
+
+        async def delete(tx: Transaction) -> list[SecretHash]:
+            families = [
+                known.token.family
+                for known in await self._store.of_principal(tx, principal, now)
+                if shown(known.token.hash) == listed
+            ]
+            return [hash_ for family in families for hash_ in await self._store.delete_family(tx, family)]
+
+        self._publish(await self._db.transaction(delete))
+
+    async def revoke_of_product(self, requester: Requester, product: ProductResource, listed: str) -> None:
+        """Ends the log-in of a token that the product's list shows so. Raises AccessRefused, TokenNotFound."""
+        require(requester, Action.PRODUCTS_UPDATE, product)
+        digits = listed.removeprefix(_SHOWN)
+        if _DIGITS.fullmatch(digits) is None:
+            raise token_not_found()
+
+        async def delete(tx: Transaction) -> list[SecretHash]:
+            families = await self._store.families_of_product(tx, product.id, bytes.fromhex(digits))
+            return [hash_ for family in families for hash_ in await self._store.delete_family(tx, family)]
+
+        ended = await self._db.transaction(delete)
+        if not ended:
+            raise token_not_found()
+        self._publish(ended)
 
     async def revoke_all(self, principal: Principal) -> None:
         """Ends every token of a principal."""

@@ -4,9 +4,19 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, BearerOrPassword, ClientCredentials, Family, Public, route
-from cloudchamber.api.schemas.common import Ok
+from cloudchamber.api.routes.paths import PRODUCT
+from cloudchamber.api.schemas.common import Nothing, Ok
 from cloudchamber.api.schemas.errors import OAuthFailure
-from cloudchamber.api.schemas.oauth import CurrentToken, Grant, ListedToken, Token
+from cloudchamber.api.schemas.oauth import (
+    CurrentToken,
+    Grant,
+    Introspection,
+    ListedToken,
+    ProductTokenList,
+    ProductTokens,
+    Token,
+    TokenInQuestion,
+)
 
 FAMILY: Final = Family(
     "Tokens",
@@ -34,6 +44,41 @@ FAMILY: Final = Family(
                 limit="token",
             )
             for method in ("GET", "PUT", "DELETE")
+        ),
+        route(
+            "POST",
+            "/oauth/revoke",
+            ClientCredentials(),
+            "oauth.revoke",
+            "Ends a token of the client that asks (RFC 7009).",
+            request=TokenInQuestion,
+            answer=Nothing,
+        ),
+        route(
+            "POST",
+            "/oauth/introspect",
+            ClientCredentials(),
+            "oauth.introspect",
+            "Tells what a token of the client or its product is good for (RFC 7662).",
+            request=TokenInQuestion,
+            answer=Introspection,
+        ),
+        route(
+            "GET",
+            f"{PRODUCT}/access_tokens",
+            Bearer(Action.PRODUCTS_UPDATE),
+            "access_tokens.of_product",
+            "Lists the tokens that act for a product or its customers.",
+            query=ProductTokens,
+            answer=ProductTokenList,
+        ),
+        route(
+            "DELETE",
+            f"{PRODUCT}/access_tokens/{{token}}",
+            Bearer(Action.PRODUCTS_UPDATE),
+            "access_tokens.revoke_of_product",
+            "Ends a token that acts for a product or one of its customers.",
+            answer={204: None},
         ),
         route(
             "GET",

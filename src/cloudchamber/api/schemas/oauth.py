@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct
 
-from cloudchamber.api.schemas.common import Date, Maybe, Secret
+from cloudchamber.api.schemas.common import Date, Maybe, Page, Pages, Secret
 
 
 class Grant(Struct):
@@ -42,12 +42,57 @@ class Token(Struct):
     scope: str | Maybe = UNSET
 
 
+class TokenInQuestion(Struct):
+    """A form. The client's id and secret come by Basic, or as `client_id` and `client_secret`."""
+
+    token: Annotated[str, Meta(description="An access token or a refresh token.")]
+    token_type_hint: Annotated[str, Meta(description="Not needed.")] | Maybe = UNSET
+    client_id: str | Maybe = UNSET
+    client_secret: str | Maybe = UNSET
+
+
+class Introspection(Struct):
+    """`active` alone for every token that is not good, or that the client may not see. Times in seconds since 1970."""
+
+    active: bool
+    client_id: str | Maybe = UNSET
+    token_type: str | Maybe = UNSET
+    sub: Annotated[str, Meta(description="Whom it acts for: a user's, customer's or client's id.")] | Maybe = UNSET
+    principal: Annotated[str, Meta(description="The kind of `sub`.")] | Maybe = UNSET
+    scope: str | Maybe = UNSET
+    iat: int | Maybe = UNSET
+    exp: int | Maybe = UNSET
+    product_id: int | Maybe = UNSET
+
+
 class ListedToken(Struct):
-    """`token` is whole where the server keeps tokens for this list, else its end."""
+    """`token` is whole where the server keeps tokens for this list, else its hash's first digits: enough to end it.
+
+    A refresh token can be used until `refresh_expires_at`, and none of the same log-in after `log_in_ends_at`.
+    """
 
     token: str
     expires_at: Date | None
     client: str
+    created_at: Date
+    created_by: Annotated[str, Meta(description="Who asked for it.", examples=["user:5aa86b2b3dd14b3a6b000000"])] | None
+    last_used_at: Date | None
+    last_used_ip: str | None
+    refresh_expires_at: Date | None
+    log_in_ends_at: Date | None
+
+
+class ProductToken(ListedToken):
+    acts_for: Annotated[str, Meta(examples=["customer:5aa86b2b3dd14b3a6b000000"])]
+
+
+class ProductTokenList(Struct):
+    access_tokens: list[ProductToken]
+    meta: Pages
+
+
+class ProductTokens(Page):
+    endless: Annotated[bool, Meta(description="Only those that never expire.")] = False
 
 
 class CurrentToken(Struct):
