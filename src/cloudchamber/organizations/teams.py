@@ -146,7 +146,7 @@ class Teams:
         async def write(tx: Transaction) -> str:
             await self._check_room(tx, place)
             await self._api_users.insert(tx, made)
-            return await self._new_token(tx, made)
+            return await self._new_token(tx, made, describe(requester))
 
         return made, await self._db.transaction(write)
 
@@ -201,7 +201,7 @@ class Teams:
             if set(changed.scopes) == set(known.scopes):
                 return changed, None, []
             ended = await self._tokens.end_of(tx, _principal(known))
-            return changed, await self._new_token(tx, changed), ended
+            return changed, await self._new_token(tx, changed, describe(requester)), ended
 
         changed, token, ended = await self._db.transaction(write)
         self._tokens.announce(ended)
@@ -279,8 +279,9 @@ class Teams:
         if await self._store.size(tx, place) >= MAX_TEAM:
             raise TeamChangeInvalid(f"A team has at most {MAX_TEAM} members: remove one first")
 
-    async def _new_token(self, tx: Transaction, user: ApiUserAccount) -> str:
-        return await self._tokens.issue_endless(tx, API_USER_CLIENT, _principal(user), " ".join(user.scopes))
+    async def _new_token(self, tx: Transaction, user: ApiUserAccount, created_by: str) -> str:
+        scope = " ".join(user.scopes)
+        return await self._tokens.issue_endless(tx, API_USER_CLIENT, _principal(user), scope, created_by)
 
 
 def _organization_of(place: Place) -> OrganizationResource | None:
