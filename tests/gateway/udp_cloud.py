@@ -176,6 +176,9 @@ class Relay:
         self.from_cloud: list[bytes] = []
         self.port = 0
         self.is_cut = False
+        self.loss = 0.0
+        """The share of datagrams that get lost, each way."""
+        self._chance = random.Random(1)
         self._cloud: Address = ("", 0)
         self._front: asyncio.DatagramTransport
         self._backs: dict[Address, asyncio.DatagramTransport] = {}
@@ -193,9 +196,12 @@ class Relay:
         for transport in (self._front, *self._backs.values()):
             transport.close()
 
+    def _is_lost(self) -> bool:
+        return self.is_cut or self._chance.random() < self.loss
+
     def _from_device(self, data: bytes, device: Address) -> None:
         self.from_devices.append(data)
-        if not self.is_cut:
+        if not self._is_lost():
             asyncio.get_running_loop().create_task(self._forward(data, device))
 
     async def _forward(self, data: bytes, device: Address) -> None:
@@ -208,7 +214,7 @@ class Relay:
 
     def _from_cloud(self, data: bytes, device: Address) -> None:
         self.from_cloud.append(data)
-        if not self.is_cut:
+        if not self._is_lost():
             self._front.sendto(data, device)
 
 

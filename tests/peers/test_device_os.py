@@ -25,9 +25,11 @@ from cloudchamber.settings import Address
 from cloudchamber.testing import Cloud
 from cloudchamber.wire.keys import ServerAddress, build_server_key_file
 from cloudchamber.wire.transport import Transport
+from tests.gateway.udp_cloud import Relay
 from tests.whole.story import Story
 
 NAMED = os.environ.get("CLOUDCHAMBER_DEVICE_OS", "")
+ANY_PORT = Address("127.0.0.1", 0)
 TCP, UDP = Address("127.0.0.1", 5683), Address("127.0.0.1", 5684)
 
 SESSION = "session"
@@ -113,9 +115,9 @@ async def running(binary: Path, data: Path, folder: Path, transport: Transport) 
         yield firmware
 
 
-async def claim(story: Story, token: str, firmware: Firmware) -> None:
+async def claim(story: Story, token: str, firmware: Firmware, timeout_s: float = 40) -> None:
     """Waits until the device is online, and takes it."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(timeout_s):
         while (await story.ask("POST", "/v1/devices", token, data={"id": firmware.id})).status_code != 200:
             assert firmware.process.returncode is None, firmware.log()[-3000:]
             await asyncio.sleep(0.2)
@@ -212,6 +214,41 @@ async def test_real_firmware_reboots_with_its_saved_session(binary: Path, tmp_pa
         async with switched_on(folder, device_id, Transport.UDP) as firmware:
             await everything_works(story, token, firmware, "after-the-reboot")
         assert await handshakes(story, cloud) == made
+
+
+@pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)
+async def test_real_firmware_on_a_network_that_loses_30_percent(binary: Path, tmp_path: Path) -> None:
+    """Each way, for two minutes. Applications put each question once, and have an answer but where the device gave its
+    session up: it does when one of its messages was lost four times, and comes back with a handshake."""
+    if binary.name in CANNOT_UDP:
+        pytest.skip(f"{binary.name} binds UDP to a multicast address: no answer can reach it")
+    relay, now = Relay(), asyncio.get_running_loop().time
+    async with Cloud(udp=ANY_PORT) as cloud, Story(cloud.url) as story:
+        relay.port = UDP.port
+        await relay.start(cloud.listening.udp.port)
+        relay.loss = 0.3
+        try:
+            async with running(binary, cloud.data, tmp_path / "device", Transport.UDP) as firmware:
+                token = await story.user()
+                await claim(story, token, firmware, 120)
+                path, variable = f"/v1/devices/{firmware.id}", ""
+                outcomes: list[int] = []
+                until = now() + 300
+                while now() < until and firmware.process.returncode is None:
+                    if variable:
+                        asked = [story.ask("GET", f"{path}/{variable}", token) for _ in range(4)]
+                        outcomes += [answer.status_code for answer in await asyncio.gather(*asked)]
+                    elif known := (await story.ok("GET", path, token))["variables"]:
+                        variable, until = next(name for name, kind in known.items() if kind == "int32"), now() + 120
+                    await asyncio.sleep(0.5)
+                if firmware.process.returncode is not None:
+                    pytest.skip(f"{binary.name} crashed: this platform does where it has lost its session and no DNS")
+                made = await handshakes(story, cloud)
+        finally:
+            relay.close()
+    answered = outcomes.count(200)
+    assert answered > 20
+    assert len(outcomes) - answered <= 8 * (made - 1), f"{answered} of {len(outcomes)}, {made} handshakes"
 
 
 @pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)

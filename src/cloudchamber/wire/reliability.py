@@ -13,10 +13,11 @@ A device remembers for 45 s. A request that comes later, or a new one with an id
 wrong thing there, so the cloud holds two rules more: its last retransmission leaves at most 35 s after the first
 sending, and `MessageIds` gives no id out twice within 90 s.
 
-A duplicate also tells that the network loses what we acknowledge with, and a device whose message is not acknowledged
-in four sendings throws its whole session away. So for a while every reply of the cloud leaves three times, a second or
-two apart. Where 30 % of all datagrams get lost, each way, 6.7 of 100 messages end a session when replies leave once,
-and 1.0 when they leave three times; 0.8 end it in any case, because all four sendings were lost.
+A duplicate also tells that the network loses what we acknowledge with, as a gap in the ids does, and a device whose
+message is not acknowledged in four sendings throws its whole session away. So for a while every reply of the cloud
+leaves three times, a second or two apart. Where 30 % of all datagrams get lost, each way, 6.7 of 100 messages end a
+session when replies leave once, and 1.0 when they leave three times; 0.8 end it in any case, because all four sendings
+were lost.
 """
 
 from collections.abc import Callable
@@ -123,7 +124,7 @@ class Reliability:
         self._forget(now)
         heard = self._heard.get(message_id)
         if heard is not None:
-            self._lossy_until = now + LOSSY_S
+            self.lossy(now)
             if heard[1]:
                 self._again.append(heard[1])
                 self._echo(heard[1], now, self._timing.echoes)
@@ -133,6 +134,10 @@ class Reliability:
             del self._heard[next(iter(self._heard))]
         self._heard[message_id] = (now + self._timing.memory_s, b"")
         return True
+
+    def lossy(self, now: float) -> None:
+        """Something tells that the network loses datagrams."""
+        self._lossy_until = now + LOSSY_S
 
     def insist(self, message_id: int) -> None:
         """Until the reply to this message has arrived, the peer says and hears nothing else: it leaves until then."""

@@ -171,6 +171,9 @@ class CloudDatagramSession(CloudSession):
         if self._is_quiet and (is_own or not self._is_away):
             self._notice(message, now)
         if is_own and (_is_newer(message.id, self._newest_id) or now >= self._newest_at + CLOUD_MEMORY_S):
+            # A device counts its messages. What is missing now it will send again, and lose again.
+            if message.id != self._newest_id + 1 and now < self._newest_at + CLOUD_MEMORY_S:
+                self._reliability.lossy(now)
             self._newest_id, self._newest_at = message.id, now
         if message.type == Type.CON and self._sender is not None and self._sender.awaits(message):
             self._reliability.insist(message.id)
