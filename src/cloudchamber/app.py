@@ -57,14 +57,21 @@ from cloudchamber.messaging.streams import Streams
 from cloudchamber.metrics import Gauges, metrics_app
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
+from cloudchamber.oauth.grants.authorization_code import AuthorizationCodeGrant
 from cloudchamber.oauth.grants.client_credentials import ClientCredentialsGrant
+from cloudchamber.oauth.grants.device_code import DeviceCodeGrant
 from cloudchamber.oauth.grants.mfa_otp import MfaOtpGrant
-from cloudchamber.oauth.grants.model import Grant
+from cloudchamber.oauth.grants.model import BrowserGrant, Grant
 from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.grants.recovery_code import RecoveryCodeGrant
 from cloudchamber.oauth.rules import Lifetimes
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.oauth.web.authorization import Authorization
+from cloudchamber.oauth.web.device_grants import DeviceGrants
+from cloudchamber.oauth.web.sessions import BrowserSessions
+from cloudchamber.oauth.web.store import AuthorizationCodeStore, ConsentStore, DeviceGrantStore
+from cloudchamber.oauth.web.store import SessionStore as BrowserSessionStore
 from cloudchamber.organizations.rules import api_domain
 from cloudchamber.organizations.service import Organizations
 from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, TeamStore
@@ -267,7 +274,24 @@ class Cloud:
             "urn:custom:mfa-otp": MfaOtpGrant(factors),
             "urn:custom:recovery-code": RecoveryCodeGrant(factors),
         }
-        endpoint = TokenEndpoint(clients, tokens, grants, factors, self.compat_uses)
+        authorization = Authorization(
+            db,
+            AuthorizationCodeStore(),
+            ConsentStore(),
+            clients,
+            tokens,
+            clock,
+            public_url,
+            allows_implicit=settings.compat.implicit_grant,
+            compat_uses=self.compat_uses,
+        )
+        device_grants = DeviceGrants(db, DeviceGrantStore(), clock)
+        browser_sessions = BrowserSessions(db, BrowserSessionStore(), clock)
+        browser_grants: dict[str, BrowserGrant] = {
+            "authorization_code": AuthorizationCodeGrant(authorization),
+            "urn:ietf:params:oauth:grant-type:device_code": DeviceCodeGrant(device_grants),
+        }
+        endpoint = TokenEndpoint(clients, tokens, grants, factors, self.compat_uses, browser_grants)
         await clients.install_well_known(is_enabled=settings.compat.builtin_clients)
 
         hub = Hub()
@@ -366,6 +390,10 @@ class Cloud:
             calls=calls,
             events=events,
             webhooks=webhooks,
+            authorization=authorization,
+            device_grants=device_grants,
+            browser_sessions=browser_sessions,
+            user_passwords=policy,
             clock=clock,
             ready=self._ready,
             public_url=public_url,
@@ -385,6 +413,9 @@ class Cloud:
                 teams.purge,
                 saved.purge,
                 deliveries.purge,
+                authorization.purge,
+                device_grants.purge,
+                browser_sessions.purge,
             )
         )
         self._exit.push_async_callback(_cancelled, purging)

@@ -27,14 +27,25 @@ from cloudchamber.api.later import LaterResource
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.oauth import OAuthResource
 from cloudchamber.api.organizations import OrganizationsResource
+from cloudchamber.api.pages.account import People
+from cloudchamber.api.pages.applications import ApplicationPages
+from cloudchamber.api.pages.assets import AssetPages
+from cloudchamber.api.pages.authorize import AuthorizePages
+from cloudchamber.api.pages.consent import Consents
+from cloudchamber.api.pages.devices import DevicePages
+from cloudchamber.api.pages.passwords import PasswordPages
+from cloudchamber.api.pages.setup import SetupPages
+from cloudchamber.api.pages.shell import Shell
+from cloudchamber.api.pages.sign_in import SignIn
 from cloudchamber.api.places import Places
 from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
-from cloudchamber.api.routes import ROUTES, enabled
+from cloudchamber.api.routes import ROUTES, Page, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
 from cloudchamber.api.teams import TeamsResource
 from cloudchamber.api.users import UsersResource
+from cloudchamber.api.web_oauth import WebOAuthResource
 from cloudchamber.api.webhooks import WebhooksResource
 from cloudchamber.settings import Compat, Settings, networks
 
@@ -58,7 +69,8 @@ def create_app(services: Services, settings: Settings) -> App:
         services.compat_uses,
         services.limits,
     )
-    common = Common(Proxies(networks(settings.trusted_proxies)), services.limits)
+    pages = frozenset(path for row in ROUTES if isinstance(row.access, Page) for path in row.paths)
+    common = Common(Proxies(networks(settings.trusted_proxies)), services.limits, pages)
     app: App = falcon.asgi.App(
         media_type="application/json; charset=utf-8",
         request_type=EdgeRequest,
@@ -79,7 +91,28 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
     """The objects whose methods the route table names."""
     s = services
     places = Places(s.products, s.organizations)
+    shell = Shell(s.public_url)
+    people = People(
+        shell,
+        s.users,
+        s.customers,
+        s.factors,
+        s.clients,
+        s.products,
+        s.browser_sessions,
+        s.user_passwords,
+        s.limits,
+    )
+    sign_in = SignIn(shell, people)
+    consents = Consents(shell, people, s.devices)
     return {
+        "application_pages": ApplicationPages(shell, people, sign_in, s.authorization),
+        "asset_pages": AssetPages(shell),
+        "authorize_pages": AuthorizePages(shell, people, sign_in, consents, s.authorization),
+        "device_pages": DevicePages(shell, people, sign_in, consents, s.device_grants, s.authorization, s.limits),
+        "password_pages": PasswordPages(shell, people, s.resets, None),
+        "setup_pages": SetupPages(shell, people, sign_in, s.tokens),
+        "web_oauth": WebOAuthResource(s.token_endpoint, s.device_grants, compat, s.public_url),
         "access_tokens": AccessTokensResource(s.tokens, places, guards),
         "calls": CallsResource(s.calls, s.devices, places),
         "claim_codes": ClaimCodesResource(s.ownership, places),
@@ -105,7 +138,9 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
 class Common:
     """The headers of every answer, the client's address and what it may, and the answer to every preflight."""
 
-    def __init__(self, proxies: Proxies, limits: Limits | None) -> None:
+    def __init__(self, proxies: Proxies, limits: Limits | None, pages: frozenset[str]) -> None:
+        """`pages` are the paths that no other origin's script may read."""
+        self._pages = pages
         self._proxies = proxies
         self._limits = limits
 
@@ -121,6 +156,8 @@ class Common:
         if self._limits is not None:
             self._limits.any_route(req)
         if req.method == "OPTIONS":
+            if req.path in self._pages:
+                resp.delete_header("access-control-allow-origin")
             _preflight(req, resp)
 
 

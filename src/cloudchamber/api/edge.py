@@ -27,6 +27,7 @@ from cloudchamber.api.routes import (
     BearerOrClient,
     BearerOrPassword,
     ClientCredentials,
+    Page,
     Public,
     Route,
 )
@@ -75,6 +76,8 @@ def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | N
 
 def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: CheckPrincipal | None) -> Responder:
     match route.access:
+        case Page():
+            return _page(route, handler)
         case Public():
             return _public(route, handler)
         case ClientCredentials():
@@ -127,6 +130,16 @@ def _public(route: Route, handler: Handler) -> Responder:
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
         body, files = await body_of(req, route.body_limit)
         write(req, resp, await handler(Call(req, params, fields(query_of(req)), fields(body), files)))
+
+    return respond
+
+
+def _page(route: Route, handler: Handler) -> Responder:
+    public = _public(route, handler)
+
+    async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        resp.delete_header("access-control-allow-origin")
+        await public(req, resp, **params)
 
     return respond
 

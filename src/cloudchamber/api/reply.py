@@ -27,7 +27,10 @@ NO_CONTENT = Reply(None, 204)
 def write_reply(resp: falcon.asgi.Response, reply: Reply) -> None:
     resp.status = reply.status
     for name, value in reply.headers:
-        resp.set_header(name, value)
+        if name == "set-cookie":
+            resp.append_header(name, value)
+        else:
+            resp.set_header(name, value)
     if isinstance(reply.body, bytes):
         resp.data = reply.body
     elif reply.body is not None:

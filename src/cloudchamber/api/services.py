@@ -11,12 +11,16 @@ from cloudchamber.fleet.service import Devices
 from cloudchamber.identity.accounts import Accounts
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.resets import PasswordResets
+from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.oauth.web.authorization import Authorization
+from cloudchamber.oauth.web.device_grants import DeviceGrants
+from cloudchamber.oauth.web.sessions import BrowserSessions
 from cloudchamber.organizations.service import Organizations
 from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
@@ -44,6 +48,11 @@ class Services:
     calls: Calls
     events: Events
     webhooks: Webhooks
+    authorization: Authorization
+    device_grants: DeviceGrants
+    browser_sessions: BrowserSessions
+    user_passwords: PasswordPolicy
+    """Which passwords hosted pages take."""
     ready: Readiness
     public_url: str
     """What links in answers begin with, without a slash at the end."""

@@ -130,6 +130,8 @@ class RefreshToken:
     issued_at: Millis
     expires_at: Millis
     used_at: Millis | None
+    is_public: bool = False
+    """Its client shows no secret, so this token alone refreshes the log-in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,8 @@ def customer_scope(username: str) -> str:
 
 
 def scopes_of(client: Client, principal: Principal, scope: str | None) -> Scopes:
-    """What a token made with `client` may do at most, as the client is now; `scope` is what stands on the token.
+    """What a token made with `client` may do at most, as the client is now; `scope` is what stands on the token: a
+    person may have allowed less than the client may have.
 
     A client's scope limits the client, and users who act through it. Customers are limited to what is theirs anyway:
     the apps in their hands log them in with a client that may, for itself, only create customers. An API user has its
@@ -115,11 +116,17 @@ def scopes_of(client: Client, principal: Principal, scope: str | None) -> Scopes
     """
     match principal.kind:
         case PrincipalKind.CUSTOMER:
-            return UNLIMITED
+            allowed = UNLIMITED
         case PrincipalKind.API_USER:
             return Scopes(frozenset((scope or "").split()))
         case _:
-            return Scopes.parse(client.scope)
+            allowed = Scopes.parse(client.scope)
+    if scope is None or scope.startswith(_CUSTOMER):
+        return allowed
+    own = Scopes.parse(scope)
+    if own.names is None or allowed.names is None:
+        return allowed if own.names is None else own
+    return Scopes(own.names & allowed.names)
 
 
 def redirect_is_safe(uri: str) -> bool:

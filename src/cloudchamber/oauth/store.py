@@ -28,7 +28,9 @@ _ACCESS = (
 )
 _REFRESH = (
     "SELECT hash, client_id, principal_kind, principal_id, product_id, scope, family, access_lifetime_s, issued_at,"
-    " expires_at, used_at, organization_id FROM refresh_tokens"
+    " expires_at, used_at,"
+    " EXISTS (SELECT 1 FROM public_log_ins WHERE public_log_ins.family = refresh_tokens.family), organization_id"
+    " FROM refresh_tokens"
 )
 
 
@@ -232,6 +234,18 @@ class TokenStore:
         rows = await tx.fetch_all(f"DELETE FROM access_tokens {which} RETURNING hash", kind, id_, keep)
         return [SecretHash(bytes(row[0])) for row in rows]
 
+    async def insert_public(self, tx: Transaction, family: str) -> None:
+        await tx.execute("INSERT INTO public_log_ins (family) VALUES ($1) ON CONFLICT (family) DO NOTHING", family)
+
+    async def delete_of_principal_and_client(
+        self, tx: Transaction, principal: Principal, client: ClientId
+    ) -> list[SecretHash]:
+        found = (principal.kind.value, principal.id, client)
+        where = "WHERE principal_kind = $1 AND principal_id = $2 AND client_id = $3"
+        await tx.execute(f"DELETE FROM refresh_tokens {where}", *found)
+        rows = await tx.fetch_all(f"DELETE FROM access_tokens {where} RETURNING hash", *found)
+        return [SecretHash(bytes(row[0])) for row in rows]
+
     async def delete_of_client(self, tx: Transaction, client: ClientId) -> list[SecretHash]:
         await tx.execute("DELETE FROM refresh_tokens WHERE client_id = $1", client)
         rows = await tx.fetch_all("DELETE FROM access_tokens WHERE client_id = $1 RETURNING hash", client)
@@ -251,6 +265,7 @@ class TokenStore:
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
         refresh = await tx.execute("DELETE FROM refresh_tokens WHERE expires_at < $1", before)
         access = await tx.execute("DELETE FROM access_tokens WHERE expires_at < $1", before)
+        await tx.execute("DELETE FROM public_log_ins WHERE family NOT IN (SELECT family FROM refresh_tokens)")
         await tx.execute(
             "DELETE FROM log_ins WHERE created_at < $1"
             " AND NOT EXISTS (SELECT 1 FROM access_tokens a WHERE a.family = log_ins.family)"
@@ -311,6 +326,7 @@ def _refresh(row: Row) -> RefreshToken:
         issued_at=Millis(row[8]),
         expires_at=Millis(row[9]),
         used_at=Millis(row[10]) if row[10] is not None else None,
+        is_public=bool(row[11]),
     )
 
 

@@ -29,6 +29,7 @@ from cloudchamber.clock import Clock, Millis
 from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId, hash_secret, new_id, new_token
 from cloudchamber.oauth.errors import (
     OAuthError,
+    client_missing,
     client_unknown,
     refresh_token_invalid,
     token_expired,
@@ -252,17 +253,25 @@ class Tokens:
         lifetime_s: int,
         *,
         created_by: str | None = None,
+        family: str | None = None,
+        is_public: bool = False,
+        with_refresh: bool = True,
     ) -> Issued:
         """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token.
-        `created_by` is who asked for it, as `describe` writes requesters; None for whom it acts for.
+        `created_by` is who asked for it, as `describe` writes requesters; None for whom it acts for. `family` is the
+        log-in's name where something else knows it already; `is_public`: its client has no secret to refresh with.
 
         Raises OAuthError (invalid_client) when the client was removed in the meantime.
         """
-        log_in = self._log_in(new_id(), client.id, principal, self._clock.now(), created_by)
+        log_in = self._log_in(family or new_id(), client.id, principal, self._clock.now(), created_by)
         pair, access, refresh = self._draw(client.id, principal, scope, log_in, lifetime_s)
+        if not with_refresh:
+            pair, refresh = replace(pair, issued=replace(pair.issued, refresh_token=None), refresh_hash=None), None
 
         async def insert(tx: Transaction) -> None:
             await self._store.insert_log_in(tx, log_in)
+            if is_public:
+                await self._store.insert_public(tx, log_in.family)
             await self._store.insert_access(tx, access)
             if refresh is not None:
                 await self._store.insert_refresh(tx, refresh)
@@ -283,10 +292,15 @@ class Tokens:
         await self._store.insert_access(tx, access)
         return pair.issued.access_token
 
-    async def refresh(self, client: Client, token: str) -> Issued:
-        """The next pair of the same log-in. Raises OAuthError (invalid_grant)."""
+    async def refresh(self, client: Client, token: str, *, has_secret: bool = True) -> Issued:
+        """The next pair of the same log-in.
+
+        Raises OAuthError (invalid_grant; invalid_client without the secret that the log-in needs).
+        """
         hash_ = hash_secret(token)
         found = await self._store.refresh(self._db, hash_)
+        if not has_secret and (found is None or not found.is_public):
+            raise client_missing("Missing client_secret parameter")
         if found is None:
             raise refresh_token_invalid("unknown or revoked")
         if found.client != client.id:
@@ -317,7 +331,7 @@ class Tokens:
             case Rotation.EXPIRED:
                 raise OAuthError("invalid_grant", "Refresh token has expired")
             case Rotation.REPLAYED:
-                await self._revoke_family(found.family)
+                await self.revoke_family(found.family)
                 raise refresh_token_invalid(f"replayed: the whole family {found.family} is revoked")
             case Rotation.FORGOTTEN:
                 raise refresh_token_invalid("used moments ago, through another process or before a restart")
@@ -562,7 +576,17 @@ class Tokens:
 
         return await self._db.transaction(delete)
 
-    async def _revoke_family(self, family: str) -> None:
+    async def revoke_of_client(self, principal: Principal, client: ClientId) -> None:
+        """Ends every token that a client has for a principal."""
+
+        async def delete(tx: Transaction) -> list[SecretHash]:
+            return await self._store.delete_of_principal_and_client(tx, principal, client)
+
+        self._publish(await self._db.transaction(delete))
+
+    async def revoke_family(self, family: str) -> None:
+        """Ends every token of one log-in."""
+
         async def delete(tx: Transaction) -> list[SecretHash]:
             return await self._store.delete_family(tx, family)
 

@@ -143,6 +143,72 @@ refresh_tokens = table(
     Index(None, "expires_at"),
 )
 
+# Log-ins whose client has no secret to show; a row of its own, because few are.
+public_log_ins = table(metadata, "public_log_ins", text("family", key=True))
+
+# Log-ins through a browser (oauth/web/).
+authorization_codes = table(
+    metadata,
+    "authorization_codes",
+    blob("hash", key=True),
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE")),
+    text("scope", null=True),
+    text("redirect_uri", null=True),
+    text("code_challenge", null=True),
+    whole("expires_at"),
+    whole("used_at", null=True),
+    text("family"),
+    text("principal_kind"),
+    text("principal_id"),
+    whole("product_id", null=True),
+    text("organization_id", null=True),
+    Index(None, "expires_at"),
+)
+
+device_grants = table(
+    metadata,
+    "device_grants",
+    blob("hash", key=True),
+    blob("user_code"),
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE")),
+    text("scope", null=True),
+    text("state"),
+    whole("interval_s"),
+    whole("polled_at", null=True),
+    whole("expires_at"),
+    text("principal_kind", null=True),
+    text("principal_id", null=True),
+    whole("product_id", null=True),
+    text("organization_id", null=True),
+    UniqueConstraint("user_code"),
+    Index(None, "expires_at"),
+)
+
+browser_sessions = table(
+    metadata,
+    "browser_sessions",
+    blob("hash", key=True),
+    whole("created_at"),
+    whole("expires_at"),
+    text("principal_kind"),
+    text("principal_id"),
+    whole("product_id", null=True),
+    text("organization_id", null=True),
+    Index(None, "principal_kind", "principal_id"),
+    Index(None, "expires_at"),
+)
+
+consents = table(
+    metadata,
+    "consents",
+    text("principal_kind", key=True),
+    text("principal_id", key=True),
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE"), key=True),
+    text("scope", null=True),
+    whole("given_at"),
+    Index(None, "client_id"),
+)
+
 # What all tokens of a family came from: who began it, and when it can no longer be refreshed (null: never).
 log_ins = table(
     metadata,

@@ -40,6 +40,7 @@ Fields of paths (`{device}`, `{product}`, ...) are explained once, in paths.py.
 Which family a route belongs to:
 
     health            the server itself                 devices           /v1/devices, functions and variables
+    pages             hosted pages, RFC 8414, RFC 8628
     oauth             /oauth/*, /v1/access_tokens       product_devices   the same below a product
     users             /v1/user, /v1/users, MFA          integrations      /v1/webhooks, /v1/integrations, products' too
     organizations     /v1/orgs, teams, API users        firmware          product firmware, binaries, flash by file
@@ -69,6 +70,7 @@ from cloudchamber.api.routes import (
     later,
     oauth,
     organizations,
+    pages,
     product_devices,
     products,
     sims,
@@ -86,6 +88,7 @@ from cloudchamber.api.routes.model import (
     ClientCredentials,
     Document,
     Family,
+    Page,
     Public,
     Raw,
     Route,
@@ -107,6 +110,7 @@ __all__ = [
     "ClientCredentials",
     "Document",
     "Family",
+    "Page",
     "Public",
     "Raw",
     "Route",
@@ -119,6 +123,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     health.FAMILY,
     docs.FAMILY,
     oauth.FAMILY,
+    pages.FAMILY,
     users.FAMILY,
     organizations.FAMILY,
     clients.FAMILY,

@@ -23,6 +23,12 @@ class Public:
 
 
 @dataclass(frozen=True, slots=True)
+class Page(Public):
+    """A hosted page. Whoever comes signs in on it; a form counts only when it came from the page itself, and no page of
+    another origin may read it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """A client's id and secret, checked by the handler's service in the order that clients can tell."""
 

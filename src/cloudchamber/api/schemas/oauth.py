@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct
 
-from cloudchamber.api.schemas.common import Date, Maybe, Page, Pages, Secret
+from cloudchamber.api.schemas.common import Date, Maybe, Open, Page, Pages, Secret
 
 
 class Grant(Struct):
@@ -101,3 +101,52 @@ class CurrentToken(Struct):
     client_id: str
     scopes: list[str]
     orgs: list[str]
+
+
+class ServerMetadata(Struct):
+    """RFC 8414 section 2."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    revocation_endpoint: str
+    introspection_endpoint: str
+    device_authorization_endpoint: str
+    response_types_supported: list[str]
+    response_modes_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    code_challenge_methods_supported: list[str]
+    authorization_response_iss_parameter_supported: bool
+    service_documentation: str
+
+
+class NewDeviceAuthorization(Struct):
+    """RFC 8628 3.1; the client's secret where it has one."""
+
+    client_id: str
+    client_secret: str | Maybe = UNSET
+    scope: str | Maybe = UNSET
+
+
+class DeviceAuthorization(Struct):
+    """RFC 8628 3.2; times in seconds."""
+
+    device_code: str
+    user_code: Annotated[str, Meta(examples=["BCDF-GHJK"])]
+    verification_uri: str
+    verification_uri_complete: str
+    expires_in: int
+    interval: int
+
+
+class SetupToken(Struct):
+    access_token: Secret
+    expires_in: int
+
+
+class PageForm(Open):
+    """A hosted page's form; it comes from the page itself."""
+
+    csrf: str
+    step: str | Maybe = UNSET

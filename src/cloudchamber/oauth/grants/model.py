@@ -14,6 +14,7 @@ Form = Mapping[str, str]
 class Granted:
     """Whom the token acts for, and the `scope` that its answer shows (customer tokens only).
 
+    `family` names the log-in, where a code knows it already; `is_public`: its refreshes need no client secret.
     `needs_second_factor`: there is no token yet. `lifetime_s`: as an earlier request asked, whatever this one says.
     """
 
@@ -21,6 +22,8 @@ class Granted:
     scope: str | None
     needs_second_factor: bool = False
     lifetime_s: int | None = None
+    family: str | None = None
+    is_public: bool = False
 
 
 def finished(challenge: Challenge) -> Granted:
@@ -30,5 +33,13 @@ def finished(challenge: Challenge) -> Granted:
 
 class Grant(Protocol):
     async def grant(self, client: Client, form: Form) -> Granted:
+        """Raises OAuthError."""
+        ...
+
+
+class BrowserGrant(Protocol):
+    """A grant that a person approved in a browser. A public client has no secret to show for it."""
+
+    async def grant(self, client: Client, form: Form, *, has_secret: bool) -> Granted:
         """Raises OAuthError."""
         ...
