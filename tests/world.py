@@ -200,6 +200,7 @@ class World:
         }
         self.endpoint = self.endpoint_with()
         self.organizations = Organizations(db, OrganizationStore(), self.users, self.tokens, self.bus, self.clock)
+        self.leavers.append(self.organizations)
         self.teams = Teams(
             db,
             TeamStore(),

@@ -299,6 +299,7 @@ class Cloud:
         device_store, key_store, custody = DeviceStore(), KeyStore(), CustodyLog()
         organization_store = OrganizationStore()
         organizations = Organizations(db, organization_store, self.users, tokens, bus, clock)
+        leavers.append(organizations)
         teams = Teams(
             db,
             TeamStore(),

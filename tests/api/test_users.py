@@ -114,7 +114,7 @@ async def test_the_end(http: Api, ada: tuple[str, str], maker: Maker) -> None:
     wrong = await http.request("DELETE", "/v1/user", json={"password": "no"}, headers=bearer(token))
     assert told(wrong) == both(400, "Current password is incorrect")
     owns = await http.request("DELETE", "/v1/user", json={"password": maker.password}, headers=bearer(maker.token))
-    assert told(owns) == both(409, "The account owns products: delete them or give them to somebody else first")
+    assert told(owns) == both(409, "The account owns products or organizations: delete them or hand them over first")
     opened = asyncio.Event()
 
     async def listen() -> None:

@@ -22,6 +22,7 @@ from cloudchamber.ids import ClientId, hash_secret
 from cloudchamber.oauth import tokens as tokens_module
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import Issued
+from cloudchamber.organizations.errors import OrganizationNotFound
 from tests.world import CLI, PASSWORD, World, device_id, key
 
 NEW = "another horse, another battery"
@@ -178,6 +179,25 @@ async def test_an_account_goes_with_all_that_is_its_own(world: World) -> None:
     rows = await world.db.fetch_all("SELECT hash FROM claim_codes WHERE hash = $1", hash_secret(code.code))
     assert rows == []
     assert (await world.users.create("ann", "somebody else", None)).id != ann.id
+
+
+async def test_a_personal_organization_goes_with_its_person_and_any_other_keeps_the_account(world: World) -> None:
+    ann = await world.user("ann")
+    personal = await world.organizations.personal(ann.id)
+    client, secret = await world.clients.create(
+        ann, personal.resource(ann), name="server", type_="installed", redirect_uri=None, scope=None
+    )
+    issued = await world.endpoint.answer({"grant_type": "client_credentials"}, (client.id, secret))
+    assert await is_alive(world, issued.access_token)
+    other = await world.organizations.create(ann, name="Company", slug=None)
+    with pytest.raises(OwnsProducts):
+        await world.accounts.delete(ann, PASSWORD)
+    assert await is_alive(world, issued.access_token)
+    await world.organizations.remove(ann, other.slug)
+    await world.accounts.delete(ann, PASSWORD)
+    assert not await is_alive(world, issued.access_token)
+    with pytest.raises(OrganizationNotFound):
+        await world.organizations.find(personal.slug)
 
 
 async def test_an_account_that_owns_products_stays(world: World) -> None:

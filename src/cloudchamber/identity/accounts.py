@@ -167,7 +167,8 @@ class Accounts:
         try:
             ended, tell = await self._db.transaction(write)
         except BrokenReference as error:
-            raise OwnsProducts("The account owns products: delete them or give them to somebody else first") from error
+            text = "The account owns products or organizations: delete them or hand them over first"
+            raise OwnsProducts(text) from error
         self._log_ins.announce(ended)
         for each in tell:
             each()

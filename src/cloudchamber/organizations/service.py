@@ -172,6 +172,22 @@ class Organizations:
         self._bus.publish(TEAM_CHANGED, TeamChanged(organization=found.id))
         self._tokens.announce(ended)
 
+    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+        """The personal organization of a user who goes ends with the account, and what acts for it ends here. One with
+        products keeps the account from going, and so does any other that the user owns."""
+        personal = await self._store.personal(tx, user)
+        if personal is None:
+            return lambda: None
+        ended = await self._tokens.end_in_organization(tx, personal.id)
+        # PostgreSQL looks whether it still names its owner before it cascades.
+        await self._store.delete(tx, personal.id)
+
+        def tell() -> None:
+            self._tokens.announce(ended)
+            self._bus.publish(TEAM_CHANGED, TeamChanged(organization=personal.id))
+
+        return tell
+
     def _made(self, slug: str, name: str, owner: UserAccount, *, is_personal: bool) -> Organization:
         now = self._clock.now()
         return Organization(
