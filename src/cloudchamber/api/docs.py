@@ -1,5 +1,6 @@
 """The API's description of itself: `/openapi.json` for programs, `/docs/api` for people. Both are bytes made once."""
 
+import functools
 from typing import Any, Final
 
 from cloudchamber.api.call import Call
@@ -19,11 +20,15 @@ _HTML: Final[tuple[Header, ...]] = (
 )
 
 
+@functools.cache  # 40 ms, and one process may start many clouds
+def _described(compat: Compat) -> tuple[Reply, Reply]:
+    document = openapi(FAMILIES, compat)
+    return Reply(encode_json(document), 200, _JSON), Reply(page(document), 200, _HTML)
+
+
 class DocsResource:
     def __init__(self, compat: Compat) -> None:
-        document = openapi(FAMILIES, compat)
-        self._openapi = Reply(encode_json(document), 200, _JSON)
-        self._page = Reply(page(document), 200, _HTML)
+        self._openapi, self._page = _described(compat)
 
     async def openapi(self, _call: Call) -> Any:
         return self._openapi

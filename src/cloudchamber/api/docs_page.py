@@ -10,7 +10,8 @@ from typing import Any, Final
 Json = dict[str, Any]
 
 _STYLE: Final = """
-:root { color-scheme: light dark; --line: #8884; --dim: #888; --code: #8881; }
+:root { color-scheme: light dark; --line: #8884; --dim: #666; --code: #8881; }
+@media (prefers-color-scheme: dark) { :root { --dim: #aaa; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0; display: grid; grid-template-columns: 15rem minmax(0, 1fr); }
 nav { position: sticky; top: 0; height: 100vh; overflow: auto; padding: 1.5rem 1rem; box-sizing: border-box;
   border-right: 1px solid var(--line); }
@@ -63,7 +64,7 @@ def page(document: Json) -> bytes:
     for tag in tags:
         parts.append(f"<h2 id='{_anchor(tag['name'])}'>{escape(tag['name'])}</h2><p>{_text(tag['description'])}</p>")
         for (method, _), places in by_tag[tag["name"]].items():
-            parts.extend(_operation(method, places))
+            parts.extend(_operation(method, places, document["components"]["schemas"]))
     parts.append("<h2 id=documents>Documents</h2>")
     for name, schema in document["components"]["schemas"].items():
         parts.append(f"<h3 id='d-{name}'>{name}</h3>")
@@ -78,8 +79,9 @@ def page(document: Json) -> bytes:
     return "".join(parts).encode()
 
 
-def _operation(method: str, places: list[tuple[str, Json]]) -> Iterator[str]:
-    places = sorted(places, key=lambda place: bool(place[1].get("deprecated")))
+def _operation(method: str, places: list[tuple[str, Json]], schemas: Json) -> Iterator[str]:
+    # The path of the row's that stands first in the table is the one without a number.
+    places = sorted(places, key=lambda place: (bool(place[1].get("deprecated")), len(place[1]["operationId"])))
     path, operation = places[0]
     yield f"<details id='{operation['operationId']}'><summary><span class=method>{method}</span>"
     yield f"<code>{escape(path)}</code> <span class=dim>{_text(operation['summary'])}</span></summary><div>"
@@ -97,6 +99,8 @@ def _operation(method: str, places: list[tuple[str, Json]]) -> Iterator[str]:
         content = operation["requestBody"]["content"]
         yield f"<h4>Body</h4><p>{_kind(next(iter(content.values()))['schema'])}"
         yield f" <span class=dim>as {', '.join(map(escape, content))}</span></p>"
+        reference = next(iter(content.values()))["schema"].get("$ref", "")
+        yield from _fields(schemas.get(reference.rpartition("/")[2], {}))
     yield "<h4>Answers</h4><table>"
     errors = []
     for status, response in operation["responses"].items():
