@@ -12,6 +12,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import unquote
 
 from cloudchamber.oauth.errors import OAuthError
 
@@ -111,6 +112,13 @@ def basic_credentials(authorization: str | None) -> tuple[str, str] | None:
     return (user, password) if colon else None
 
 
+def client_basic(authorization: str | None) -> tuple[str, str] | None:
+    """A client's id and secret. RFC 6749 2.3.1 has them form-encoded before they are joined, and some clients do it;
+    neither ever holds a `%` of its own."""
+    basic = basic_credentials(authorization)
+    return None if basic is None else (unquote(basic[0]), unquote(basic[1]))
+
+
 def client_credentials(
     authorization: str | None, form: Mapping[str, Any]
 ) -> tuple[tuple[str, str] | None, dict[str, str]]:
@@ -126,4 +134,4 @@ def client_credentials(
             raise _invalid("Invalid or missing grant_type parameter")
         elif value is not None:
             raise _invalid("A parameter was sent more than once")
-    return basic_credentials(authorization), flat
+    return client_basic(authorization), flat

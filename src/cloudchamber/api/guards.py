@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer, OrganizationClient, ProductClient, Scopes, User
-from cloudchamber.api.auth import ACCESS_TOKEN, FORM, basic_credentials, bearer_in_header, bearer_token
+from cloudchamber.api.auth import ACCESS_TOKEN, FORM, basic_credentials, bearer_in_header, bearer_token, client_basic
 from cloudchamber.api.bodies import Tree, media_type
 from cloudchamber.api.call import EdgeRequest, Implicit
 from cloudchamber.api.errors import BadPassword, PasswordRefused, ScopeMissing, UnknownUser
@@ -122,7 +122,7 @@ class Guards:
 
     async def client(self, req: EdgeRequest, query: Tree, body: Tree) -> tuple[Bearer, Implicit | None]:
         """A client, by the rules of the header. Raises OAuthError."""
-        basic = basic_credentials(req.auth)
+        basic = client_basic(req.auth)
         client_id = basic[0] if basic else _text(body, "client_id")
         secret = basic[1] if basic else _text(body, "client_secret")
         if body.get("response_type") == "token" and client_id:
