@@ -234,6 +234,8 @@ async def test_29_cookies_and_forms_are_the_pages_own(scene: Scene) -> None:
             ({}, {"Origin": "https://evil.example"}),
             ({}, {"Origin": "null"}),
             ({}, {"Sec-Fetch-Site": "cross-site"}),
+            ({}, {"Sec-Fetch-Site": "same-site", "Origin": scene.cloud.url}),
+            ({}, {"Sec-Fetch-Site": "same-origin", "Origin": "https://evil.example"}),
         ]:
             refused = await browser.http.post(form.action, data=good | change, headers=headers)
             assert refused.status_code == 403, (change, headers)

@@ -114,9 +114,12 @@ class Shell:
     def _check_form(self, call: Call, csrf: str) -> None:
         origin = call.req.get_header("origin")
         sent = call.data.get("csrf")
+        site = call.req.get_header("sec-fetch-site")
         is_ours = origin is None or origin == self._origin or _host_of(origin) == call.req.get_header("host")
-        is_same_site = call.req.get_header("sec-fetch-site") in {None, "same-origin", "none"}
-        if not (csrf and isinstance(sent, str) and hmac.compare_digest(csrf, sent) and is_ours and is_same_site):
+        if site is not None:
+            # A page without a referrer sends `Origin: null`; where it came from stands here then.
+            is_ours = site == "same-origin" and (is_ours or origin == "null")
+        if not (csrf and isinstance(sent, str) and hmac.compare_digest(csrf, sent) and is_ours):
             raise FormForged("This page was open too long. Go back, load it again and send it once more.")
 
     # -- sessions -----------------------------------------------------------------------------------------------------
