@@ -38,6 +38,7 @@ from cloudchamber.oauth.grants.recovery_code import RecoveryCodeGrant
 from cloudchamber.oauth.model import Client, ClientType, Issued, Principal, PrincipalKind
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.organizations.model import TEAM_CHANGED, Organization, TeamChanged
 from cloudchamber.organizations.service import Organizations
 from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, TeamStore
 from cloudchamber.organizations.teams import Teams
@@ -212,6 +213,7 @@ class World:
             self.clock,
             api_domain="api.example.com",
         )
+        self.leavers.append(self.organizations)
         self.products = Products(db, ProductStore(), self.organizations, self.tokens, self.bus, self.clock)
         self.provisional = ProvisionalDevices()
         self.custody = CustodyLog()
@@ -252,8 +254,12 @@ class World:
         )
         self.leavers.append(self.ownership)
         self.audience = Audience(self.bus)
-        self.streams = Streams(self.bus, self.clock, limit=1_000)
-        self.events = Events(self.streams, self.audience, self.connected, self.devices, self.tokens, self.clock)
+        self.streams = Streams(self.bus, self.clock, limit=1_000, organization_of=self.products.organization_now)
+        self.events = Events(
+            *(self.streams, self.audience, self.connected, self.devices, self.tokens, self.clock),
+            products=self.products,
+            organizations=self.organizations,
+        )
         self.calls = Calls(
             self.connected, self.connected, self.bus, function_timeout_s=30, signal_timeout_s=20, ping_timeout_s=2
         )
@@ -300,8 +306,12 @@ class World:
 
         await self.db.transaction(insert)
 
-    async def product(self, owner: User, name: str = "Thing", platform_id: int = 6) -> Product:
-        return await self.products.create(owner, name=name, description="", platform_id=platform_id)
+    async def product(
+        self, owner: User, name: str = "Thing", platform_id: int = 6, organization: Organization | None = None
+    ) -> Product:
+        return await self.products.create(
+            owner, name=name, description="", platform_id=platform_id, organization=organization
+        )
 
     async def join(self, product: Product, user: User, role: str) -> Product:
         """Puts a user into a product's team, and gives the product as it is then."""
@@ -313,6 +323,7 @@ class World:
             )
 
         await self.db.transaction(insert)
+        self.bus.publish(TEAM_CHANGED, TeamChanged(product=product.id, user=user.id))
         found = await ProductStore().by_id(self.db, product.id)
         assert found is not None
         return found

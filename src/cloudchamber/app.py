@@ -311,7 +311,9 @@ class Cloud:
             clock,
             api_domain=api_domain(urlsplit(public_url).hostname or ""),
         )
+        leavers.append(organizations)
         products = Products(db, ProductStore(), organizations, tokens, bus, clock)
+        await products.start()
         self.devices = devices = Devices(
             db,
             device_store,
@@ -352,10 +354,14 @@ class Cloud:
         leavers.append(ownership)
 
         audience = Audience(bus)
-        streams = Streams(bus, clock, limit=settings.max_streams)
+        streams = Streams(bus, clock, limit=settings.max_streams, organization_of=products.organization_now)
         hook_store = WebhookStore(sealer)
-        deliveries = Deliveries(db, hook_store, DeliveryStore(sealer), HookIndex(bus), clock)
-        events = Events(streams, audience, hub, devices, tokens, clock, deliveries)
+        deliveries = Deliveries(db, hook_store, DeliveryStore(sealer), HookIndex(bus, products.organization_now), clock)
+        events = Events(
+            *(streams, audience, hub, devices, tokens, clock, deliveries),
+            products=products,
+            organizations=organizations,
+        )
         worker = Worker(deliveries, Sender(reaches_private=settings.webhook_private_targets), events, clock)
         await worker.start()
         self._exit.push_async_callback(worker.stop)

@@ -2,11 +2,12 @@ import pytest
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
 from cloudchamber.clock import Millis
-from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId
+from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 from cloudchamber.messaging.errors import EventInvalid
 from cloudchamber.messaging.model import (
     FROM_API,
     Event,
+    OrganizationEvents,
     OwnAndPublicEvents,
     OwnDeviceEvents,
     OwnEvents,
@@ -20,8 +21,15 @@ P, OTHER = ProductId(1000), ProductId(2000)
 D, E = DeviceId("d" * 24), DeviceId("e" * 24)
 
 
-def event(name="temp/kitchen", *, owner=ANN, product=P, source=D, public=False) -> Event:
-    return Event(name, "1", 60, Millis(0), source, public, owner, product)
+O, ELSE = OrganizationId("0" * 24), OrganizationId("1" * 24)  # noqa: E741
+
+
+def event(name="temp/kitchen", *, owner=ANN, product=P, source=D, public=False, organization=None) -> Event:
+    return Event(name, "1", 60, Millis(0), source, public, owner, product, organization=organization)
+
+
+def to_organization(organization=O, **more) -> Event:
+    return event(owner=None, product=None, source=FROM_API, organization=organization, **more)
 
 
 @pytest.mark.parametrize(
@@ -31,11 +39,22 @@ def event(name="temp/kitchen", *, owner=ANN, product=P, source=D, public=False) 
         (OwnAndPublicEvents(ANN), [event(), event(owner=TWIN, public=True)], [event(owner=TWIN), event(owner=None)]),
         (OwnDeviceEvents(ANN, D), [event()], [event(source=E), event(owner=TWIN), event(owner=None, public=True)]),
         (
-            ProductEvents(P),
-            [event(), event(owner=TWIN), event(owner=None)],
-            [event(product=OTHER), event(product=None)],
+            ProductEvents(P, O),
+            [event(), event(owner=TWIN), event(owner=None), to_organization()],
+            [
+                event(product=OTHER),
+                event(product=None),
+                event(product=OTHER, organization=O),
+                # Published by a customer of the organization, who is nobody's in particular.
+                event(owner=TWIN, product=None, organization=O),
+                to_organization(ELSE),
+            ],
         ),
-        (ProductDeviceEvents(P, D), [event(), event(owner=TWIN)], [event(source=E), event(product=OTHER)]),
+        (
+            ProductDeviceEvents(P, O, D),
+            [event(), event(owner=TWIN)],
+            [event(source=E), event(product=OTHER), to_organization()],
+        ),
     ],
 )
 def test_who_hears_what(listening, heard, unheard) -> None:
@@ -47,6 +66,19 @@ def test_who_hears_what(listening, heard, unheard) -> None:
             assert not hears(listening, prefix, one)
     for one in unheard:
         assert not hears(listening, "", one)
+
+
+def test_an_organization_hears_what_is_its_own_and_its_products() -> None:
+    listening = OrganizationEvents(O)
+    for one in (event(), event(owner=TWIN), to_organization(), event(owner=TWIN, product=None, organization=O)):
+        assert hears(listening, "temp/", one, O)
+        assert not hears(listening, "Temp", one, O)
+        assert not hears(listening, "", one, ELSE)
+        assert not hears(listening, "", one, None)
+    # A public event of somebody else's is not the organization's.
+    assert not hears(listening, "", event(product=None, public=True), None)
+    for own in (OwnEvents(ANN), OwnDeviceEvents(ANN, D)):
+        assert not hears(own, "", to_organization(), O)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,12 @@ from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
 from cloudchamber.access.requester import User
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import FixedClock, Millis
-from cloudchamber.ids import ClientId, CustomerId, DeviceId, ProductId, SecretHash, UserId
+from cloudchamber.ids import ClientId, CustomerId, DeviceId, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.messaging.errors import StreamEnded, TooManyStreams
 from cloudchamber.messaging.model import (
     FROM_API,
     Event,
+    OrganizationEvents,
     OwnAndPublicEvents,
     OwnDeviceEvents,
     OwnEvents,
@@ -25,23 +26,33 @@ from cloudchamber.messaging.model import (
 from cloudchamber.messaging.rules import hears
 from cloudchamber.messaging.streams import Streams
 from cloudchamber.oauth.tokens import CLIENT_CHANGED, TOKENS_REVOKED
+from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 
 ANN = OwnedByUser(UserId("a"))
 OWNERS = [ANN, OwnedByUser(UserId("b")), OwnedByCustomer(CustomerId("a"))]
-PRODUCTS = [ProductId(1), ProductId(2)]
+PRODUCTS = [ProductId(1), ProductId(2), ProductId(3)]
+ORGANIZATIONS = [OrganizationId("a" * 24), OrganizationId("b" * 24)]
+# The third product is not known to be in any.
+ORGANIZATION_OF = {PRODUCTS[0]: ORGANIZATIONS[0], PRODUCTS[1]: ORGANIZATIONS[1]}
 DEVICES = [DeviceId("d" * 24), DeviceId("e" * 24)]
 LISTENINGS = [
     *map(OwnEvents, OWNERS),
     *map(OwnAndPublicEvents, OWNERS),
     *(OwnDeviceEvents(owner, device) for owner, device in every(OWNERS, DEVICES)),
-    *map(ProductEvents, PRODUCTS),
-    *(ProductDeviceEvents(product, device) for product, device in every(PRODUCTS, DEVICES)),
+    *(ProductEvents(product, organization) for product, organization in ORGANIZATION_OF.items()),
+    *(
+        ProductDeviceEvents(product, organization, device)
+        for (product, organization), device in every(ORGANIZATION_OF.items(), DEVICES)
+    ),
+    *map(OrganizationEvents, ORGANIZATIONS),
 ]
 PREFIXES = ["", "a", "ab", "b", "A"]
 
 
-def event(name: str = "x", *, public: bool = False, owner=ANN, product=None, source: str = FROM_API) -> Event:
-    return Event(name, None, 60, Millis(0), source, public, owner, product)
+def event(
+    name: str = "x", *, public: bool = False, owner=ANN, product=None, source: str = FROM_API, organization=None
+) -> Event:
+    return Event(name, None, 60, Millis(0), source, public, owner, product, organization=organization)
 
 
 def requester(token: str = "t", user: str = "a", client: str = "particle") -> User:
@@ -51,7 +62,7 @@ def requester(token: str = "t", user: str = "a", client: str = "particle") -> Us
 class Desk:
     def __init__(self, limit: int = 1000) -> None:
         self.bus, self.clock = InProcessBus(), FixedClock(0)
-        self.streams = Streams(self.bus, self.clock, limit=limit)
+        self.streams = Streams(self.bus, self.clock, limit=limit, organization_of=ORGANIZATION_OF.get)
 
     def open(self, listening=None, prefix: str = "", expires_at: int | None = None, **who: str):
         return self.streams.open(requester(**who), listening or OwnEvents(ANN), prefix, expires_at)
@@ -64,6 +75,7 @@ EVENTS = st.builds(
     owner=st.none() | st.sampled_from(OWNERS),
     product=st.none() | st.sampled_from(PRODUCTS),
     source=st.sampled_from([FROM_API, *DEVICES]),
+    organization=st.none() | st.sampled_from(ORGANIZATIONS),
 )
 
 
@@ -77,7 +89,10 @@ def test_an_event_reaches_whom_asking_everybody_would_find(opened, one) -> None:
             open_.append(subscription)
         else:
             subscription.close()
-    expected = [subscription for subscription in open_ if hears(subscription.listening, subscription.prefix, one)]
+    organization = one.organization or ORGANIZATION_OF.get(one.product)
+    expected = [
+        subscription for subscription in open_ if hears(subscription.listening, subscription.prefix, one, organization)
+    ]
     assert desk.streams.dispatch(one) == len(expected)
     assert [subscription for subscription in open_ if subscription._queue] == expected
     for subscription in open_:
@@ -136,6 +151,44 @@ async def test_a_change_of_its_client_ends_a_stream() -> None:
     with pytest.raises(StreamEnded, match="client"):
         await mine.next(1)
     assert await other.next(0.001) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "ended"),
+    [
+        (TeamChanged(product=PRODUCTS[0], user=UserId("a")), {"product", "device"}),
+        (TeamChanged(organization=ORGANIZATIONS[0], user=UserId("a")), {"product", "device", "organization"}),
+        (TeamChanged(organization=ORGANIZATIONS[1], user=UserId("a")), {"elsewhere"}),
+        (TeamChanged(product=PRODUCTS[0], is_gone=True), {"product", "device", "bobs"}),
+        (TeamChanged(organization=ORGANIZATIONS[0], is_gone=True), {"product", "device", "bobs", "organization"}),
+        (TeamChanged(product=PRODUCTS[0], user=UserId("nobody")), set()),
+        # A rename, an invitation: nobody has lost anything.
+        (TeamChanged(product=PRODUCTS[0]), set()),
+        (TeamChanged(organization=ORGANIZATIONS[0]), set()),
+    ],
+)
+async def test_a_change_of_the_team_ends_what_its_member_holds_open_there(change, ended) -> None:
+    desk = Desk()
+    organization = ORGANIZATIONS[0]
+    streams = {
+        "product": desk.open(ProductEvents(PRODUCTS[0], organization)),
+        "device": desk.open(ProductDeviceEvents(PRODUCTS[0], organization, DEVICES[0])),
+        "bobs": desk.open(ProductEvents(PRODUCTS[0], organization), user="b"),
+        "organization": desk.open(OrganizationEvents(organization)),
+        "elsewhere": desk.open(ProductEvents(PRODUCTS[1], ORGANIZATIONS[1])),
+        "own": desk.open(),
+    }
+    waiting = {name: asyncio.create_task(stream.next(5)) for name, stream in streams.items()}
+    await asyncio.sleep(0)
+    desk.bus.publish(TEAM_CHANGED, change)
+    await asyncio.sleep(0)
+    assert {name for name, task in waiting.items() if task.done()} == ended
+    for name in ended:
+        with pytest.raises(StreamEnded, match="team"):
+            await waiting[name]
+    assert len(desk.streams) == len(streams) - len(ended)
+    for task in waiting.values():
+        task.cancel()
 
 
 async def test_an_expired_token_hears_nothing_more() -> None:

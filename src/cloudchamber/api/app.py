@@ -47,6 +47,7 @@ from cloudchamber.api.teams import TeamsResource
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.web_oauth import WebOAuthResource
 from cloudchamber.api.webhooks import WebhooksResource
+from cloudchamber.fleet.through import OrganizationDevices
 from cloudchamber.settings import Compat, Settings, networks
 
 App = falcon.asgi.App[EdgeRequest, falcon.asgi.Response]
@@ -90,7 +91,7 @@ def create_app(services: Services, settings: Settings) -> App:
 def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, object]:
     """The objects whose methods the route table names."""
     s = services
-    places = Places(s.products, s.organizations)
+    places = Places(s.products, s.organizations, OrganizationDevices(s.devices, s.products))
     shell = Shell(s.public_url)
     people = People(
         shell,

@@ -56,7 +56,7 @@ class CallsResource:
         return await self._devices.own(requester, call.params["device"], action)
 
     async def _in_product(self, call: Call, requester: Bearer, action: Action) -> DeviceRecord:
-        product = await self._places.product(call)
+        product = await self._places.holding(call, requester, action)
         return await self._devices.in_product(requester, product, call.params["device"], action)
 
     async def _call(self, call: Call, record: DeviceRecord) -> Any:

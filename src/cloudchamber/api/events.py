@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api.call import Call
 from cloudchamber.api.fields import Fields
@@ -36,6 +37,13 @@ class EventsResource:
         )
         return {"ok": True}
 
+    async def publish_of_organization(self, call: Call, requester: Bearer) -> Any:
+        data, organization = call.data, await self._places.organization(call)
+        await self._events.publish_in_organization(
+            requester, organization, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
+        )
+        return {"ok": True}
+
     async def stream_public(self, call: Call, requester: Bearer) -> Any:
         return self._stream(await self._events.listen_public(requester, _prefix(call)), detailed=False)
 
@@ -51,9 +59,13 @@ class EventsResource:
         return self._stream(opened, detailed=True)
 
     async def stream_product_device(self, call: Call, requester: Bearer) -> Any:
-        opened = await self._events.listen_product_device(
-            requester, await self._product(call), call.params["device"], _prefix(call)
-        )
+        product = await self._places.holding(call, requester, Action.EVENTS_GET)
+        opened = await self._events.listen_product_device(requester, product, call.params["device"], _prefix(call))
+        return self._stream(opened, detailed=True)
+
+    async def stream_organization(self, call: Call, requester: Bearer) -> Any:
+        organization = await self._places.organization(call)
+        opened = await self._events.listen_organization(requester, organization, _prefix(call))
         return self._stream(opened, detailed=True)
 
     def _stream(self, subscription: Subscription, *, detailed: bool) -> EventStream:

@@ -1,10 +1,11 @@
 """What the path of a request stands below: a product, an organization, or a product of an organization."""
 
-from cloudchamber.access.model import OrganizationResource, ProductResource
+from cloudchamber.access.model import Action, OrganizationResource, ProductResource
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api.call import Call
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.products import Products
+from cloudchamber.fleet.through import OrganizationDevices
 from cloudchamber.organizations.model import Organization
 from cloudchamber.organizations.service import Organizations
 
@@ -12,9 +13,10 @@ from cloudchamber.organizations.service import Organizations
 class Places:
     """Every handler finds its product here, so that none forgets the organization that an older path names."""
 
-    def __init__(self, products: Products, organizations: Organizations) -> None:
+    def __init__(self, products: Products, organizations: Organizations, through: OrganizationDevices) -> None:
         self._products = products
         self._organizations = organizations
+        self._through = through
 
     async def product(self, call: Call) -> Product:
         """Raises OrganizationNotFound, ProductNotFound."""
@@ -22,6 +24,16 @@ class Places:
         if organization is None:
             return await self._products.find(call.params["product"])
         return await self._products.below(organization, call.params["product"])
+
+    async def holding(self, call: Call, requester: Bearer, action: Action) -> Product:
+        """The product of the path's device, which an older path finds by the organization alone.
+
+        Raises OrganizationNotFound, ProductNotFound, DeviceNotInProduct, AccessRefused.
+        """
+        if "product" in call.params:
+            return await self.product(call)
+        organization = await self.organization(call)
+        return await self._through.product_of(requester, organization, call.params["device"], action)
 
     async def organization(self, call: Call) -> Organization:
         """Raises OrganizationNotFound."""

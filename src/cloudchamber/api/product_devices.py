@@ -58,9 +58,8 @@ class ProductDevicesResource:
         }
 
     async def get(self, call: Call, requester: Bearer) -> Any:
-        record = await self._devices.in_product(
-            requester, await self._product(call), call.params["device"], Action.DEVICES_GET
-        )
+        product = await self._places.holding(call, requester, Action.DEVICES_GET)
+        record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_GET)
         return render.product_device_detail(await self._devices.view(record))
 
     async def import_(self, call: Call, requester: Bearer) -> Any:
@@ -75,8 +74,9 @@ class ProductDevicesResource:
 
     async def update(self, call: Call, requester: Bearer) -> Any:
         refuse_flashing(call)
-        product = await self._product(call)
         on = call.data.flag("signal")
+        action = Action.DEVICES_UPDATE if on is None else Action.DEVICES_SIGNAL
+        product = await self._places.holding(call, requester, action)
         if on is not None:
             record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_SIGNAL)
             with WhileConnected(call.req, SignalTimedOut):

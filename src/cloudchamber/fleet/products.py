@@ -20,6 +20,7 @@ from cloudchamber.fleet.errors import ProductInvalid, ProductNotEmpty, ProductNo
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.rules import product_id_in, slugs
 from cloudchamber.fleet.store import ProductStore
+from cloudchamber.identity.ports import USER_RENAMED
 from cloudchamber.identity.service import USER_CREATED
 from cloudchamber.ids import MAX_PRODUCT_ID, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.oauth.tokens import Tokens
@@ -75,10 +76,17 @@ class Products:
         self._clock = clock
         self._cache: OrderedDict[str, tuple[Product, Millis | None]] = OrderedDict()
         self._changes = 0
+        self._organization_of: dict[ProductId, OrganizationId] = {}
+        bus.subscribe(PRODUCT_CREATED, self._created)
         bus.subscribe(TEAM_CHANGED, self._team_changed)
         bus.subscribe(USER_CREATED, self._joined)
+        bus.subscribe(USER_RENAMED, self._renamed)
         bus.subscribe(PRODUCT_CHANGED, self._changed)
-        bus.subscribe(PRODUCT_REMOVED, self._changed)
+        bus.subscribe(PRODUCT_REMOVED, self._removed)
+
+    async def start(self) -> None:
+        """Reads which organization each product is in; `organization_now` knows it from then on."""
+        self._organization_of.update(await self._store.organizations(self._db))
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +140,10 @@ class Products:
             return False
         return requester.id in (await self.by_id(product)).team
 
+    def organization_now(self, product: ProductId) -> OrganizationId | None:
+        """Without waiting, for every event that passes: there are at most 65,535 products, and all are in memory."""
+        return self._organization_of.get(product)
+
     async def organization_of(self, product: ProductId | None) -> OrganizationId | None:
         return (await self.by_id(product)).organization if product is not None else None
 
@@ -157,9 +169,9 @@ class Products:
         require(requester, Action.PRODUCTS_LIST, organization.resource(requester))
         return await self._all(await self._store.of_organization(self._db, organization.id))
 
-    async def ids_in(self, organization: OrganizationId) -> frozenset[ProductId]:
+    async def ids_in(self, organization: OrganizationId) -> list[ProductId]:
         """Whoever asks; rights are the caller's question."""
-        return frozenset(await self._store.of_organization(self._db, organization))
+        return await self._store.of_organization(self._db, organization)
 
     async def _all(self, ids: Iterable[ProductId]) -> list[Product]:
         found = []
@@ -292,8 +304,18 @@ class Products:
 
     # -- hearing of changes -------------------------------------------------------------------------------------------
 
+    def _created(self, product: Product) -> None:
+        self._organization_of[product.id] = product.organization
+
     def _changed(self, product: Product) -> None:
         self._drop(lambda kept: kept.id == product.id)
+
+    def _removed(self, product: Product) -> None:
+        self._organization_of.pop(product.id, None)
+        self._changed(product)
+
+    def _renamed(self, user: UserId) -> None:
+        self._drop(lambda kept: kept.owner == user or kept.has_open_invitations)
 
     def _team_changed(self, change: TeamChanged) -> None:
         self._drop(

@@ -77,6 +77,10 @@ class ProductStore:
         )
         return [ProductId(row[0]) for row in rows]
 
+    async def organizations(self, db: Reader) -> dict[ProductId, OrganizationId]:
+        rows = await db.fetch_all("SELECT id, organization_id FROM products")
+        return {ProductId(row[0]): OrganizationId(row[1]) for row in rows}
+
     async def update(self, tx: Transaction, product: Product) -> None:
         await tx.execute(
             "UPDATE products SET name = $2, description = $3, type = $4, hardware_version = $5, settings = $6,"

@@ -42,7 +42,11 @@ class UserStore:
             int(user.is_admin),
             user.created_at,
         )
-        # Here, so that an account made on the command line is in its teams as well.
+        await self._take_invitations(tx, user.id, user.username, user.created_at)
+
+    async def _take_invitations(self, tx: Transaction, user: UserId, username: str, now: Millis) -> None:
+        """Those that waited for this name become memberships. Here, so that an account made on the command line is in
+        its teams as well."""
         for table, column in (
             ("memberships", "product_id"),
             ("organization_memberships", "organization_id"),
@@ -50,12 +54,12 @@ class UserStore:
             await tx.execute(
                 f"INSERT INTO {table} ({column}, user_id, role, created_at)"
                 f" SELECT {column}, CAST($1 AS TEXT), role, CAST($3 AS BIGINT) FROM invitations"
-                f" WHERE username = $2 AND {column} IS NOT NULL AND expires_at > $3",
-                user.id,
-                user.username,
-                user.created_at,
+                f" WHERE username = $2 AND {column} IS NOT NULL AND expires_at > $3 ON CONFLICT DO NOTHING",
+                user,
+                username,
+                now,
             )
-        await tx.execute("DELETE FROM invitations WHERE username = $1", user.username)
+        await tx.execute("DELETE FROM invitations WHERE username = $1", username)
 
     async def by_id(self, db: Reader, user: UserId) -> UserAccount | None:
         row = await db.fetch_one(f"{_USER} WHERE id = $1", user)
@@ -70,6 +74,7 @@ class UserStore:
 
     async def set_username(self, tx: Transaction, user: UserId, username: str, now: Millis) -> None:
         await tx.execute("UPDATE users SET username = $2, updated_at = $3 WHERE id = $1", user, username, now)
+        await self._take_invitations(tx, user, username, now)
 
     async def set_account_info(self, tx: Transaction, user: UserId, info: dict[str, Any], now: Millis) -> None:
         await tx.execute(

@@ -1,7 +1,7 @@
 """Publishing, and opening streams."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 
 from cloudchamber.access.model import Action, Owner, OwnThings
 from cloudchamber.access.requester import Anonymous, Customer, Device, Requester
@@ -10,6 +10,7 @@ from cloudchamber.access.service import require
 from cloudchamber.clock import Clock
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.model import Product
+from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.ids import DeviceId, ProductId
 from cloudchamber.messaging.audience import Audience
@@ -20,6 +21,7 @@ from cloudchamber.messaging.model import (
     FROM_CLOUD,
     Event,
     Listening,
+    OrganizationEvents,
     OwnAndPublicEvents,
     OwnDeviceEvents,
     OwnEvents,
@@ -30,6 +32,8 @@ from cloudchamber.messaging.ports import DeviceLink, EventSink
 from cloudchamber.messaging.rules import check_publication, is_reserved
 from cloudchamber.messaging.streams import Streams, Subscription
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.organizations.model import Organization
+from cloudchamber.organizations.service import Organizations
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +48,12 @@ class Events:
         tokens: Tokens,
         clock: Clock,
         sink: EventSink | None = None,
+        *,
+        products: Products,
+        organizations: Organizations,
     ) -> None:
+        self._products = products
+        self._organizations = organizations
         self._sink = sink
         self._streams = streams
         self._audience = audience
@@ -65,9 +74,12 @@ class Events:
         """
         require(requester, Action.EVENTS_SEND, OwnThings())
         check_publication(name, data, ttl_s)
-        product = requester.product if isinstance(requester, Customer) else None
+        product, organization = None, None
+        if isinstance(requester, Customer):
+            product, organization = requester.product, requester.organization
         owner = owner_of(requester)
-        event = Event(name, data, ttl_s, self._clock.now(), FROM_API, not is_private, owner, product)
+        now = self._clock.now()
+        event = Event(name, data, ttl_s, now, FROM_API, not is_private, owner, product, organization=organization)
         await self._recorded(event)
         self._streams.dispatch(event)
         assert owner is not None, "only users and customers pass the rule"
@@ -86,6 +98,30 @@ class Events:
         await self._recorded(event)
         self._streams.dispatch(event)
         self._deliver(event, own=self._audience.of_product(product.id), source=None)
+
+    async def publish_in_organization(
+        self,
+        requester: Requester,
+        organization: Organization,
+        name: str,
+        data: str | None,
+        ttl_s: int,
+        *,
+        is_private: bool,
+    ) -> None:
+        """As an organization: to its stream, to those of its products, and to all of their devices.
+
+        Raises AccessRefused, EventInvalid, StorageUnavailable, StorageBusy.
+        """
+        require(requester, Action.EVENTS_SEND, organization.resource(requester))
+        check_publication(name, data, ttl_s)
+        products = await self._products.ids_in(organization.id)
+        now = self._clock.now()
+        event = Event(name, data, ttl_s, now, FROM_API, not is_private, None, None, organization=organization.id)
+        await self._recorded(event)
+        self._streams.dispatch(event)
+        own = {device for product in products for device in self._audience.of_product(product)}
+        self._deliver(event, own=own, source=None)
 
     async def publish_from(self, event: Event, device: DeviceId) -> None:
         """What a device published."""
@@ -168,16 +204,47 @@ class Events:
     async def listen_product(self, requester: Requester, product: Product, prefix: str) -> Subscription:
         """Raises AccessRefused, TooManyStreams."""
         require(requester, Action.EVENTS_GET, product.resource(requester))
-        return await self._open(requester, ProductEvents(product.id), prefix)
+        listening = ProductEvents(product.id, product.organization)
+        return await self._open(requester, listening, prefix, self._in_team(requester, product))
 
     async def listen_product_device(
         self, requester: Requester, product: Product, reference: str, prefix: str
     ) -> Subscription:
         """Raises AccessRefused, DeviceNotInProduct, TooManyStreams."""
         device = await self._devices.in_product(requester, product, reference, Action.EVENTS_GET)
-        return await self._open(requester, ProductDeviceEvents(product.id, device.id), prefix)
+        listening = ProductDeviceEvents(product.id, product.organization, device.id)
+        return await self._open(requester, listening, prefix, self._in_team(requester, product))
 
-    async def _open(self, requester: Requester, listening: Listening, prefix: str) -> Subscription:
+    async def listen_organization(self, requester: Requester, organization: Organization, prefix: str) -> Subscription:
+        """Raises AccessRefused, TooManyStreams."""
+        require(requester, Action.EVENTS_GET, organization.resource(requester))
+
+        async def still() -> None:
+            now = await self._organizations.by_id(organization.id)
+            require(requester, Action.EVENTS_GET, now.resource(requester))
+
+        return await self._open(requester, OrganizationEvents(organization.id), prefix, still)
+
+    def _in_team(self, requester: Requester, product: Product) -> Callable[[], Awaitable[None]]:
+        async def still() -> None:
+            require(requester, Action.EVENTS_GET, (await self._products.by_id(product.id)).resource(requester))
+
+        return still
+
+    async def _open(
+        self,
+        requester: Requester,
+        listening: Listening,
+        prefix: str,
+        still: Callable[[], Awaitable[None]] | None = None,
+    ) -> Subscription:
+        """`still` raises AccessRefused once the requester has lost the right to listen."""
         assert not isinstance(requester, Anonymous | Device), "the rule lets neither through"
         expires_at = await self._tokens.expires_at(requester.token) if requester.token is not None else None
+        if still is not None:
+            # Who was taken out of the team while we waited had no stream yet that could end.
+            changes = None
+            while changes != self._streams.team_changes:
+                changes = self._streams.team_changes
+                await still()
         return self._streams.open(requester, listening, prefix, expires_at)

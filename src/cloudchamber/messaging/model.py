@@ -5,7 +5,7 @@ from typing import Final
 
 from cloudchamber.access.model import Owner
 from cloudchamber.clock import Millis
-from cloudchamber.ids import DeviceId, ProductId
+from cloudchamber.ids import DeviceId, OrganizationId, ProductId
 
 DEFAULT_TTL_S: Final = 60
 FROM_API: Final = "001"
@@ -17,7 +17,8 @@ FROM_CLOUD: Final = "particle-internal"
 @dataclass(frozen=True, slots=True)
 class Event:
     """`source` is a device's id, FROM_API or FROM_CLOUD. `owner` and `product` are those of the source at the moment of
-    publication: whoever gets the device later hears nothing of before, and whoever lost it nothing of after."""
+    publication: whoever gets the device later hears nothing of before, and whoever lost it nothing of after.
+    `organization` is set for what was published to a whole organization, or by a customer of one."""
 
     name: str
     data: str | None
@@ -28,6 +29,12 @@ class Event:
     owner: Owner | None
     product: ProductId | None
     version: int | None = None
+    organization: OrganizationId | None = None
+
+    @property
+    def is_organizations(self) -> bool:
+        """Published to a whole organization, and so to each of its products."""
+        return self.organization is not None and self.product is None and self.owner is None
 
     @property
     def product_id(self) -> ProductId | None:
@@ -62,9 +69,10 @@ class OwnDeviceEvents:
 
 @dataclass(frozen=True, slots=True)
 class ProductEvents:
-    """Events of a whole product, whoever owns its devices."""
+    """Events of a whole product, whoever owns its devices, and what is published to its whole organization."""
 
     product: ProductId
+    organization: OrganizationId
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +80,15 @@ class ProductDeviceEvents:
     """Events of one device, for as long as it is in `product`."""
 
     product: ProductId
+    organization: OrganizationId
     device: DeviceId
 
 
-Listening = OwnEvents | OwnAndPublicEvents | OwnDeviceEvents | ProductEvents | ProductDeviceEvents
+@dataclass(frozen=True, slots=True)
+class OrganizationEvents:
+    """Events of all products of an organization, and what is published to it."""
+
+    organization: OrganizationId
+
+
+Listening = OwnEvents | OwnAndPublicEvents | OwnDeviceEvents | ProductEvents | ProductDeviceEvents | OrganizationEvents

@@ -2,11 +2,13 @@
 
 from typing import Final
 
+from cloudchamber.ids import OrganizationId
 from cloudchamber.messaging.errors import EventInvalid
 from cloudchamber.messaging.model import (
     DEFAULT_TTL_S,
     Event,
     Listening,
+    OrganizationEvents,
     OwnAndPublicEvents,
     OwnDeviceEvents,
     OwnEvents,
@@ -21,12 +23,13 @@ MAX_TTL_S: Final = 16_777_215
 _RESERVED: Final = ("spark", "particle")
 
 
-def hears(listening: Listening, prefix: str, event: Event) -> bool:
-    """Prefixes match from the start of the name and mind the case."""
-    return event.name.startswith(prefix) and _concerns(listening, event)
+def hears(listening: Listening, prefix: str, event: Event, organization: OrganizationId | None = None) -> bool:
+    """Prefixes match from the start of the name and mind the case. `organization` is the one that the event belongs to:
+    its own, or that of its product."""
+    return event.name.startswith(prefix) and _concerns(listening, event, organization)
 
 
-def _concerns(listening: Listening, event: Event) -> bool:
+def _concerns(listening: Listening, event: Event, organization: OrganizationId | None) -> bool:
     match listening:
         case OwnEvents(owner=owner):
             return event.owner == owner
@@ -34,10 +37,12 @@ def _concerns(listening: Listening, event: Event) -> bool:
             return event.is_public or event.owner == owner
         case OwnDeviceEvents(owner=owner, device=device):
             return event.source == device and event.owner == owner
-        case ProductEvents(product=product):
-            return event.product == product
+        case ProductEvents(product=product, organization=own):
+            return event.product == product or (event.is_organizations and event.organization == own)
         case ProductDeviceEvents(product=product, device=device):
             return event.source == device and event.product == product
+        case OrganizationEvents(organization=own):
+            return organization == own
 
 
 def check_publication(name: str, data: str | None, ttl_s: int) -> None:

@@ -7,16 +7,20 @@ fast enough is dropped, because a buffer without bound would take the memory of 
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 from cloudchamber.access.requester import ApiUser, Bearer, Customer, User
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.ids import ClientId, SecretHash
+from cloudchamber.fleet.model import Product
+from cloudchamber.fleet.products import PRODUCT_REMOVED
+from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash
 from cloudchamber.messaging.errors import StreamEnded, TooManyStreams
 from cloudchamber.messaging.model import (
     Event,
     Listening,
+    OrganizationEvents,
     OwnAndPublicEvents,
     OwnDeviceEvents,
     OwnEvents,
@@ -25,6 +29,7 @@ from cloudchamber.messaging.model import (
 )
 from cloudchamber.messaging.rules import hears
 from cloudchamber.oauth.tokens import CLIENT_CHANGED, TOKENS_REVOKED
+from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 
 K = TypeVar("K")
 
@@ -33,6 +38,8 @@ _MAX_QUEUED: Final = 256
 _MAX_PER_PRINCIPAL: Final = 100
 
 _PUBLIC: Final = "public"
+_ORGANIZATION: Final = "organization"
+_ITS_PRODUCTS: Final = "products of organization"
 
 
 class Subscription:
@@ -117,8 +124,19 @@ class Subscription:
 
 
 class Streams:
-    def __init__(self, bus: InProcessBus, clock: Clock, *, limit: int) -> None:
+    def __init__(
+        self,
+        bus: InProcessBus,
+        clock: Clock,
+        *,
+        limit: int,
+        organization_of: Callable[[ProductId], OrganizationId | None] = lambda _: None,
+    ) -> None:
+        """`organization_of` a product is asked for every event, and so must not wait."""
         self._clock = clock
+        self._organization_of = organization_of
+        self.team_changes = 0
+        """Goes up with each change of who is in a team."""
         self._limit = limit
         self._by_key: dict[object, set[Subscription]] = {}
         self._by_token: dict[SecretHash, set[Subscription]] = {}
@@ -126,6 +144,8 @@ class Streams:
         self._open: set[Subscription] = set()
         bus.subscribe(TOKENS_REVOKED, self._revoked)
         bus.subscribe(CLIENT_CHANGED, self._client_changed)
+        bus.subscribe(TEAM_CHANGED, self._team_changed)
+        bus.subscribe(PRODUCT_REMOVED, self._product_removed)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -156,7 +176,14 @@ class Streams:
     def dispatch(self, event: Event) -> int:
         """Queues the event for everybody who may hear it; returns for how many."""
         heard: set[Subscription] = set()
-        keys = [event.owner, event.source, event.product]
+        organization = event.organization
+        if organization is None and event.product is not None:
+            organization = self._organization_of(event.product)
+        keys: list[object] = [event.owner, event.source, event.product]
+        if organization is not None:
+            keys.append((_ORGANIZATION, organization))
+        if event.is_organizations:
+            keys.append((_ITS_PRODUCTS, organization))
         if event.is_public:
             keys.append(_PUBLIC)
         for key in keys:
@@ -164,7 +191,7 @@ class Streams:
                 heard.update(
                     subscription
                     for subscription in self._by_key.get(key, ())
-                    if hears(subscription.listening, subscription.prefix, event)
+                    if hears(subscription.listening, subscription.prefix, event, organization)
                 )
         for subscription in heard:
             subscription.offer(event)
@@ -200,9 +227,34 @@ class Streams:
             if subscription.client == client:
                 subscription.end("the client was changed")
 
+    def _team_changed(self, change: TeamChanged) -> None:
+        self.team_changes += 1
+        if change.user is None and not change.is_gone:
+            return
+        # Who has only another role now opens the stream again; who has none is refused.
+        for subscription in tuple(self._open):
+            if _is_at(subscription.listening, change) and (change.is_gone or subscription.principal == change.user):
+                subscription.end("the team was changed")
+
+    def _product_removed(self, product: Product) -> None:
+        self._team_changed(TeamChanged(product=product.id, is_gone=True))
+
+
+def _is_at(listening: Listening, change: TeamChanged) -> bool:
+    match listening:
+        case ProductEvents() | ProductDeviceEvents():
+            if change.product is not None:
+                return listening.product == change.product
+            return listening.organization == change.organization
+        case OrganizationEvents(organization=organization):
+            return organization == change.organization
+        case OwnEvents() | OwnAndPublicEvents() | OwnDeviceEvents():
+            return False
+
 
 def _keys(listening: Listening) -> tuple[object, ...]:
-    """Under what a stream is found. Owners are typed values, product ids numbers, device ids text: they never meet."""
+    """Under what a stream is found. Owners are typed values, product ids numbers, device ids text, organizations pairs:
+    they never meet."""
     match listening:
         case OwnEvents(owner=owner):
             return (owner,)
@@ -210,8 +262,10 @@ def _keys(listening: Listening) -> tuple[object, ...]:
             return (owner, _PUBLIC)
         case OwnDeviceEvents(device=device) | ProductDeviceEvents(device=device):
             return (device,)
-        case ProductEvents(product=product):
-            return (product,)
+        case ProductEvents(product=product, organization=organization):
+            return (product, (_ITS_PRODUCTS, organization))
+        case OrganizationEvents(organization=organization):
+            return ((_ORGANIZATION, organization),)
 
 
 def _discard(index: dict[K, set[Subscription]], key: K, subscription: Subscription) -> None:

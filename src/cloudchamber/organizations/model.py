@@ -22,11 +22,13 @@ TEAM_CHANGED: Final = "team.changed"
 @dataclass(frozen=True, slots=True)
 class TeamChanged:
     """Who may do what in `product`, or in `organization` and all of its products, is another matter now. `user` is set
-    where it is so for one person: what they hold open there by the old role has to be opened again."""
+    where it is so for one person: what they hold open there by the old role has to be opened again. `is_gone`: so has
+    what anybody holds open there, for the place itself is no more."""
 
     product: ProductId | None = None
     organization: OrganizationId | None = None
     user: UserId | None = None
+    is_gone: bool = False
 
     @classmethod
     def at(cls, place: Place, user: UserId | None = None) -> "TeamChanged":

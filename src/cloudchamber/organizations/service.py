@@ -7,7 +7,7 @@ only.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final
 
@@ -17,6 +17,7 @@ from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import SECOND, Clock, Millis
 from cloudchamber.identity.model import UserAccount
+from cloudchamber.identity.ports import USER_RENAMED
 from cloudchamber.identity.service import USER_CREATED, Users
 from cloudchamber.ids import OrganizationId, SecretHash, UserId, new_id
 from cloudchamber.oauth.tokens import Tokens
@@ -47,6 +48,7 @@ class Organizations:
         self._changes = 0
         bus.subscribe(TEAM_CHANGED, self._changed)
         bus.subscribe(USER_CREATED, self._joined)
+        bus.subscribe(USER_RENAMED, self._renamed)
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -169,7 +171,20 @@ class Organizations:
             raise OrganizationInvalid(still_used) from error
         if ended is None:
             raise OrganizationInvalid(still_used)
-        self._bus.publish(TEAM_CHANGED, TeamChanged(organization=found.id))
+        self._gone(found.id, ended)
+
+    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+        """Takes along the personal organization of a user whose account goes. Raises BrokenReference while it has
+        products."""
+        personal = await self._store.personal(tx, user)
+        if personal is None:
+            return lambda: None
+        ended = await self._tokens.end_in_organization(tx, personal.id)
+        await self._store.delete(tx, personal.id)
+        return lambda: self._gone(personal.id, ended)
+
+    def _gone(self, organization: OrganizationId, ended: Iterable[SecretHash]) -> None:
+        self._bus.publish(TEAM_CHANGED, TeamChanged(organization=organization, is_gone=True))
         self._tokens.announce(ended)
 
     async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
@@ -222,6 +237,10 @@ class Organizations:
     def _joined(self, _user: UserId) -> None:
         """Somebody made an account, and may be in a team by an invitation now."""
         self._drop(lambda kept: kept.has_open_invitations)
+
+    def _renamed(self, user: UserId) -> None:
+        """Its new name may be one that an invitation waited for, too."""
+        self._drop(lambda kept: kept.owner == user or kept.has_open_invitations)
 
     def _drop(self, is_concerned: Callable[[Organization], bool]) -> None:
         self._changes += 1

@@ -74,6 +74,8 @@ class OrganizationStore:
 
     async def delete(self, tx: Transaction, organization: OrganizationId) -> None:
         """Raises BrokenReference while it has products."""
+        # They know their owner by kind and id, without a reference.
+        await tx.execute("DELETE FROM webhooks WHERE owner_kind = 'organization' AND owner_id = $1", organization)
         await tx.execute("DELETE FROM organizations WHERE id = $1", organization)
 
     async def _organization(self, db: Reader, row: Row) -> Organization:

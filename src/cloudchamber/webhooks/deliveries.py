@@ -17,8 +17,11 @@ from cloudchamber.access.model import OwnedByUser
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import DAY, Clock, Millis, iso
 from cloudchamber.errors import CloudError
+from cloudchamber.fleet.model import Product
+from cloudchamber.fleet.products import PRODUCT_REMOVED
 from cloudchamber.ids import ProductId, new_id
 from cloudchamber.messaging.model import Event
+from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.webhooks.errors import WebhookInvalid
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
@@ -60,6 +63,8 @@ class HookIndex:
         bus.subscribe(HOOK_CHANGED, self.put)
         bus.subscribe(HOOK_DELETED, self.drop)
         bus.subscribe(OWNER_GONE, self._drop_owner)
+        bus.subscribe(PRODUCT_REMOVED, self._product_removed)
+        bus.subscribe(TEAM_CHANGED, self._team_changed)
 
     def put(self, hook: Webhook) -> None:
         self.drop(hook.id)
@@ -92,17 +97,25 @@ class HookIndex:
         owners: list[tuple[str, str]] = []
         if isinstance(event.owner, OwnedByUser):
             owners.append(("user", event.owner.id))
+        organization: str | None = event.organization
         if event.product is not None:
             owners.append(("product", str(event.product)))
-            organization = self._organization_of(event.product)
-            if organization is not None:
-                owners.append(("organization", organization))
+            organization = organization or self._organization_of(event.product)
+        if organization is not None:
+            owners.append(("organization", organization))
         return [
             fires.hook
             for owner in owners
             for fires in self._by_owner.get(owner, {}).values()
             if triggers(fires.prefix, fires.device, event)
         ]
+
+    def _product_removed(self, product: Product) -> None:
+        self._drop_owner(("product", str(product.id)))
+
+    def _team_changed(self, change: TeamChanged) -> None:
+        if change.is_gone and change.organization is not None:
+            self._drop_owner(("organization", change.organization))
 
     def _drop_owner(self, owner: tuple[str, str]) -> None:
         for hook in tuple(self._by_owner.get(owner, {})):

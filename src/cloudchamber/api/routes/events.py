@@ -4,7 +4,7 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Stream, route
-from cloudchamber.api.routes.paths import DEVICE, LEGACY_PRODUCT, PRODUCT, PRODUCT_DEVICE
+from cloudchamber.api.routes.paths import DEVICE, DEVICE_OF_PRODUCT, LEGACY_PRODUCT, ORGANIZATION, PRODUCT
 from cloudchamber.api.schemas.common import Ok
 from cloudchamber.api.schemas.events import NewEvent
 
@@ -72,8 +72,26 @@ FAMILY: Final = Family(
             limit="stream",
         ),
         route(
+            "POST",
+            f"{ORGANIZATION}/events",
+            Bearer(Action.EVENTS_SEND),
+            "events.publish_of_organization",
+            "Publishes an event to all of an organization's devices, its streams and webhooks.",
+            request=NewEvent,
+            answer=Ok,
+        ),
+        route(
             "GET",
-            _events(PRODUCT_DEVICE),
+            _events(ORGANIZATION),
+            Bearer(Action.EVENTS_GET),
+            "events.stream_organization",
+            "Streams the events of an organization, its products and their devices.",
+            answer=Stream(),
+            limit="stream",
+        ),
+        route(
+            "GET",
+            tuple(path for device in DEVICE_OF_PRODUCT for path in _events(device)),
             Bearer(Action.EVENTS_GET),
             "events.stream_product_device",
             "Streams the events of one of a product's devices.",

@@ -9,6 +9,10 @@ LEGACY_PRODUCT: Final = "/v1/orgs/{organization}/products/{product}"
 DEVICE: Final = "/v1/devices/{device}"
 PRODUCT_DEVICE: Final = f"{PRODUCT}/devices/{{device}}"
 LEGACY_DEVICE: Final = f"{LEGACY_PRODUCT}/devices/{{device}}"
+# A device of any product of the organization.
+ORGANIZATION_DEVICE: Final = f"{ORGANIZATION}/devices/{{device}}"
+# One device, by each of the paths on which it has a product.
+DEVICE_OF_PRODUCT: Final = (PRODUCT_DEVICE, LEGACY_DEVICE, ORGANIZATION_DEVICE)
 
 # The last part of a device's path is a function's or a variable's name, but for these, each with methods of its own;
 # by the other methods they are names, too.

@@ -5,7 +5,7 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import IMPORT_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import (
-    LEGACY_DEVICE,
+    DEVICE_OF_PRODUCT,
     LEGACY_PRODUCT,
     PRODUCT,
     PRODUCT_DEVICE,
@@ -32,6 +32,8 @@ from cloudchamber.api.schemas.product_devices import (
     Removal,
 )
 
+_NAMES: Final = tuple(path for device in DEVICE_OF_PRODUCT for path in names_below(device, PRODUCT_DEVICE_KEYWORDS))
+
 FAMILY: Final = Family(
     "Product devices",
     "Devices of a product, whoever owns them.",
@@ -57,7 +59,7 @@ FAMILY: Final = Family(
         ),
         route(
             "GET",
-            (PRODUCT_DEVICE, LEGACY_DEVICE),
+            DEVICE_OF_PRODUCT,
             Bearer(Action.DEVICES_GET),
             "product_devices.get",
             "Shows one of a product's devices.",
@@ -65,7 +67,7 @@ FAMILY: Final = Family(
         ),
         route(
             "PUT",
-            PRODUCT_DEVICE,
+            DEVICE_OF_PRODUCT,
             Bearer(Action.DEVICES_UPDATE),
             "product_devices.update",
             "Changes one of a product's devices, makes it signal, or flashes it.",
@@ -92,7 +94,7 @@ FAMILY: Final = Family(
         ),
         route(
             "PUT",
-            f"{PRODUCT_DEVICE}/ping",
+            tuple(f"{device}/ping" for device in DEVICE_OF_PRODUCT),
             Bearer(Action.DEVICES_PING),
             "calls.ping_of_product",
             "Tells whether one of a product's devices answers now.",
@@ -101,7 +103,7 @@ FAMILY: Final = Family(
         ),
         route(
             "GET",
-            names_below(PRODUCT_DEVICE, PRODUCT_DEVICE_KEYWORDS),
+            _NAMES,
             Bearer(Action.VARIABLE_GET),
             "calls.read_of_product",
             "Reads a variable of one of a product's devices.",
@@ -111,7 +113,7 @@ FAMILY: Final = Family(
         ),
         route(
             "POST",
-            (*names_below(PRODUCT_DEVICE, PRODUCT_DEVICE_KEYWORDS), f"{PRODUCT_DEVICE}/events"),
+            (*_NAMES, *(f"{device}/events" for device in DEVICE_OF_PRODUCT)),
             Bearer(Action.FUNCTION_CALL),
             "calls.call_of_product",
             "Calls a function of one of a product's devices.",
