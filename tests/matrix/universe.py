@@ -143,6 +143,9 @@ class Universe:
         for (above, organization), (label, product), (device_label, device) in itertools.product(
             organizations.items(), products.items(), devices.items()
         ):
+            is_elsewhere = product is not None and organization not in (None, self.organizations[product])
+            if (is_elsewhere or above == "below unknown") and device_label not in ("", "a customer's device"):
+                continue  # where not even the product is found, one device is as good as all
             values = {**unknown, **self.values.get(product or organization, {})}
             if organization is not None:
                 values["organization"] = organization
