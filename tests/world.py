@@ -213,7 +213,6 @@ class World:
             self.clock,
             api_domain="api.example.com",
         )
-        self.leavers.append(self.organizations)
         self.products = Products(db, ProductStore(), self.organizations, self.tokens, self.bus, self.clock)
         self.provisional = ProvisionalDevices()
         self.custody = CustodyLog()

@@ -311,7 +311,6 @@ class Cloud:
             clock,
             api_domain=api_domain(urlsplit(public_url).hostname or ""),
         )
-        leavers.append(organizations)
         products = Products(db, ProductStore(), organizations, tokens, bus, clock)
         await products.start()
         self.devices = devices = Devices(

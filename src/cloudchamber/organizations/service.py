@@ -174,20 +174,6 @@ class Organizations:
         self._gone(found.id, ended)
 
     async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
-        """Takes along the personal organization of a user whose account goes. Raises BrokenReference while it has
-        products."""
-        personal = await self._store.personal(tx, user)
-        if personal is None:
-            return lambda: None
-        ended = await self._tokens.end_in_organization(tx, personal.id)
-        await self._store.delete(tx, personal.id)
-        return lambda: self._gone(personal.id, ended)
-
-    def _gone(self, organization: OrganizationId, ended: Iterable[SecretHash]) -> None:
-        self._bus.publish(TEAM_CHANGED, TeamChanged(organization=organization, is_gone=True))
-        self._tokens.announce(ended)
-
-    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
         """The personal organization of a user who goes ends with the account, and what acts for it ends here. One with
         products keeps the account from going, and so does any other that the user owns."""
         personal = await self._store.personal(tx, user)
@@ -196,12 +182,11 @@ class Organizations:
         ended = await self._tokens.end_in_organization(tx, personal.id)
         # PostgreSQL looks whether it still names its owner before it cascades.
         await self._store.delete(tx, personal.id)
+        return lambda: self._gone(personal.id, ended)
 
-        def tell() -> None:
-            self._tokens.announce(ended)
-            self._bus.publish(TEAM_CHANGED, TeamChanged(organization=personal.id))
-
-        return tell
+    def _gone(self, organization: OrganizationId, ended: Iterable[SecretHash]) -> None:
+        self._bus.publish(TEAM_CHANGED, TeamChanged(organization=organization, is_gone=True))
+        self._tokens.announce(ended)
 
     def _made(self, slug: str, name: str, owner: UserAccount, *, is_personal: bool) -> Organization:
         now = self._clock.now()
