@@ -1,24 +1,22 @@
-"""What the benchmarks of datagrams start: `python -m bench.udp_server LOOP echo` or `... LOOP IDLE_S serve ...`.
+"""What the benchmarks of datagrams start: `python -m bench.udp_server LOOP echo` or `... LOOP OFFLINE_S serve ...`.
 
 LOOP is `uvloop`, which `cloudchamber serve` runs on, or `asyncio`: how much the loop matters can only be told by
-running the same server without it, and that is no setting which anybody should be offered. IDLE_S is how long a session
-is silent until it leaves memory, in seconds; a benchmark cannot wait five minutes for that.
+running the same server without it, and that is no setting which anybody should be offered. OFFLINE_S is for how many
+seconds a device is silent until it counts as offline, and its session is in the store alone; a benchmark cannot wait
+the 25 minutes that an Electron has for that.
 """
 
 import asyncio
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final, cast
 
 import uvloop
 
-from cloudchamber import app
 from cloudchamber.cli.main import main as cloudchamber
-from cloudchamber.gateway.udp import UdpLimits
+from cloudchamber.gateway import udp
 
 _RUNNERS: Final[dict[str, Callable[..., Any]]] = {"uvloop": uvloop.run, "asyncio": asyncio.run}
-_SWEEPS: Final = 6
 
 
 class Echo(asyncio.DatagramProtocol):
@@ -44,9 +42,9 @@ def main() -> None:
     if what == "echo":
         _RUNNERS[loop](echo())
         return
-    idle_s = float(what)
+    offline_s = float(what)
     vars(uvloop)["run"] = _RUNNERS[loop]
-    vars(app)["UdpLimits"] = partial(UdpLimits, idle_s=idle_s, sweep_s=min(10.0, idle_s / _SWEEPS))
+    vars(udp)["offline_after_s"] = lambda _platform_id: offline_s
     sys.argv[1:] = arguments
     cloudchamber()
 

@@ -531,8 +531,8 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker
             "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
             "cloudchamber_tcp_connections": ("Device connections over TCP.", lambda: tcp.connections),
             "cloudchamber_tcp_strangers": ("Connections that have not proven a key.", lambda: tcp.strangers),
-            "cloudchamber_udp_sessions": ("Device sessions over UDP in memory.", lambda: udp.sessions),
-            "cloudchamber_udp_dozing": ("Devices online over UDP whose session is in the store.", lambda: udp.dozing),
+            "cloudchamber_udp_sessions": ("Device sessions over UDP with something going on.", lambda: udp.sessions),
+            "cloudchamber_udp_dozing": ("Devices online over UDP that are silent.", lambda: udp.dozing),
             "cloudchamber_udp_strangers": ("Sessions over UDP without a Hello.", lambda: udp.strangers),
             "cloudchamber_event_streams": ("Open event streams.", lambda: len(streams)),
             "cloudchamber_addresses_locked_out": (

@@ -14,6 +14,8 @@ from cloudchamber.gateway.udp_session import UdpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.simulator.device import State
 from cloudchamber.simulator.firmware import Counter
+from cloudchamber.wire.dtls.session import DtlsSession
+from cloudchamber.wire.dtls.state import SessionState
 from cloudchamber.wire.events import Acknowledged, Disconnected, FunctionReturned, NotFound, VariableRead
 from cloudchamber.wire.messages import Subscription
 from cloudchamber.wire.reliability import CLOUD
@@ -234,7 +236,7 @@ def test_silence_is_measured_by_what_a_platform_is_expected_to_say() -> None:
 
 async def test_a_silent_device_is_offline_and_comes_back(store_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udp_module, "offline_after_s", lambda _: 0.3)
-    async with start_udp_cloud(store_file, UdpLimits(sweep_s=0.05)) as udp:
+    async with start_udp_cloud(store_file, UdpLimits(awake_s=0.2, sweep_s=0.05)) as udp:
         device = await udp.online()
         await until(lambda: not udp.hub.is_online(ID))
         assert udp.inbox.names(ID).count("offline") == 1
@@ -245,16 +247,14 @@ async def test_a_silent_device_is_offline_and_comes_back(store_file: Path, monke
 
 
 @pytest.fixture
-async def drowsy(store_file: Path, monkeypatch: pytest.MonkeyPatch) -> UdpCloud:
-    """Sessions leave memory half a second after the last word."""
-    monkeypatch.setattr(connection_module, "CLOUD", CLOUD._replace(memory_s=0.2))
-    monkeypatch.setattr(connection_module, "CLOUD_MEMORY_S", 0.2)
-    async with start_udp_cloud(store_file, UdpLimits(idle_s=0.3, sweep_s=0.05)) as udp:
+async def drowsy(store_file: Path) -> UdpCloud:
+    """Sessions lie down a third of a second after the last word."""
+    async with start_udp_cloud(store_file, UdpLimits(awake_s=0.3, sweep_s=0.05)) as udp:
         yield udp
 
 
 @pytest.mark.parametrize("device_os", VERSIONS)
-async def test_a_quiet_session_leaves_memory_and_the_device_stays_online(drowsy: UdpCloud, device_os: str) -> None:
+async def test_a_quiet_session_is_packed_and_the_device_stays_online(drowsy: UdpCloud, device_os: str) -> None:
     udp = drowsy
     wide = [] if device_os == "6.2.0" else [ID]
     device = await udp.online(device_os=device_os, firmware=Listener)
@@ -305,6 +305,62 @@ async def test_a_dozing_device_that_stays_silent_is_offline(drowsy: UdpCloud, mo
     await until(lambda: "offline" in drowsy.inbox.names(ID))
     assert not drowsy.hub.is_online(ID)
     assert drowsy.gateway.dozing == 0
+    assert drowsy.gateway.sessions == 1, "what it said last is remembered for a minute"
+
+
+async def test_a_device_that_is_gone_leaves_nothing_in_memory(
+    drowsy: UdpCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store has all of its session, the end of the replay window as well."""
+    monkeypatch.setattr(connection_module, "CLOUD", CLOUD._replace(memory_s=0.5))
+    monkeypatch.setattr(connection_module, "CLOUD_MEMORY_S", 0.5)
+    device = await drowsy.online()
+    await until(lambda: drowsy.gateway.dozing == 1)
+    assert device.publish("alpha", "1")
+    await until(lambda: "published" in drowsy.inbox.names(ID))
+    await until(lambda: drowsy.gateway.dozing == 1)
+    channel = next(iter(drowsy.gateway._dozing)).channel
+    monkeypatch.setattr(udp_module, "offline_after_s", lambda _: 0.5)
+    await until(lambda: "offline" in drowsy.inbox.names(ID))
+    await until(lambda: drowsy.gateway.sessions == 0)
+    assert drowsy.gateway._endpoint.session_count == drowsy.gateway.dozing == 0
+    saved = await drowsy.saved.by_device(ID)
+    assert saved is not None
+    assert (
+        SessionState.from_bytes_untrusted(saved.state).window_top == DtlsSession.unpack(channel, [], []).newest_number
+    )
+    assert device.publish("alpha", "2")
+    await until(lambda: drowsy.hub.is_online(ID))
+    assert device.network.handshakes == 1
+
+
+async def test_a_restart_while_devices_doze_is_unseen_and_keeps_their_windows(drowsy: UdpCloud) -> None:
+    device = await drowsy.online()
+    await until(lambda: drowsy.gateway.dozing == 1)
+    top = DtlsSession.unpack(next(iter(drowsy.gateway._dozing)).channel, [], []).newest_number
+    await drowsy.restart()
+    saved = await drowsy.saved.by_device(ID)
+    assert saved is not None
+    assert SessionState.from_bytes_untrusted(saved.state).window_top == top
+    assert device.publish("alpha", "1")
+    await until(lambda: drowsy.hub.is_online(ID))
+    assert drowsy.inbox.names(ID).count("online") == 2
+    assert device.network.handshakes == 1
+
+
+async def test_a_device_moves_while_it_dozes(drowsy: UdpCloud) -> None:
+    """Devices that name themselves in their records, and the old ones that are known by their address alone."""
+    for number, device_os in enumerate(VERSIONS):
+        device = await drowsy.online(device_id(number), device_os=device_os, moves=True)
+        await until(lambda: drowsy.gateway.sessions == 0)
+        device.sleep(0.1)
+        await until(lambda device=device: device.state is State.ASLEEP)  # type: ignore[misc]
+        await until(lambda device=device: device.state is State.ONLINE)  # type: ignore[misc]
+        await until(lambda number=number: drowsy.hub.is_online(device_id(number)))  # type: ignore[misc]
+        await until(lambda: drowsy.gateway.sessions == 0)
+        assert await drowsy.hub.call_function(device_id(number), "brew", "5", 5) == FunctionReturned(5)
+        assert device.network.handshakes == 1
+    assert drowsy.gateway.dozing == len(VERSIONS) - drowsy.gateway.sessions
 
 
 async def test_a_dozing_devices_new_session_takes_its_place(drowsy: UdpCloud) -> None:

@@ -117,11 +117,20 @@ async def test_made_up_sessions_cost_reads_and_nothing_else(udp: UdpCloud) -> No
     assert stranger.heard == []
 
 
-async def test_whoever_names_a_sleeping_devices_session_does_not_wake_it(udp: UdpCloud) -> None:
-    """A connection id is no secret: forged records of it cost a read each, and leave nothing in memory."""
+@pytest.mark.parametrize("dozes", [False, True])
+async def test_whoever_names_a_sleeping_devices_session_does_not_wake_it(store_file: Path, dozes: bool) -> None:
+    """A connection id is no secret: forged records of it cost a read each, or none, and leave nothing in memory."""
+    async with start_udp_cloud(store_file, UdpLimits(awake_s=0.1, sweep_s=0.05)) as udp:
+        await forge_records(udp, dozes=dozes)
+
+
+async def forge_records(udp: UdpCloud, *, dozes: bool) -> None:
     relay = await udp.relay()
     device = await udp.online(device_os="6.2.0", port=relay.port)
-    await udp.restart()
+    if dozes:
+        await until(lambda: udp.gateway.dozing == 1)
+    else:
+        await udp.restart()
     commits = udp.saved._db.commits  # type: ignore[attr-defined]
     stranger = await udp.stranger()
     known = next(data for data in relay.from_devices if data[:1] == b"\x19")
@@ -131,9 +140,12 @@ async def test_whoever_names_a_sleeping_devices_session_does_not_wake_it(udp: Ud
     await asyncio.sleep(0.1)
     assert udp.gateway.counters.forged > 0
     assert udp.gateway.sessions == udp.gateway._endpoint.session_count == 0
+    assert udp.gateway.dozing == dozes
     assert udp.saved._db.commits == commits  # type: ignore[attr-defined]
     assert device.publish("alpha", "1")
-    await until(lambda: udp.hub.is_online(ID))
+    await until(lambda: "published" in udp.inbox.names(ID))
+    assert udp.hub.is_online(ID)
+    assert device.network.handshakes == 1
 
 
 async def test_handshakes_without_a_hello_crowd_out_each_other(store_file: Path) -> None:

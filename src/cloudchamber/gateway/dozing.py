@@ -1,12 +1,12 @@
-"""A device that counts as online while its session lies in the store alone.
+"""A device that is online and silent: its session as one small value, and somebody who can be asked for the device.
 
-Most devices on a cellular network are silent for 23 minutes at a time. Of such a session this alone stays in memory:
-somebody who can be asked for the device. The first request or event for it, or its next datagram, brings the session
-back.
+Most devices on a cellular network are silent for 23 minutes at a time, those on Wi-Fi for half a minute. A session that
+something goes on in is some forty objects and twenty times as large. It is made again for the first request or event
+for its device, and for the device's next datagram.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from cloudchamber.clock import Millis
@@ -14,119 +14,149 @@ from cloudchamber.gateway.hub import LiveSession
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.gateway.session import Services, last_heard, tell_offline
 from cloudchamber.ids import DeviceId
-from cloudchamber.wire.events import Disconnected, Outcome
-from cloudchamber.wire.messages import Subscription
+from cloudchamber.wire.dtls.events import ByAddress, ByCid, ByDeviceId, SessionKey
+from cloudchamber.wire.dtls.records import Address
+from cloudchamber.wire.dtls.session import DtlsSession
+from cloudchamber.wire.events import Outcome
+from cloudchamber.wire.udp.packed import PackedSession
 from cloudchamber.wire.update.sending import Image
 
 
 class Bed(Protocol):
     """The gateway's side."""
 
-    async def wake(self, dozing: "Dozing") -> LiveSession | None:
-        """The session in memory; None when it is not in the store any more."""
-        ...
+    @property
+    def services(self) -> Services: ...
 
-    def wake_for(self, dozing: "Dozing", act: Callable[[LiveSession], object]) -> None:
-        """Soon, and without anybody who waits for it."""
+    def wake(self, dozing: "Dozing") -> LiveSession:
+        """The session, in the place of `dozing`."""
         ...
 
     def risen(self, dozing: "Dozing") -> None:
-        """Another session stands in its place, or the device is offline."""
+        """Another session stands in its place."""
         ...
 
 
 class Dozing:
-    """A `LiveSession`. `heard_at` is in the loop's time."""
+    """A `LiveSession`. `channel` is of `Endpoint.pack`; `route` is what names the session in a datagram: its connection
+    id, or the address where it is; `heard_at` is in the loop's time."""
 
-    __slots__ = (
-        "_bed",
-        "_services",
-        "_subscriptions",
-        "device",
-        "heard_at",
-        "platform_id",
-        "public_key_der",
-        "session_id",
-    )
+    __slots__ = ("_bed", "channel", "device", "heard_at", "route", "session")
 
     def __init__(
         self,
         bed: Bed,
-        services: Services,
-        *,
-        session_id: bytes,
         device: DeviceId,
-        public_key_der: bytes,
-        platform_id: int,
+        session: PackedSession,
+        channel: bytes,
+        route: bytes | Address,
         heard_at: float,
-        subscriptions: tuple[Subscription, ...],
     ) -> None:
         self._bed = bed
-        self._services = services
-        self._subscriptions = subscriptions
-        self.session_id = session_id
         self.device = device
-        self.public_key_der = public_key_der
-        self.platform_id = platform_id
+        self.session = session
+        self.channel = channel
+        self.route = route
         self.heard_at = heard_at
+
+    @property
+    def platform_id(self) -> int:
+        return self.session.alike.hello.platform_id
 
     def lie_down(self) -> None:
         """In the place of the session that it was made of."""
-        self._services.hub.attach(self)
-        if any(reaches_beyond_owner(subscription) for subscription in self._subscriptions):
-            self._services.hub.listens_widely(self)
+        hub = self._bed.services.hub
+        hub.attach(self)
+        if any(reaches_beyond_owner(subscription) for subscription in self.session.alike.subscriptions):
+            hub.listens_widely(self)
 
-    def go_offline(self) -> None:
-        self._services.hub.detach(self)
-        self._services.mailboxes.post(self.device, self._tell_offline)
+    def leave(self) -> None:
+        """The cloud stops."""
+        services = self._bed.services
+        services.hub.detach(self)
+        services.mailboxes.post(self.device, self._tell_offline)
 
     async def _tell_offline(self) -> None:
-        await tell_offline(self._services, self.device, self.last_heard)
+        await tell_offline(self._bed.services, self.device, self.last_heard)
 
     # --- LiveSession ---
 
     @property
+    def public_key_der(self) -> bytes:
+        return DtlsSession.packed_key(self.channel)
+
+    @property
     def last_heard(self) -> Millis:
-        return last_heard(self._services.clock, asyncio.get_running_loop().time() - self.heard_at)
+        return last_heard(self._bed.services.clock, asyncio.get_running_loop().time() - self.heard_at)
 
     async def call_function(self, name: str, argument: str, timeout_s: float) -> Outcome:
-        session = await self._bed.wake(self)
-        return Disconnected() if session is None else await session.call_function(name, argument, timeout_s)
+        return await self._bed.wake(self).call_function(name, argument, timeout_s)
 
     async def read_variable(self, name: str, timeout_s: float) -> Outcome:
-        session = await self._bed.wake(self)
-        return Disconnected() if session is None else await session.read_variable(name, timeout_s)
+        return await self._bed.wake(self).read_variable(name, timeout_s)
 
     async def ping(self, timeout_s: float) -> Outcome:
-        session = await self._bed.wake(self)
-        return Disconnected() if session is None else await session.ping(timeout_s)
+        return await self._bed.wake(self).ping(timeout_s)
 
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome:
-        session = await self._bed.wake(self)
-        return Disconnected() if session is None else await session.signal(on=on, timeout_s=timeout_s)
+        return await self._bed.wake(self).signal(on=on, timeout_s=timeout_s)
 
     async def update(self, image: Image, started: Callable[[int], None]) -> Outcome:
-        session = await self._bed.wake(self)
-        return Disconnected() if session is None else await session.update(image, started)
+        return await self._bed.wake(self).update(image, started)
 
     def send_system_event(self, name: str, data: bytes | None) -> bool:
-        self._bed.wake_for(self, lambda session: session.send_system_event(name, data))
-        return True
+        return self._bed.wake(self).send_system_event(name, data)
 
     def send_event(
         self, name: str, data: bytes | None, *, ttl_s: int, is_private: bool, is_own: bool, source: DeviceId | None
     ) -> bool:
-        if not is_wanted(self._subscriptions, name, is_own=is_own, is_private=is_private, source=source):
+        wanted = self.session.alike.subscriptions
+        if not is_wanted(wanted, name, is_own=is_own, is_private=is_private, source=source):
             return False
-
-        def send(session: LiveSession) -> None:
-            session.send_event(name, data, ttl_s=ttl_s, is_private=is_private, is_own=is_own, source=source)
-
-        self._bed.wake_for(self, send)
-        return True
+        session = self._bed.wake(self)
+        return session.send_event(name, data, ttl_s=ttl_s, is_private=is_private, is_own=is_own, source=source)
 
     def replaced(self) -> None:
         self._bed.risen(self)
 
     def close(self) -> None:
-        self._bed.wake_for(self, lambda session: session.close())
+        self._bed.wake(self).close()
+
+
+class Dormitory:
+    """All of a gateway, by what a datagram may name. Those that lay down first come first."""
+
+    def __init__(self) -> None:
+        self._by_device: dict[DeviceId, Dozing] = {}
+        self._by_route: dict[bytes | Address, Dozing] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_device)
+
+    def __iter__(self) -> Iterator[Dozing]:
+        return iter(self._by_device.values())
+
+    def add(self, dozing: Dozing) -> None:
+        self._by_device[dozing.device] = dozing
+        # Who had the address before can only be reached by what its own records say.
+        self._by_route[dozing.route] = dozing
+
+    def remove(self, dozing: Dozing) -> None:
+        """Does nothing when it has left already."""
+        if self._by_device.get(dozing.device) is dozing:
+            del self._by_device[dozing.device]
+        if self._by_route.get(dozing.route) is dozing:
+            del self._by_route[dozing.route]
+
+    def find(self, key: SessionKey) -> Dozing | None:
+        match key:
+            case ByCid(cid):
+                return self._by_route.get(cid)
+            case ByDeviceId(device_id):
+                return self._by_device.get(DeviceId(device_id.hex()))
+            case ByAddress(address):
+                return self._by_route.get(address)
+
+    def clear(self) -> None:
+        self._by_device.clear()
+        self._by_route.clear()

@@ -91,7 +91,6 @@ class DeviceSession(Generic[ConnectionT]):
         "_public_key_der",
         "_services",
         "_started",
-        "_subscriptions",
         "_untold",
         "_waiting",
         "_work",
@@ -104,7 +103,6 @@ class DeviceSession(Generic[ConnectionT]):
         self._device = DeviceId("")
         self._public_key_der = b""
         self._heard_at = self._loop.time()
-        self._subscriptions: list[Subscription] = []
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._started: Callable[[int], None] | None = None
         self._work: asyncio.Task[None] | None = None
@@ -180,7 +178,8 @@ class DeviceSession(Generic[ConnectionT]):
     def send_event(
         self, name: str, data: bytes | None, *, ttl_s: int, is_private: bool, is_own: bool, source: DeviceId | None
     ) -> bool:
-        if not is_wanted(self._subscriptions, name, is_own=is_own, is_private=is_private, source=source):
+        wanted = self._connection.subscriptions
+        if not is_wanted(wanted, name, is_own=is_own, is_private=is_private, source=source):
             return False
         is_sent = self._connection.send_event(name, data, ttl_s, is_private, self._loop.time())
         self.pump()
@@ -257,11 +256,9 @@ class DeviceSession(Generic[ConnectionT]):
             self._started(event.offset)
 
     def _on_subscribed(self, event: Subscribed) -> None:
-        self._subscriptions.append(event.subscription)
         self._tell_width((event.subscription,))
 
     def _on_online(self, event: Online) -> None:
-        self._subscriptions.clear()
         # A second Hello on one connection only starts subscriptions anew: `online` and `offline` come in pairs.
         if not self._is_online:
             self._come_online(event.hello)
@@ -354,14 +351,17 @@ class DeviceSession(Generic[ConnectionT]):
             self._owes_offline = older is None
             return
         self._owes_offline = True
-        if older is not None and older is not self:
+        # Meanwhile the older one may have lain down or risen, and stands there as another object.
+        others = [each for each in (older, hub.session(self._device)) if each is not None and each is not self]
+        if others:
             # Only now: had the inbox refused this connection, the older one would not have been disturbed.
             self._attach()
-            older.replaced()
+        for other in others:
+            other.replaced()
 
     def _attach(self) -> None:
         self._services.hub.attach(self)
-        self._tell_width(self._subscriptions)
+        self._tell_width(self._connection.subscriptions)
 
     def _tell_width(self, subscriptions: Iterable[Subscription]) -> None:
         if any(reaches_beyond_owner(subscription) for subscription in subscriptions):

@@ -3,10 +3,9 @@
     datagram -> Endpoint -> Received -> UdpSession (udp_session.py) -> hub, inbox
                          -> SessionAsked -> the store -> restore
 
-A session is in one of three places. In memory, while something goes on in it. In the store alone but in the hub as
-`Dozing` (dozing.py), when nothing went on for some minutes and its device counts as online. In the store alone, when
-the device is offline: for months, at no cost. A restart of the cloud is the third case for all of them at once; devices
-do not notice it.
+A session is in one of three places. Awake, while something goes on in it. As `Dozing` (dozing.py), half a kilobyte of
+memory, when its device is online and said nothing for some seconds. In the store alone, when the device is offline: for
+months, at no cost. A restart of the cloud is the third case for all of them at once; devices do not notice it.
 
 What strangers can cost is bounded: nothing is kept before an address has returned its cookie (the endpoint's rule),
 handshakes and sessions without a Hello crowd out their own kind, and look-ups of made-up sessions are one
@@ -21,18 +20,17 @@ import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from cloudchamber.gateway.alarm import Alarm
 from cloudchamber.gateway.datagrams import Port, listen
-from cloudchamber.gateway.dozing import Dozing
-from cloudchamber.gateway.hub import LiveSession
+from cloudchamber.gateway.dozing import Dormitory, Dozing
 from cloudchamber.gateway.rules import offline_after_s
 from cloudchamber.gateway.session import INBOX_TIMEOUT_S, Services
-from cloudchamber.gateway.udp_session import UdpSession, address_text
+from cloudchamber.gateway.udp_session import UdpSession, address_text, to_be_saved
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admitted
 from cloudchamber.resumption.model import SavedSession
@@ -67,13 +65,16 @@ COOKIE_LIFETIME_S: Final = 300.0
 MAX_LOOKED_AT: Final = 64
 """When memory is full: among so many sessions that were silent longest, one is expected to be idle."""
 
+MAX_GIVEN_UP: Final = 256
+"""Dozing devices that are found to be gone in one sweep: each is woken for it, and may have to be stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class UdpLimits:
     """Bounds of one gateway. Times in seconds, sizes in bytes."""
 
     max_sessions: int = 20_000
-    """In memory. The one that was silent longest makes room."""
+    """Awake and dozing. The one that was silent longest makes room."""
     max_strangers: int = 8_192
     """Sessions whose device has not said Hello: it does so at once, and has 90 s. Each cost a handshake, and holds some
     6 KB. When a whole fleet comes at once, thousands of Hellos wait in the socket behind the handshakes: 3,000 did."""
@@ -81,9 +82,11 @@ class UdpLimits:
     """At once. What is dropped here, a device sends again."""
     max_unsent: int = 1024 * 1024
     """The kernel takes datagrams at once; where it does not, old ones are worth nothing."""
-    idle_s: float = 300.0
-    """Silent for so long, a session leaves memory: a device that speaks more often than its keep-alive stays."""
-    sweep_s: float = 10.0
+    awake_s: float = 5.0
+    """Silent for so long, a session is packed. To pack one and to wake it takes half as long as to handle a message, so
+    one that speaks every few seconds stays as it is; and when a whole fleet comes online, a few seconds' arrivals are
+    awake at a time."""
+    sweep_s: float = 2.0
 
 
 class UdpGateway:
@@ -106,7 +109,9 @@ class UdpGateway:
         # Those heard last come last.
         self._sessions: dict[bytes, UdpSession] = {}
         self._strangers: dict[bytes, UdpSession] = {}
-        self._dozing: dict[bytes, Dozing] = {}
+        self._dozing = Dormitory()
+        # Dozing ones that a datagram named, until it is known whether it came from their device.
+        self._called: dict[bytes, tuple[DtlsSession, Dozing]] = {}
         # In memory for one datagram: their device was refused when they were looked up.
         self._unwelcome: dict[bytes, SavedSession] = {}
         # Of sessions that had to make room while they were being stored.
@@ -129,7 +134,7 @@ class UdpGateway:
 
     @property
     def sessions(self) -> int:
-        """In memory."""
+        """Awake."""
         return len(self._sessions)
 
     @property
@@ -197,10 +202,11 @@ class UdpGateway:
         for writer in self._writers.values():
             writer.cancel()
         await asyncio.gather(*self._writers.values(), return_exceptions=True)
-        for dozing in self._dozing.values():
-            dozing.go_offline()
+        known = [session.saved() for session in sessions if session.has_unsaved]
+        for dozing in self._dozing:
+            dozing.leave()
+            known += self._unsaved(dozing)
         try:
-            known = [session.saved() for session in sessions if session.is_confirmed]
             for first in range(0, len(known), SAVED_AT_ONCE):
                 await self._saved.save_all(known[first : first + SAVED_AT_ONCE])
         except Exception:
@@ -219,7 +225,7 @@ class UdpGateway:
         """Each device makes a new session at once."""
         for session in list(self._sessions.values()):
             session.close()
-        for dozing in list(self._dozing.values()):
+        for dozing in list(self._dozing):
             dozing.close()
 
     # --- the endpoint ---
@@ -243,6 +249,8 @@ class UdpGateway:
             while events := self._endpoint.events():
                 for event in events:
                     _HANDLERS[type(event)](self, event)
+            if self._called:
+                self._let_lie()
         finally:
             self._is_pumping = False
         self._transmit()
@@ -270,28 +278,33 @@ class UdpGateway:
     def _remember(self, session: UdpSession) -> None:
         # First it is known, for making room moves events on, which may be its own.
         self._sessions[session.dtls.id] = session
-        if len(self._sessions) > self._limits.max_sessions:
+        if len(self._sessions) + len(self._dozing) > self._limits.max_sessions:
             self._make_room(session)
         session.pump()
 
     def _make_room(self, newcomer: UdpSession) -> None:
+        dozing = next(iter(self._dozing), None)
+        if dozing is not None:
+            self.wake(dozing).give_up()
+            return
         oldest = list(islice(self._sessions.values(), MAX_LOOKED_AT))
         for session in oldest:
-            if session is not newcomer and session.is_confirmed and session.is_idle and self._unload(session):
+            if session is not newcomer and not session.is_online and session.is_idle and self._unload(session):
                 return
         oldest[0].give_up()
 
     def _on_received(self, event: Received) -> None:
         key = event.session.id
-        session = self._sessions.pop(key, None)
+        session = self._session_of(event.session)
         if session is not None:
+            del self._sessions[key]
             self._sessions[key] = session
             session.receive(event.payload)
         elif key in self._unwelcome:
             self._spawn(self._turn_away(event.session, self._unwelcome.pop(key)))
 
     def _on_moved(self, event: Moved) -> None:
-        session = self._sessions.get(event.session.id)
+        session = self._session_of(event.session)
         if session is not None:
             session.store()
 
@@ -301,19 +314,64 @@ class UdpGateway:
             session.needs_numbers()
 
     def _on_closed(self, event: Closed) -> None:
-        session = self._sessions.get(event.session.id)
+        session = self._session_of(event.session)
         if session is not None:
             session.ended()
 
     def _on_failed(self, event: HandshakeFailed) -> None:
         log.debug("handshake with %s failed: %s %s", event.address, event.reason.value, event.detail)
 
+    # --- sessions that doze ---
+
+    def _call(self, dozing: Dozing, ticket: int) -> None:
+        """A datagram named it. Only one that authenticates wakes it, by the event that comes of it."""
+        dtls = self._endpoint.unpack(dozing.channel)
+        self._called[dtls.id] = (dtls, dozing)
+        self._endpoint.found(ticket, self._loop.time())
+
+    def _session_of(self, dtls: DtlsSession) -> UdpSession | None:
+        called = self._called.pop(dtls.id, None)
+        return self._sessions.get(dtls.id) if called is None else self._rise(*called)
+
+    def _let_lie(self) -> None:
+        for dtls, dozing in self._called.values():
+            dozing.channel = self._endpoint.pack(dtls)
+        self._called.clear()
+
+    def _rise(self, dtls: DtlsSession, dozing: Dozing) -> UdpSession:
+        self._dozing.remove(dozing)
+        connection = CloudDatagramSession.unpack(dozing.session, draw=self._draw, now=self._loop.time())
+        session = UdpSession(connection, dtls, self, self._services)
+        session.goes_on(dozing.device)
+        session.rise(dozing.heard_at)
+        self._sessions[dtls.id] = session
+        return session
+
+    def _lie_down(self, session: UdpSession) -> None:
+        del self._sessions[session.dtls.id]
+        dozing = session.doze(self, self._endpoint.pack(session.dtls))
+        self._dozing.add(dozing)
+        dozing.lie_down()
+
+    def _unsaved(self, dozing: Dozing) -> list[SavedSession]:
+        """What the store lacks of it, which is the end of the replay window at most."""
+        dtls = self._endpoint.unpack(dozing.channel)
+        found = []
+        if dtls.unsaved_records:
+            found.append(to_be_saved(dtls, dozing.device, None))
+        self._endpoint.unload(dtls)
+        return found
+
     # --- sessions out of the store ---
 
     def _on_asked(self, event: SessionAsked) -> None:
+        dozing = self._dozing.find(event.key)
+        if dozing is not None:
+            self._call(dozing, event.ticket)
+            return
         if self._lookups >= self._limits.max_lookups:
             self.lookups_dropped += 1
-            self._endpoint.restore(event.ticket, None, self._loop.time())
+            self._endpoint.drop(event.ticket)
             return
         self._lookups += 1
         self._spawn(self._look_up(event))
@@ -335,6 +393,12 @@ class UdpGateway:
             state = None
         finally:
             self._lookups -= 1
+        if saved is not None and saved.device is not None:
+            dozing = self._dozing.find(ByDeviceId(bytes.fromhex(saved.device)))
+            if dozing is not None:  # it came another way while we looked
+                self._call(dozing, asked.ticket)
+                self._pump()
+                return
         dtls = self._endpoint.restore(asked.ticket, state, self._loop.time())
         if dtls is not None and saved is not None and dtls.id not in self._sessions:
             if is_admitted and memory is not None:
@@ -366,14 +430,10 @@ class UdpGateway:
 
     def _resume(self, dtls: DtlsSession, saved: SavedSession, memory: SessionMemory) -> UdpSession:
         assert saved.device is not None
-        assert saved.memory is not None
         connection = CloudDatagramSession.resume(memory, draw=self._draw, now=self._loop.time())
         session = UdpSession(connection, dtls, self, self._services)
-        session.resumed_as(DeviceId(saved.device), memory.hello, saved.memory, memory.subscriptions)
+        session.goes_on(DeviceId(saved.device))
         self._remember(session)
-        dozing = self._dozing.pop(dtls.id, None)
-        if dozing is not None:
-            session.take_over(dozing)
         return session
 
     async def _turn_away(self, dtls: DtlsSession, saved: SavedSession) -> None:
@@ -426,40 +486,17 @@ class UdpGateway:
 
     # --- Bed ---
 
-    async def wake(self, dozing: Dozing) -> LiveSession | None:
-        session = self._sessions.get(dozing.session_id)
-        if session is not None:
-            return session
-        saved = await self._saved.by_device(dozing.device)
-        session = self._sessions.get(dozing.session_id)
-        if session is not None:
-            return session
-        dtls = memory = None
-        if saved is not None and saved.id == dozing.session_id:
-            try:
-                memory = SessionMemory.from_bytes_untrusted(saved.memory or b"")
-                dtls = self._endpoint.load(SessionState.from_bytes_untrusted(saved.state))
-            except WireError as error:
-                log.warning("device %s: its stored session cannot be read: %s", dozing.device, error)
-        if saved is None or memory is None or dtls is None:
-            self.risen(dozing)
-            dozing.go_offline()
-            return None
-        session = self._resume(dtls, saved, memory)
-        session.touch()
-        self._pump()
+    @property
+    def services(self) -> Services:
+        return self._services
+
+    def wake(self, dozing: Dozing) -> UdpSession:
+        session = self._rise(self._endpoint.unpack(dozing.channel), dozing)
+        session.pump()
         return session
 
-    def wake_for(self, dozing: Dozing, act: Callable[[LiveSession], object]) -> None:
-        self._spawn(self._wake_for(dozing, act))
-
-    async def _wake_for(self, dozing: Dozing, act: Callable[[LiveSession], object]) -> None:
-        session = await self.wake(dozing)
-        if session is not None:
-            act(session)
-
     def risen(self, dozing: Dozing) -> None:
-        self._dozing.pop(dozing.session_id, None)
+        self._dozing.remove(dozing)
 
     # --- housekeeping ---
 
@@ -468,16 +505,17 @@ class UdpGateway:
         if now >= self._cookies_rotate_at:
             self._cookies_rotate_at = now + COOKIE_LIFETIME_S
             self._endpoint.rotate_cookie_secret(os.urandom(SECRET_SIZE))
-        for session in list(self._sessions.values()):
-            silent_s = now - session.heard_at
-            if session.is_online and silent_s >= offline_after_s(session.platform_id):
+        silent = takewhile(lambda session: now - session.heard_at >= self._limits.awake_s, self._sessions.values())
+        for session in list(silent):
+            if session.is_online and now - session.heard_at >= offline_after_s(session.platform_id):
                 session.go_offline()
-            if silent_s >= self._limits.idle_s and session.is_confirmed and session.is_idle:
+            if session.may_doze:
+                self._lie_down(session)
+            elif not session.is_online and session.is_confirmed and session.is_idle:
                 self._unload(session)
-        for dozing in list(self._dozing.values()):
-            if now - dozing.heard_at >= offline_after_s(dozing.platform_id):
-                del self._dozing[dozing.session_id]
-                dozing.go_offline()
+        gone = (dozing for dozing in self._dozing if now - dozing.heard_at >= offline_after_s(dozing.platform_id))
+        for dozing in list(islice(gone, MAX_GIVEN_UP)):
+            self.wake(dozing).go_offline()
         self._sweeper = self._loop.call_later(self._limits.sweep_s, self._sweep)
 
     def _unload(self, session: UdpSession) -> bool:
@@ -486,10 +524,7 @@ class UdpGateway:
             session.store()
             return False
         del self._sessions[session.dtls.id]
-        dozing = session.doze(self)
-        if dozing is not None:
-            self._dozing[dozing.session_id] = dozing
-            dozing.lie_down()
+        session.unload()
         self._endpoint.unload(session.dtls)
         return True
 

@@ -8,7 +8,6 @@ refused gets nothing at all.
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -27,7 +26,7 @@ from cloudchamber.wire.events import (
     Resumed,
     SaidGoodbye,
 )
-from cloudchamber.wire.messages import Hello, Subscription
+from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.udp.connection import CloudDatagramSession
 
 log = logging.getLogger(__name__)
@@ -100,6 +99,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self._carrier = carrier
         self._hello: Hello | None = None
         self._memory: bytes | None = None
+        """Until it is stored."""
         self._saver: asyncio.Task[None] | None = None
         self._is_dirty = False
         self._is_held = False
@@ -109,16 +109,16 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self._notifies = False
         self._was_too_silent = False
 
-    def resumed_as(self, device: DeviceId, hello: Hello, memory: bytes, subscriptions: Sequence[Subscription]) -> None:
-        """Its connection was made by `resume`, for a device that was admitted again."""
+    def goes_on(self, device: DeviceId) -> None:
+        """Its connection was made by `resume` or `unpack`, for a device that was admitted before."""
         self._device, self._public_key_der = device, self.dtls.peer_spki
-        self._hello, self._memory = hello, memory
-        self._subscriptions = list(subscriptions)
+        self._hello = self._connection.hello
         self.is_confirmed = True
 
-    def take_over(self, dozing: Dozing) -> None:
-        """The device counts as online all the time."""
-        self._heard_at = dozing.heard_at
+    def rise(self, heard_at: float) -> None:
+        """Out of the place where it dozed: the device is online all the time."""
+        self._heard_at = heard_at
+        self.is_untouched = False
         self._is_online = self._owes_offline = True
         self._attach()
 
@@ -144,12 +144,23 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
     @property
     def is_idle(self) -> bool:
         """Nothing is under way, and the store holds all that is here."""
+        return not self._is_at_work and self._connection.next_deadline() is None
+
+    @property
+    def may_doze(self) -> bool:
+        """The device is online, and nothing is under way."""
         return (
-            self._connection.next_deadline() is None
-            and not (self._waiting or self._untold or self._is_dirty)
-            and self._saver is None
-            and self._work is None
+            self._is_online
+            and self.is_confirmed
+            and not self._is_at_work
+            and self._services.hub.session(self._device) is self
+            and self._connection.is_at_rest(self._loop.time())
         )
+
+    @property
+    def _is_at_work(self) -> bool:
+        has_task = self._saver is not None or self._work is not None
+        return has_task or bool(self._waiting or self._untold or self._is_dirty)
 
     def receive(self, payload: bytes) -> None:
         if self._is_paused or self._is_over:
@@ -198,23 +209,17 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self._was_too_silent = True
         self._go_offline()
 
-    def doze(self, bed: Bed) -> Dozing | None:
-        """Of an idle session: who lies in its place while its device counts as online."""
+    def unload(self) -> None:
+        """Of an idle session: nobody calls it any more."""
         self._alarm.set(None)
         self._is_over = True
-        if not self._is_online:
-            return None
+
+    def doze(self, bed: Bed, channel: bytes) -> Dozing:
+        """Of a session that may: who takes its place, with the packed channel."""
+        self.unload()
         self._is_online = self._owes_offline = False
-        return Dozing(
-            bed,
-            self._services,
-            session_id=self.dtls.id,
-            device=self._device,
-            public_key_der=self._public_key_der,
-            platform_id=self.platform_id,
-            heard_at=self._heard_at,
-            subscriptions=tuple(self._subscriptions),
-        )
+        route = self.dtls.cid or self.dtls.address
+        return Dozing(bed, self._device, self._connection.pack(), channel, route, self._heard_at)
 
     async def leave(self) -> None:
         """The cloud stops, which is not the device's concern: nothing is said to it."""
@@ -227,8 +232,13 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
                 future.set_result(Disconnected())
         self._go_offline()
         if self._saver is not None:
+            self._is_dirty = True
             self._saver.cancel()
             await asyncio.gather(self._saver, return_exceptions=True)
+
+    @property
+    def has_unsaved(self) -> bool:
+        return self.is_confirmed and (self._is_dirty or self.dtls.unsaved_records > 0)
 
     # --- DeviceSession ---
 
@@ -298,7 +308,6 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
     def _on_resumed(self, event: Resumed) -> None:
         self._was_too_silent = False
         self._hello = event.memory.hello
-        self._subscriptions = list(event.memory.subscriptions)
         if not self._is_online:
             self._come_online(event.memory.hello)
 
@@ -319,15 +328,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
             self._saver = self._loop.create_task(self._save())
 
     def saved(self) -> SavedSession:
-        dtls = self.dtls
-        return SavedSession(
-            id=dtls.id,
-            cid=dtls.cid or None,
-            device=self._device,
-            address=address_text(dtls.address),
-            state=dtls.state().to_bytes(),
-            memory=self._memory,
-        )
+        return to_be_saved(self.dtls, self._device, self._memory)
 
     async def _save(self) -> None:
         failures = 0
@@ -351,6 +352,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
             self._carrier.transmit()
             if memory is self._memory:
                 self._is_held = False
+                self._memory = None
             self.pump()
         self._saver = None
         if self._connection.is_closed:
@@ -364,6 +366,12 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         Resumed: _on_resumed,
         SaidGoodbye: _on_goodbye,
     }
+
+
+def to_be_saved(dtls: DtlsSession, device: DeviceId, memory: bytes | None) -> SavedSession:
+    """`memory` None: what is stored of it already is still so."""
+    state = dtls.state().to_bytes()
+    return SavedSession(dtls.id, dtls.cid or None, device, address_text(dtls.address), state, memory)
 
 
 def address_text(address: tuple[str, int]) -> str:

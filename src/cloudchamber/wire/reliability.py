@@ -20,6 +20,7 @@ session when replies leave once, and 1.0 when they leave three times; 0.8 end it
 were lost.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -67,6 +68,9 @@ MAX_REMEMBERED: Final = 1024
 ID_REST_S: Final = 90.0
 """An id is sent up to 35 s long, and the device remembers it for 45 s from when it arrived."""
 _HALF: Final = 0x8000
+
+# Message id, for how many ms more, size of the reply; then the reply.
+_HEARD: Final = struct.Struct(">HHH")
 
 
 @dataclass(slots=True, eq=False)
@@ -200,6 +204,31 @@ class Reliability:
         if self._echoes:
             self._echoes = [echo for echo in self._echoes if not echo[2]] or None
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is outstanding: what was heard is all that is here."""
+        return not (self._exchanges or self._again or self._echoes)
+
+    @property
+    def lossy_until(self) -> float:
+        return self._lossy_until
+
+    def pack(self, since: float) -> bytes:
+        """What was heard, for `unpack` with the same `since`: a time after which nothing came."""
+        assert self.is_at_rest
+        return b"".join(
+            _HEARD.pack(message_id, min(max(int((until - since) * 1000), 0), 0xFFFF), len(reply)) + reply
+            for message_id, (until, reply) in self._heard.items()
+        )
+
+    def unpack(self, packed: bytes, since: float, lossy_until: float) -> None:
+        self._lossy_until = lossy_until
+        at = 0
+        while at < len(packed):
+            message_id, left_ms, size = _HEARD.unpack_from(packed, at)
+            at += _HEARD.size + size
+            self._heard[message_id] = (since + left_ms / 1000, packed[at - size : at])
+
     def _forget(self, now: float) -> None:
         heard = self._heard
         while heard:
@@ -218,25 +247,26 @@ class MessageIds:
     which one point of time is enough to know: that at which the other half was begun.
     """
 
-    __slots__ = ("_begun_at", "_given", "next")
+    __slots__ = ("begun_at", "given", "next")
 
-    def __init__(self, first: int, now: float) -> None:
+    def __init__(self, first: int, now: float, given: int = 0) -> None:
+        """`given`: how many of this half were given out before; it was begun at `now`."""
         self.next = first & 0xFFFF
-        self._given = 0
-        self._begun_at = now
+        self.given = given
+        self.begun_at = now
 
     def may_take(self, now: float) -> bool:
         """Ask before each `take`."""
-        if self._given < _HALF:
+        if self.given < _HALF:
             return True
-        if now < self._begun_at + ID_REST_S:
+        if now < self.begun_at + ID_REST_S:
             return False
-        self._given = 0
-        self._begun_at = now
+        self.given = 0
+        self.begun_at = now
         return True
 
     def take(self) -> int:
         message_id = self.next
         self.next = (message_id + 1) & 0xFFFF
-        self._given += 1
+        self.given += 1
         return message_id

@@ -143,3 +143,56 @@ def test_everything_is_collectable_at_the_end() -> None:
     del pair
     gc.collect()
     assert session() is None
+
+
+@pytest.mark.parametrize("dialect", SAVED_DIALECTS)
+def test_a_packed_session_goes_on_where_it_was(dialect: Dialect) -> None:
+    pair = Pair(dialect)
+    session = pair.connect()
+    pair.device.send(b"one")
+    pair.run()
+    session.send(b"two")
+    pair.run()
+    recorded = pair.to_cloud[-1]
+    session.state()
+    pair.device.send(b"three")
+    pair.run()
+    before = session.state()
+    unsaved = session.unsaved_records
+    packed = pair.cloud.pack(session)
+    assert session.is_closed
+    assert pair.cloud.session_count == 0
+    assert session.packed_key(packed) == session.peer_spki
+    pair.seen(Received)
+    pair.device_events.clear()
+
+    pair.cloud.receive_datagram(recorded, HOME, pair.now)
+    (asked,) = pair.seen(SessionAsked)
+    again = pair.cloud.unpack(packed)
+    assert again.state() == before
+    assert again.unsaved_records == unsaved == 0
+    pair.cloud.found(asked.ticket, pair.now)
+    assert pair.seen(Received) == [], "its window was packed as well"
+    again.send(b"four")
+    pair.device.send(b"five")
+    pair.run()
+    assert of(Delivered, pair.device_events) == [Delivered(b"four")], "the numbers that were reserved still are"
+    assert [event.payload for event in pair.seen(Received)] == [b"five"]
+    assert pair.seen(ReservationNeeded) == []
+    pair.cloud.found(asked.ticket, pair.now)  # answered long ago
+
+
+def test_packing_counts_forgeries_and_records_that_the_store_lacks() -> None:
+    pair = Pair()
+    session = pair.connect()
+    session.state()
+    pair.device.send(b"one")
+    pair.run()
+    unsaved = session.unsaved_records
+    assert unsaved
+    for number in range(1, 4):
+        packed = pair.cloud.pack(session)
+        session = pair.cloud.unpack(packed)
+        damaged = bytes(pair.to_cloud[-1][:-1]) + b"\0\0"[:1]
+        pair.cloud.receive_datagram(damaged[:5] + bytes((0, 0, 0, 0, 9, number)) + damaged[11:], HOME, pair.now)
+        assert (session.forged_records, session.unsaved_records) == (number, unsaved)

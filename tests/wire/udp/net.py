@@ -80,6 +80,9 @@ class Net:
     """How often a function ran, by its argument."""
     function: Callable[[str], int | None] = lambda argument: 456
     accepts: bool = True
+    packs: bool = False
+    """The cloud's end is packed and unpacked whenever it is at rest."""
+    packed: int = 0
 
     def __post_init__(self) -> None:
         self.random = Random(self.seed)
@@ -129,7 +132,17 @@ class Net:
             self.cloud.handle_deadline(self.now)
             self.device.handle_deadline(self.now)
             self._move()
+            if self.packs and self.cloud.is_at_rest(self.now):
+                self._pack_cloud()
         raise AssertionError("a deadline that is handled and stays: a shell would spin")
+
+    def _pack_cloud(self) -> None:
+        before = self.cloud
+        self.cloud = CloudDatagramSession.unpack(before.pack(), draw=self.random.random, now=self.now)
+        self._flying = [
+            (at, number, self.cloud if target is before else target, raw) for at, number, target, raw in self._flying
+        ]
+        self.packed += 1
 
     def _move(self) -> None:
         while self._answer_cloud() + self._answer_device():

@@ -229,10 +229,11 @@ def test_an_idle_session_stays_for_a_day(platform_id: int) -> None:
     assert 60 <= pings <= 63 if platform_id == ELECTRON else pings > 3000
 
 
+@pytest.mark.parametrize("packs", [False, True])
 @pytest.mark.parametrize("seed", range(30))
-def test_each_id_is_used_for_one_message_and_no_reset_is_sent(seed: int) -> None:
+def test_each_id_is_used_for_one_message_and_no_reset_is_sent(seed: int, packs: bool) -> None:
     """Trap 12, in the storm."""
-    net = Net(seed, STORM, setup=setup(OLD_AND_NEW[seed % 6])).connect()
+    net = Net(seed, STORM, setup=setup(OLD_AND_NEW[seed % 6]), packs=packs).connect()
     net.run(30.0)
     for at in range(20):
         net.cloud.read_variable("on", net.now, 30.0)
@@ -249,9 +250,10 @@ def test_each_id_is_used_for_one_message_and_no_reset_is_sent(seed: int) -> None
     assert all(count == 1 for count in net.runs.values())
 
 
+@pytest.mark.parametrize("packs", [False, True])
 @pytest.mark.parametrize("seed", range(20))
-def test_doubled_and_delayed_but_not_lost_everything_arrives_once(seed: int) -> None:
-    net = Net(seed, Weather(doubled=0.5, delayed=0.5), setup=setup(OLD_AND_NEW[seed % 6])).connect()
+def test_doubled_and_delayed_but_not_lost_everything_arrives_once(seed: int, packs: bool) -> None:
+    net = Net(seed, Weather(doubled=0.5, delayed=0.5), setup=setup(OLD_AND_NEW[seed % 6]), packs=packs).connect()
     net.run(100.0)
     published = [net.device.publish("temp", str(at).encode(), net.now) for at in range(50)]
     calls = [net.cloud.call_function("brew", str(at), net.now, 30.0) for at in range(50)]
@@ -260,6 +262,7 @@ def test_doubled_and_delayed_but_not_lost_everything_arrives_once(seed: int) -> 
     assert set(net.runs.values()) == {1}
     heard = [event.data for event in net.cloud_heard(EventPublished) if event.name == "temp"]
     assert len(heard) == len(set(heard)) == len(published)
+    assert bool(net.packed) is packs
 
 
 def test_refused() -> None:

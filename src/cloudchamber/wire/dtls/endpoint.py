@@ -240,20 +240,41 @@ class Endpoint:
         session.ask_for_numbers()
         return session
 
+    def pack(self, session: DtlsSession) -> bytes:
+        """As `unload`, for a session that goes on in this process soon: nothing of it has to be read from a store."""
+        packed = session.pack()
+        self._forget(session)
+        session.end(notify=False)
+        return packed
+
+    def unpack(self, packed: bytes) -> DtlsSession:
+        """The session is in memory again. Each packed one can be gone on with once, and only while no newer session of
+        its device is here."""
+        session = DtlsSession.unpack(packed, self._events, self._datagrams)
+        assert session.id not in self._by_id
+        self._remember(session)
+        self._by_address.setdefault(session.address, session)
+        return session
+
     def restore(
         self, ticket: int, state: SessionState | None, now: float, *, reserved_until: int | None = None
     ) -> DtlsSession | None:
         """The answer to SessionAsked: what waited is handled now. `state` None: there is no such session."""
-        waiting = self._questions.take(ticket)
-        if waiting is None:
-            return None
-        if state is None:
-            self.counters.dropped += len(waiting)
+        if state is None or not self._questions.is_open(ticket):
+            self.drop(ticket)
             return None
         session = self.load(state, reserved_until=reserved_until)
-        for data, address in waiting:
-            self._receive(data, address, now, may_ask=False)
+        self.found(ticket, now)
         return None if session is None or session.is_closed else session
+
+    def found(self, ticket: int, now: float) -> None:
+        """The answer to SessionAsked for a session that is in memory again."""
+        for data, address in self._questions.take(ticket) or ():
+            self._receive(data, address, now, may_ask=False)
+
+    def drop(self, ticket: int) -> None:
+        """The answer to SessionAsked where there is no such session, or no time to look for it."""
+        self.counters.dropped += len(self._questions.take(ticket) or ())
 
     # --- records
 

@@ -55,6 +55,9 @@ class Questions:
         self._open[ticket] = _Question(key, now, [(datagram, address)])
         return SessionAsked(key, ticket)
 
+    def is_open(self, ticket: int) -> bool:
+        return ticket in self._open
+
     def take(self, ticket: int) -> list[tuple[bytes, Address]] | None:
         """What waited for this answer; None when the question is over already."""
         question = self._open.pop(ticket, None)

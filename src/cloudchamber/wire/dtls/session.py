@@ -7,6 +7,8 @@ that was never stored needs nobody's leave for its first block: with the process
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from typing import Final
 
 from cloudchamber.wire.dtls.events import EndpointEvent, ReservationNeeded
@@ -40,6 +42,9 @@ MAX_FINAL_FLIGHTS: Final = 8
 """How often the last flight is repeated for a client that repeats its own: it gives up after five."""
 
 Datagrams = list[tuple[bytes, Address]]
+
+# Numbers below this are reserved, the top of the window when it was stored last + 1, forged records; then the state.
+_PACKED: Final = struct.Struct(">QQI")
 
 
 class DtlsSession:
@@ -139,6 +144,26 @@ class DtlsSession:
             device_id=self.device_id,
             address=self.address,
         )
+
+    def pack(self) -> bytes:
+        """All of it, to go on in this process. Not for a store: its `next_number` is the one that is used next."""
+        head = _PACKED.pack(self._sealer.limit, self._saved_top + 1, self.forged_records)
+        return head + replace(self.state(), next_number=self._sealer.next_number).to_bytes()
+
+    @classmethod
+    def unpack(cls, packed: bytes, events: list[EndpointEvent], datagrams: Datagrams) -> DtlsSession:
+        """The session that was packed. A packed one can be gone on with once."""
+        limit, saved_top, forged_records = _PACKED.unpack_from(packed)
+        session = cls(SessionState.from_own_bytes(packed[_PACKED.size :]), events, datagrams)
+        session._sealer.limit = session._asked = limit
+        session._saved_top = saved_top - 1
+        session.forged_records = forged_records
+        return session
+
+    @staticmethod
+    def packed_key(packed: bytes) -> bytes:
+        """The `peer_spki` of a packed session."""
+        return SessionState.from_own_bytes(packed[_PACKED.size :]).peer_spki
 
     def reserved(self, up_to: int) -> None:
         """A state with this `next_number` is stored, and would survive a crash now."""

@@ -233,7 +233,7 @@ class CloudSession(CloudCommands):
         self._hello = hello
         self._limits = limits_of(hello, self._transport)
         # Subscriptions are only ever added: a new Hello starts a new set.
-        self._subscriptions = []
+        self._subscriptions = ()
         self._application = None
         self._describing = Describing(hello, self._transport, now)
         self._emit(Online(hello))
@@ -279,7 +279,7 @@ class CloudSession(CloudCommands):
         if subscription not in self._subscriptions:
             if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
                 return False
-            self._subscriptions.append(subscription)
+            self._subscriptions += (subscription,)
             self._emit(Subscribed(subscription))
         return True
 

@@ -52,7 +52,7 @@ class CloudCommands(Session[CloudEvent]):
         self._hello: Hello | None = None
         self._limits: DeviceLimits | None = None
         self._application: Application | None = None
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: tuple[Subscription, ...] = ()
         self._requests = RequestTable()
         self._next_request = 1
         # An update's state is there for as long as the update.
@@ -67,7 +67,7 @@ class CloudCommands(Session[CloudEvent]):
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        return tuple(self._subscriptions)
+        return self._subscriptions
 
     def call_function(self, name: str, argument: str, now: float, timeout_s: float) -> int:
         """NotFound at once when the description is known and does not hold the name; unknown before, it times out."""

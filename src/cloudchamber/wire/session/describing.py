@@ -77,6 +77,23 @@ class Describing:
     def _has_system(self) -> bool:
         return self._system is not None or self._known is not None
 
+    @property
+    def asks(self) -> int:
+        """How often a part that was missing was asked for."""
+        return self._asks
+
+    @property
+    def is_at_rest(self) -> bool:
+        return self.ask_at is None and self._blocks_part is None and self._system is None
+
+    def rest(self, application: Application | None, system_digest: bytes | None, asks: int) -> None:
+        """As it was at rest."""
+        self.application = application
+        if application is not None and system_digest is not None:
+            self._known = Known(application, system_digest)
+        self._asks = asks
+        self.ask_at = None
+
     def sleep(self) -> None:
         """Nothing is asked until `wake`: the device is not there."""
         self.ask_at = None

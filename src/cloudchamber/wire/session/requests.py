@@ -141,6 +141,14 @@ class RequestTable:
     def all(self) -> list[Pending]:
         return [*self._by_token.values(), *self._pings]
 
+    @property
+    def next_token(self) -> int:
+        return self._next_token
+
+    def is_at_rest(self, now: float) -> bool:
+        """No answer is expected, nor can one come too late."""
+        return not self._by_token and not self._pings and not self._still_resting(now)
+
     def next_deadline(self) -> float | None:
         if not self._by_token and not self._pings:
             return None

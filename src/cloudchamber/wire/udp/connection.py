@@ -9,7 +9,8 @@ seconds. `receive_message` raises nothing, whatever the peer sends; what is not 
 A session outlives its object. A device keeps it over sleep, reset and a new address, and comes back without a
 handshake, perhaps with nothing but a ping. So the cloud's end has no time-out for silence, tells by `MemoryChanged`
 what must be stored, and is made anew by `resume`. When its `next_deadline()` is None it holds nothing that the stored
-memory does not hold, and may be dropped until the device's next datagram.
+memory does not hold, and may be dropped until the device's next datagram. Long before, within seconds, it
+`is_at_rest`: then it can be had as a small value that holds everything (packed.py).
 
 The cloud's end is in one of these states:
 
@@ -20,6 +21,7 @@ A device sends nothing while it waits for the acknowledgement of its Hello, and 
 acknowledged first, and only after `accept`.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from cloudchamber.wire import coap, messages
@@ -51,6 +53,7 @@ from cloudchamber.wire.session.memory import SessionMemory
 from cloudchamber.wire.session.profile import DeviceSetup
 from cloudchamber.wire.session.requests import NEVER, TOKEN_REST_S, TOKENS, Kind, Pending, RequestTable
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.udp.packed import Alike, Own, PackedSession
 
 MAX_OUTSTANDING: Final = 256
 """Confirmable messages to a device that acknowledges none of them: a stream of events for four minutes at a second
@@ -115,25 +118,93 @@ class CloudDatagramSession(CloudSession):
         """A session in which the device said Hello before. Commands reach the device at once, for all that is known;
         `Resumed` (or, after a new Hello, `Online`) follows when it says something."""
         session = cls(draw=draw, now=now)
-        hello = memory.hello
         session._ids = MessageIds(memory.next_message_id, now)
         session._reserved_id = memory.next_message_id
-        session._hello = hello
-        session._hello_deadline = None
-        session._device_id = hello.device_id
-        session._limits = limits_of(hello, Transport.UDP)
-        session._subscriptions = list(memory.subscriptions)
-        session._describing = Describing(hello, Transport.UDP, now)
+        describing = session._go_on(memory.hello, memory.subscriptions, now)
         if memory.known is not None:
-            session._describing.know(memory.known)
-            session._application = session._describing.application
-        session._describing.sleep()
+            describing.know(memory.known)
+            session._application = describing.application
+        describing.sleep()
         session._is_quiet = True
+        return session
+
+    def _go_on(self, hello: Hello, subscriptions: tuple[Subscription, ...], now: float) -> Describing:
+        self._hello = hello
+        self._hello_deadline = None
+        self._device_id = hello.device_id
+        self._limits = limits_of(hello, Transport.UDP)
+        self._subscriptions = subscriptions
+        self._describing = Describing(hello, Transport.UDP, now)
+        return self._describing
+
+    def is_at_rest(self, now: float) -> bool:
+        """Nothing is under way, and `pack` may be called. The device may be heard of again at any time."""
+        return (
+            self.is_online
+            and self._asked is None
+            and self._sender is None
+            and self._describing is not None
+            and self._describing.is_at_rest
+            and self._reliability.is_at_rest
+            and self._requests.is_at_rest(now)
+            and not (self._outbox or self._events or self._memory_is_new)
+        )
+
+    def pack(self) -> PackedSession:
+        """All of it. The object is to be thrown away."""
+        assert self._hello is not None
+        assert self._hello.device_id is not None
+        assert self._describing is not None
+        known = self._describing.complete
+        own = Own(
+            device_id=self._hello.device_id,
+            system_digest=b"" if known is None else known.system_digest,
+            has_system_digest=known is not None,
+            is_quiet=self._is_quiet,
+            asks=self._describing.asks,
+            next_token=self._requests.next_token,
+            next_id=self._ids.next,
+            ids_given=self._ids.given,
+            reserved_id=self._reserved_id,
+            newest_id=self._newest_id,
+            goodbye_id=self._goodbye_id,
+            ids_begun_at=self._ids.begun_at,
+            newest_at=self._newest_at,
+            goodbye_at=self._goodbye_at,
+            heard_at=self._heard_at,
+            lossy_until=self._reliability.lossy_until,
+        )
+        hello = replace(self._hello, device_id=None)
+        alike = Alike(hello, self._application, self._subscriptions, self._chunk_size)
+        return PackedSession.of(alike, own, self._reliability.pack(self._heard_at))
+
+    @classmethod
+    def unpack(cls, packed: PackedSession, *, draw: Draw, now: float) -> "CloudDatagramSession":
+        """The session that was packed, in the same process. Neither end notices."""
+        alike, own = packed.alike, packed.own
+        session = cls(draw=draw, now=now)
+        describing = session._go_on(replace(alike.hello, device_id=own.device_id), alike.subscriptions, now)
+        describing.rest(alike.application, own.system_digest if own.has_system_digest else None, own.asks)
+        session._application = alike.application
+        session._chunk_size = alike.chunk_size
+        session._requests = RequestTable(own.next_token)
+        session._ids = MessageIds(own.next_id, own.ids_begun_at, own.ids_given)
+        session._reserved_id = own.reserved_id
+        session._newest_id, session._newest_at = own.newest_id, own.newest_at
+        session._goodbye_id, session._goodbye_at = own.goodbye_id, own.goodbye_at
+        session._is_quiet = own.is_quiet
+        session._heard_at = own.heard_at
+        session._reliability.unpack(packed.heard, own.heard_at, own.lossy_until)
         return session
 
     @property
     def is_online(self) -> bool:
         return self._hello is not None and not self._is_away and not self._closed
+
+    @property
+    def hello(self) -> Hello | None:
+        """The newest."""
+        return self._hello
 
     @property
     def device_id(self) -> bytes | None:
@@ -272,7 +343,7 @@ class CloudDatagramSession(CloudSession):
     def _welcome(self, message: Message, hello: Hello, now: float) -> None:
         # From 2.0 on a device that says Hello again within its session posts its application part and subscribes only
         # as far as these changed: what it does not repeat stays. Older ones say all anew.
-        kept, application = ([], None) if not hello.describes_itself else (self._subscriptions, self._application)
+        kept, application = ((), None) if not hello.describes_itself else (self._subscriptions, self._application)
         super()._welcome(message, hello, now)
         self._reliability.insist(message.id)
         assert self._describing is not None
@@ -283,11 +354,11 @@ class CloudDatagramSession(CloudSession):
     def _add_subscription(self, subscription: Subscription) -> bool:
         # Nothing tells that a subscription of an earlier application is gone; the one said longest ago makes room.
         if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
-            self._subscriptions.append(subscription)
+            others = (each for each in self._subscriptions if each != subscription)
+            self._subscriptions = (*others, subscription)
             return True
         if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
-            del self._subscriptions[0]
+            self._subscriptions = self._subscriptions[1:]
         return super()._add_subscription(subscription)
 
     def _handle_goodbye(self, message: Message, now: float) -> None:
