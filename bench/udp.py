@@ -5,6 +5,8 @@ Each slice on the server comes right after one of a bare echo on the same loop; 
 
 import asyncio
 import contextlib
+import os
+import signal
 import statistics
 import tempfile
 import time
@@ -30,8 +32,8 @@ _AT_ONCE: Final = 32
 _READERS: Final = 16
 _STEP_S: Final = 0.5
 _ECHOES: Final = 20_000
-_FORGET_S: Final = 90.0
-"""A session that remembers messages, so as to know their copies, is not idle: it does for 45 s."""
+_SETTLE_S: Final = 120.0
+"""Longer than a session remembers messages, so as to know their copies."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -50,20 +52,37 @@ class Row(msgspec.Struct, frozen=True):
         return statistics.median(figure(turn) for turn in self.turns)
 
 
-class Idle(msgspec.Struct, frozen=True):
-    """What sessions take in memory. All sizes are resident bytes of the server's process."""
+class Memory(msgspec.Struct, frozen=True):
+    """What was used once and is free again stays resident for the most part: `resident` tells of the busiest moment,
+    `used` of this one. That is in small objects, by the interpreter's allocator, or the C library's."""
 
+    resident: int
+    small: int
+    large: int
+
+    @property
+    def used(self) -> int:
+        return self.small + self.large
+
+
+class Idle(msgspec.Struct, frozen=True):
+    """What sessions take in memory. All sizes are bytes of the server's process: what is resident, and what its
+    allocators have given out (see `Memory`)."""
+
+    loop: str
     devices: int
-    before: int
-    online: int
-    """All sessions are in memory."""
-    dozing: int
-    """All sessions are in the store alone, and the devices count as online."""
+    before: Memory
+    online: Memory
+    """All devices are online and silent; nobody asked for one yet."""
+    read: Memory
+    """The same, after each was asked for."""
+    stored: Memory
+    """All devices count as offline, and their sessions are in the store alone."""
     coming_online: Tally
     reading: Tally
-    """A variable from each device over HTTP, while their sessions are in memory."""
-    waking: Tally
-    """The same again, with the sessions out of the store."""
+    """A variable from each device over HTTP, while they are silent."""
+    returning: Tally
+    """An event from each device that counts as offline."""
 
 
 class Flood(msgspec.Struct, frozen=True):
@@ -80,7 +99,7 @@ class Flood(msgspec.Struct, frozen=True):
 
 class Results(msgspec.Struct):
     rows: list[Row]
-    idle: Idle | None = None
+    idle: list[Idle] = []
     flood: Flood | None = None
 
 
@@ -109,11 +128,11 @@ class Place:
 
 
 @contextlib.contextmanager
-def place(folder: Path, loop: str, devices: int, idle_s: float = _NEVER_S) -> Iterator[Place]:
+def place(folder: Path, loop: str, devices: int, offline_s: float = _NEVER_S) -> Iterator[Place]:
     """Raises CannotStart, httpx.HTTPError."""
     folder.mkdir()
     launcher = ["-m", "bench.udp_server", loop]
-    serve = [*launcher, str(idle_s), "serve", "--data", str(folder / "data"), "--log-level", "warning"]
+    serve = [*launcher, str(offline_s), "serve", "--data", str(folder / "data"), "--log-level", "warning"]
     for listener in ("--http", "--tcp", "--udp", "--metrics"):
         serve += [listener, "127.0.0.1:0"]
     with contextlib.ExitStack() as stack:
@@ -135,7 +154,7 @@ def _id(number: int) -> str:
 # --- what is measured ---
 
 
-def measure(names: list[str], rounds: int, count: int, idle_s: float) -> Results:
+def measure(names: list[str], rounds: int, count: int, offline_s: float) -> Results:
     """See the options of `python -m bench`. Raises CannotStart, LoadFailed, httpx.HTTPError."""
     results = Results([])
     terminal = Console(stderr=True)
@@ -149,7 +168,7 @@ def measure(names: list[str], rounds: int, count: int, idle_s: float) -> Results
         }:
             results.rows = turns(in_turns, here, rounds, status.update)
         if "sessions" in names:
-            results.idle = idle(here, count, idle_s, status.update)
+            results.idle = [idle(here, loop, count, offline_s, status.update) for loop in LOOPS]
         if "flood" in names:
             results.flood = flood(here, 5 * count, status.update)
     return results
@@ -175,27 +194,30 @@ def turns(counts: dict[str, int], folder: Path, rounds: int, progressed: Callabl
     return sorted(rows, key=lambda row: list(counts).index(row.name))
 
 
-def idle(folder: Path, count: int, idle_s: float, progressed: Callable[[str], None]) -> Idle:
-    """`idle_s` has to be enough for all of them to come online, and to be asked.
+def idle(folder: Path, loop: str, count: int, offline_s: float, progressed: Callable[[str], None]) -> Idle:
+    """`offline_s` has to be enough for all of them to come online, and then to be asked.
 
     Raises CannotStart, LoadFailed, httpx.HTTPError.
     """
-    with place(folder / "idle", "uvloop", count, idle_s) as here, Devices() as devices:
-        before = resident(here.pid)
+    with place(folder / f"idle-{loop}", loop, count, offline_s) as here, Devices() as devices:
+
+        def silent(what: str) -> Memory:
+            wait(here, "cloudchamber_udp_sessions", 0, _SETTLE_S + offline_s)
+            progressed(f"{what}, {loop}")
+            return memory(here)
+
+        before = memory(here)
         coming = devices.run(here.order("online", count, _AT_ONCE))
-        progressed("online")
-        _require(here, sessions=count, dozing=0)
-        online = resident(here.pid)
+        online = silent("online")
+        _require(here, dozing=count)
         devices.hold(here.order("hold", count, 0))
         reading = _read_all(here, count)
-        progressed("read")
-        _wait(here, "cloudchamber_udp_sessions", 0, 3 * idle_s + _FORGET_S)
-        _require(here, sessions=0, dozing=count)
-        dozing = resident(here.pid)
-        progressed("dozing")
-        waking = _read_all(here, count)
-        progressed("woken")
-        return Idle(count, before, online, dozing, coming, reading, waking)
+        read = silent("read")
+        _require(here, dozing=count)
+        wait(here, "cloudchamber_udp_dozing", 0, _SETTLE_S + offline_s)
+        stored = silent("offline")
+        returning = devices.run(here.order("speak", count, _AT_ONCE))
+        return Idle(loop, count, before, online, read, stored, coming, reading, returning)
 
 
 def flood(folder: Path, count: int, progressed: Callable[[str], None]) -> Flood:
@@ -220,6 +242,23 @@ def flood(folder: Path, count: int, progressed: Callable[[str], None]) -> Flood:
         return Flood(hellos, resident(here.pid) - size, before, figures(here), sorted(calm), sorted(flooded))
 
 
+def memory(here: Place) -> Memory:
+    size = resident(here.pid)
+    told = _allocated(here)
+    os.kill(here.pid, signal.SIGUSR1)
+    end = time.monotonic() + 30
+    while len(found := _allocated(here)) == len(told):
+        if time.monotonic() > end:
+            raise LoadFailed("the server does not say what it has allocated")
+        figures(here)  # a loop that sleeps looks at signals when it wakes
+    return Memory(size, *found[-1])
+
+
+def _allocated(here: Place) -> list[tuple[int, int]]:
+    lines = [line.split() for line in (here.folder / "serve.log").read_text().splitlines()]
+    return [(int(line[1]), int(line[2])) for line in lines if line[:1] == ["allocated"] and len(line) == 3]
+
+
 def resident(pid: int) -> int:
     """Bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -242,7 +281,7 @@ def _require(here: Place, **wanted: int) -> None:
             raise LoadFailed(f"{name} should be {value}: {found}")
 
 
-def _wait(here: Place, name: str, value: float, within_s: float) -> None:
+def wait(here: Place, name: str, value: float, within_s: float) -> None:
     end = time.monotonic() + within_s
     while figures(here)[name] != value:
         if time.monotonic() > end:
@@ -289,8 +328,8 @@ def tables(results: Results) -> list[Table]:
     shown = []
     if results.rows:
         shown.append(_rows(results.rows))
-    if results.idle is not None:
-        shown.append(_lines("idle sessions", _of_idle(results.idle)))
+    if results.idle:
+        shown.append(_idle(results.idle))
     if results.flood is not None:
         shown.append(_lines("flood", _of_flood(results.flood)))
     return shown
@@ -326,22 +365,32 @@ def _lines(title: str, lines: list[tuple[str, str]]) -> Table:
     return shown
 
 
-def _of_idle(found: Idle) -> list[tuple[str, str]]:
-    def each(size: int) -> str:
-        return f"{(size - found.before) / found.devices:,.0f}"
-
-    def times(tally: Tally) -> str:
-        return f"{tally.seconds:.1f} s, {tally.cpu_us:.0f} µs CPU each"
-
-    return [
-        ("sessions", f"{found.devices:,}"),
-        ("server's memory before, MB", f"{found.before / 1e6:.1f}"),
-        ("grown per session in memory, bytes", each(found.online)),
-        ("grown per session in the store, bytes", each(found.dozing)),
-        ("came online", times(found.coming_online)),
-        ("a variable from each, over HTTP", times(found.reading)),
-        ("the same, sessions out of the store", times(found.waking)),
-    ]
+def _idle(results: list[Idle]) -> Table:
+    shown = Table(
+        title=f"{results[0].devices:,} devices; memory of the server for each in bytes, its CPU time for each in µs",
+        caption="resident: of the process, which keeps what it needed in its busiest moment; used: what its allocators"
+        " have given out. Both without what the process had before.",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("", "loop", "resident", "used", "", "s", "CPU µs"):
+        shown.add_column(heading, justify="right" if heading in ("resident", "used", "s", "CPU µs") else "left")
+    for found in results:
+        for state, now, done, tally in (
+            ("online, silent", found.online, "came online", found.coming_online),
+            ("after a request", found.read, "variable, HTTP", found.reading),
+            ("offline, stored", found.stored, "came back", found.returning),
+        ):
+            shown.add_row(
+                state,
+                found.loop,
+                f"{(now.resident - found.before.resident) / found.devices:,.0f}",
+                f"{(now.used - found.before.used) / found.devices:,.0f}",
+                done,
+                f"{tally.seconds:.1f}",
+                f"{tally.cpu_us:.0f}",
+            )
+    return shown
 
 
 def _of_flood(found: Flood) -> list[tuple[str, str]]:

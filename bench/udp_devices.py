@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -42,8 +43,8 @@ _RANDOM: Final = slice(27, 59)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """`what`: `handshakes`, `online`, `exchange`, `flood`, `echo`, or `hold` (see Crowd). `count` is how many of them
-    are to be done, by `at_once` devices. `server_pid` is the process whose CPU time is read."""
+    """`what`: `handshakes`, `online`, `exchange`, `speak`, `flood`, `echo`, or `hold` (see Crowd). `count` is how many
+    of them are to be done, by `at_once` devices. `server_pid` is the process whose CPU time is read."""
 
     what: str
     host: str
@@ -151,7 +152,7 @@ class Device:
 
 
 class Crowd:
-    """Devices, and what is done with them. Those that came online by `online` stay for `exchange` and `hold`."""
+    """Devices, and what is done with them. Those that came online by `online` stay for `exchange`, `speak`, `hold`."""
 
     def __init__(self) -> None:
         self._poll = select.epoll()
@@ -166,6 +167,7 @@ class Crowd:
             "handshakes": self._handshakes,
             "online": self._come_online,
             "exchange": self._exchange,
+            "speak": self._speak,
             "hold": self._hold,
             "flood": _flood,
             "echo": _echo,
@@ -226,6 +228,19 @@ class Crowd:
         while any(device.is_waiting for device in devices):
             self._turn(end)
         return done
+
+    def _speak(self, order: Order) -> int:
+        """An event of each device, confirmed."""
+        left, end = iter(self._online), time.monotonic() + _WITHIN_S
+        speaking: list[Device] = []
+        while True:
+            speaking = [device for device in speaking if device.is_waiting]
+            for device in islice(left, order.at_once - len(speaking)):
+                device.publish(time.monotonic())
+                speaking.append(device)
+            if not speaking:
+                return len(self._online)
+            self._turn(end)
 
     def _hold(self, order: Order) -> int:
         """Answers what is asked until standard input has another order."""
