@@ -229,3 +229,20 @@ def test_every_class_that_a_route_names_exists() -> None:
     }
     streams = [route for route in ROUTES if route.handler.startswith("events.stream")]
     assert {route.limit for route in streams} == {"stream"}
+
+
+async def test_45_wrong_passwords_from_many_addresses_are_bounded_for_one_name(migrated_cloud, monkeypatch) -> None:
+    """Each address has its ten; all of them together have a hundred an hour for one name, whether or not it exists."""
+    monkeypatch.setattr("cloudchamber.app.GUESSES", 3)
+    async with served(migrated_cloud, trusted_proxies="127.0.0.1") as (http, maker):
+        for name in (maker.username, "nobody@example.com"):
+            form = {"grant_type": "password", "username": name, "password": "wrong"}
+            for number in range(3):
+                where = {"X-Forwarded-For": f"203.0.113.{number}"}
+                answer = await http.post("/oauth/token", data=form, auth=PARTICLE, headers=where)
+                assert answer.status_code == 400
+            last = {"X-Forwarded-For": "198.51.100.1"}
+            assert 1100 < check_refused(await http.post("/oauth/token", data=form, auth=PARTICLE, headers=last)) <= 1200
+        assert (await http.get("/v1/user", headers=bearer(maker.token))).status_code == 200
+        sent = {"current_password": "wrong", "password": "another horse"}
+        check_refused(await http.put("/v1/user", json=sent, headers=bearer(maker.token)))

@@ -1,0 +1,155 @@
+"""Which tests hold which statements of the security checklist; a test that is renamed or lost is missed here.
+
+The numbers are those of the checklist: 1 to 22 tokens and client authentication, 23 to 32 redirect flows, 33 to 44
+ownership and access, 45 to 54 abuse and inputs, 55 to 60 devices and faults.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+HELD: dict[int, tuple[str, ...]] = {
+    1: ("security/test_01_to_22_tokens.py::test_01_a_hundred_thousand_tokens_share_nothing",),
+    2: (
+        "oauth/test_tokens.py::test_the_database_holds_no_usable_secret",
+        "identity/test_mfa.py::test_what_the_database_keeps_opens_with_the_sealing_key_alone",
+    ),
+    3: (
+        "api/test_token_endpoint.py::test_a_token",
+        "api/test_edge.py::test_no_token",
+        "api/test_token_endpoint.py::test_the_messages",
+    ),
+    4: (
+        "api/test_token_endpoint.py::test_the_messages",
+        "security/test_01_to_22_tokens.py::test_04_an_unknown_client_and_a_wrong_secret_take_the_same_time_and_body",
+    ),
+    5: (
+        "api/test_auth.py::test_a_parameter_sent_twice_is_refused",
+        "api/test_token_endpoint.py::test_the_messages",
+        "oauth/test_grants.py::test_the_first_thing_that_is_wrong_is_said",
+    ),
+    6: ("api/test_edge.py::test_tokens_in_wrong_places",),
+    7: (
+        "api/test_edge.py::test_a_token_in_each_of_its_places",
+        "api/test_edge.py::test_the_access_log_has_routes_but_neither_paths_nor_queries",
+    ),
+    8: (
+        "oauth/test_mfa_grants.py::test_8_a_password_alone_gives_no_token",
+        "oauth/test_mfa_grants.py::test_8_refreshing_needs_no_code_but_ends_with_the_log_in",
+        "api/test_token_endpoint.py::test_a_token",
+        "oauth/test_grants.py::test_the_password_grant_can_be_switched_off",
+    ),
+    9: (
+        "api/test_edge.py::test_no_token",
+        "api/test_edge.py::test_an_unknown_token",
+        "api/test_edge.py::test_a_limited_token_is_told_which_scope_it_lacks",
+    ),
+    10: (
+        "security/test_01_to_22_tokens.py::test_10_a_clients_token_is_never_a_person",
+        "oauth/test_grants.py::test_two_legs_reach_the_products_own_customers_and_nobody_else",
+    ),
+    11: ("oauth/test_grants.py::test_two_legs_reach_the_products_own_customers_and_nobody_else",),
+    12: (
+        "security/test_01_to_22_tokens.py::test_12_a_create_only_client_does_one_thing",
+        "oauth/test_grants.py::test_a_create_only_client_becomes_no_customer_and_does_one_thing",
+    ),
+    13: (
+        "security/test_01_to_22_tokens.py::test_13_a_token_never_exceeds_its_client",
+        "oauth/test_tokens.py::test_a_clients_scope_shrinks_under_its_tokens",
+    ),
+    14: ("oauth/test_introspection.py::test_14_a_refresh_token_at_another_client_is_refused_and_written_down",),
+    15: ("oauth/test_refresh.py::test_a_replay_after_the_child_was_used_ends_the_family",),
+    16: (
+        "security/test_01_to_22_tokens.py::test_16_a_hundred_refreshes_at_once_give_one_pair",
+        "oauth/test_refresh.py::test_two_processes_make_one_pair",
+    ),
+    17: (
+        "security/test_01_to_22_tokens.py::test_17_a_client_that_dies_before_the_answer_gets_it_again",
+        "oauth/test_refresh.py::test_the_answer_that_got_lost_is_given_again",
+    ),
+    18: (
+        "oauth/test_tokens.py::test_18_a_list_tells_where_a_token_comes_from_and_until_when_it_is_refreshed",
+        "oauth/test_tokens.py::test_18_a_refresh_token_ends_when_it_lies_idle_and_with_its_log_in",
+    ),
+    19: (
+        "security/test_01_to_22_tokens.py::test_19_a_revoked_token_is_refused_on_every_route",
+        "api/test_token_endpoint.py::test_19_revocation_by_its_rfc_ends_streams_within_a_second",
+        "api/test_sse.py::test_a_revoked_token_ends_its_stream_within_a_second",
+    ),
+    20: (
+        "api/test_token_endpoint.py::test_20_introspection",
+        "oauth/test_introspection.py::test_20_nothing_that_is_not_good_is_told_apart",
+        "oauth/test_introspection.py::test_20_a_client_sees_its_own_tokens_and_those_of_its_product",
+    ),
+    21: (
+        "identity/test_accounts.py::test_21_a_new_password_ends_log_ins",
+        "identity/test_mfa.py::test_21_a_second_factor_can_end_other_log_ins",
+        "api/test_users.py::test_21_a_stream_ends_within_a_second_of_a_new_password",
+        "api/test_users.py::test_the_end",
+    ),
+    22: (
+        "api/test_token_endpoint.py::test_22_the_tokens_of_a_product",
+        "oauth/test_tokens.py::test_22_a_product_caps_its_tokens",
+        "oauth/test_rules.py::test_a_lifetime_under_the_servers_caps",
+    ),
+    45: (
+        "security/test_45_46_limits.py::test_45_the_eleventh_failure_in_a_row_locks_an_address_out",
+        "security/test_45_46_limits.py::test_45_wrong_passwords_from_many_addresses_are_bounded_for_one_name",
+    ),
+    46: (
+        "security/test_45_46_limits.py::test_46_a_forged_header_changes_nothing",
+        "security/test_45_46_limits.py::test_46_any_route_by_address_and_by_principal",
+    ),
+    47: (
+        "api/test_edge.py::test_a_body_that_says_it_is_too_large_is_refused_unread",
+        "api/test_edge.py::test_a_body_that_turns_out_too_large_is_refused",
+        "api/test_server.py::test_headers_without_end_are_cut_off",
+        "api/test_bodies.py::test_json_may_be_nested_to_the_limit_and_no_further",
+        "api/test_bodies.py::test_forms_that_are_refused",
+        "messaging/test_streams.py::test_the_number_of_streams_is_bounded_in_all_and_for_each",
+        "security/test_45_46_limits.py::test_streams_open_at_once",
+    ),
+    52: (
+        "api/test_users.py::test_52_registration_does_not_tell_who_exists",
+        "api/test_resources.py::test_a_password_reset_tells_nothing_of_who_exists",
+        "security/test_52_53_passwords.py::test_52_a_log_in_takes_the_same_time_whether_or_not_the_account_exists",
+        "security/test_52_53_passwords.py::test_52_a_registration_hashes_before_it_looks",
+    ),
+    53: (
+        "identity/test_rules.py::test_a_users_password_of_any_composition",
+        "identity/test_rules.py::test_what_is_guessed_first_is_no_users_password",
+        "security/test_52_53_passwords.py::test_53_a_flood_of_log_ins_does_not_stop_the_loop",
+        "security/test_52_53_passwords.py::test_53_token_checks_keep_their_pace_during_a_flood_of_log_ins",
+    ),
+    54: (
+        "identity/test_mfa.py::test_54_a_code_counts_once",
+        "identity/test_mfa.py::test_54_a_recovery_code_counts_once_and_in_any_spelling",
+        "identity/test_mfa.py::test_54_several_apps_and_each_has_its_own_codes",
+        "identity/test_mfa.py::test_54_no_way_back_to_a_password_turns_them_off",
+        "identity/test_service.py::test_a_reset_works_once_for_an_hour",
+    ),
+}
+
+STATEMENTS = {*range(1, 23), *range(45, 48), *range(52, 55)}
+
+
+@cache
+def functions(path: Path) -> frozenset[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+@pytest.mark.parametrize("number", sorted(HELD))
+def test_a_statement_is_held_by_tests_that_are_there(number: int) -> None:
+    for name in HELD[number]:
+        file, _, function = name.partition("::")
+        assert function in functions(TESTS / file), name
+
+
+def test_no_statement_is_without_a_test() -> None:
+    assert set(HELD) >= STATEMENTS
+    assert all(HELD.values())

@@ -1,0 +1,80 @@
+"""Statements 52 and 53: who exists is not told, not by the clock either; and passwords are checked beside the loop."""
+
+import asyncio
+import time
+
+import pytest
+
+from cloudchamber.identity.passwords import Passwords
+from tests.api.conftest import Api, Maker, bearer
+from tests.security.test_01_to_22_tokens import median_ms
+from tests.world import PASSWORD, World
+
+
+async def test_52_a_log_in_takes_the_same_time_whether_or_not_the_account_exists(world: World) -> None:
+    """The password's hash is most of the time, so a path without it would be twenty times as fast."""
+    ann = await world.user("ann")
+    shop = await world.product(ann)
+    await world.customer(ann, shop, "kim")
+    ways = {
+        "wrong password": lambda: world.users.with_password("ann", "wrong"),
+        "unknown user": lambda: world.users.with_password("nobody", "wrong"),
+        "customer without a password": lambda: world.customers.with_password(shop.id, "kim", "wrong"),
+        "unknown customer": lambda: world.customers.with_password(shop.id, "nobody", "wrong"),
+    }
+    taken = {name: await median_ms(way, 7) for name, way in ways.items()}
+    assert max(taken.values()) < 3 * min(taken.values()), taken
+
+
+async def test_52_a_registration_hashes_before_it_looks(world: World) -> None:
+    await world.user("ann")
+
+    async def register(name: str) -> None:
+        await asyncio.gather(world.users.create(name, PASSWORD), return_exceptions=True)
+
+    names = iter(f"new-{number}" for number in range(10))
+    taken, free = await median_ms(lambda: register("ann"), 5), await median_ms(lambda: register(next(names)), 5)
+    assert max(taken, free) < 3 * min(taken, free), (taken, free)
+
+
+async def test_53_a_flood_of_log_ins_does_not_stop_the_loop() -> None:
+    """A hash takes 20 ms and more; the loop must not miss them one after the other."""
+    passwords = Passwords(1)
+    stored = await passwords.hash(PASSWORD)
+    longest = 0.0
+    checks = [asyncio.create_task(passwords.verify(stored, "wrong")) for _ in range(40)]
+    while not all(check.done() for check in checks):
+        before = time.perf_counter()
+        await asyncio.sleep(0)
+        longest = max(longest, time.perf_counter() - before)
+        await asyncio.sleep(0.001)
+    passwords.close()
+    assert not any(check.result() for check in checks)
+    hashing = 40 * 0.02
+    assert longest < hashing / 4, "the hashes ran on the loop"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.soak
+async def test_53_token_checks_keep_their_pace_during_a_flood_of_log_ins(http: Api, maker: Maker) -> None:
+    """p99 of a token-checked request: at most twice a quiet server's, and a floor for what a busy machine adds."""
+
+    async def p99_ms(count: int) -> float:
+        taken = []
+        for _ in range(count):
+            before = time.perf_counter()
+            assert (await http.get("/v1/devices", headers=bearer(maker.token))).status_code == 200
+            taken.append((time.perf_counter() - before) * 1000)
+        return sorted(taken)[int(count * 0.99)]
+
+    async def flood() -> None:
+        while True:
+            await http.get("/v1/access_tokens", auth=(maker.username, "wrong"))
+
+    quiet = await p99_ms(2_000)
+    flooding = [asyncio.create_task(flood()) for _ in range(4)]
+    busy = await p99_ms(2_000)
+    for each in flooding:
+        each.cancel()
+    await asyncio.gather(*flooding, return_exceptions=True)
+    assert busy < 2 * quiet + 10, (quiet, busy)
