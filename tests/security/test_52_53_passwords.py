@@ -42,16 +42,17 @@ async def test_53_a_flood_of_log_ins_does_not_stop_the_loop() -> None:
     passwords = Passwords(1)
     stored = await passwords.hash(PASSWORD)
     longest = 0.0
-    checks = [asyncio.create_task(passwords.verify(stored, "wrong")) for _ in range(40)]
+    began = time.perf_counter()
+    checks = [asyncio.create_task(passwords.verify(stored, "wrong")) for _ in range(20)]
     while not all(check.done() for check in checks):
         before = time.perf_counter()
         await asyncio.sleep(0)
         longest = max(longest, time.perf_counter() - before)
         await asyncio.sleep(0.001)
+    hashing = time.perf_counter() - began
     passwords.close()
     assert not any(check.result() for check in checks)
-    hashing = 40 * 0.02
-    assert longest < hashing / 4, "the hashes ran on the loop"
+    assert longest < hashing / 3, "the hashes ran on the loop, one after the other"
 
 
 @pytest.mark.asyncio(loop_scope="module")
