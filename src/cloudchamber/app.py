@@ -98,6 +98,8 @@ _LOCK_FILE: Final = "lock"
 _PURGE_INTERVAL_MS: Final = HOUR
 # Last uses of tokens: a person looks at them by the minute, and a write for each request would cost more than it.
 _NOTE_INTERVAL_MS: Final = MINUTE
+# Of changes that the command line made in the database.
+_FOLLOW_INTERVAL_MS: Final = 5_000
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
 _HTTP_STOP_S: Final = 4.0
@@ -425,6 +427,8 @@ class Cloud:
             )
         )
         self._exit.push_async_callback(_cancelled, purging)
+        following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, devices.follow_keys))
+        self._exit.push_async_callback(_cancelled, following)
         noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
         self._exit.push_async_callback(_cancelled, noting)
 

@@ -8,12 +8,14 @@ from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser
 from cloudchamber.access.requester import ProductClient
 from cloudchamber.access.rules import Reason
+from cloudchamber.clock import MINUTE
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown, UpdateEmpty, UpdateInvalid
 from cloudchamber.fleet.model import Change
 from cloudchamber.fleet.rules import DeviceFilter
-from cloudchamber.fleet.service import DeviceChanges
-from cloudchamber.fleet.store import DeviceStore
+from cloudchamber.fleet.service import DeviceChanges, key_algorithm
+from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.ids import ClientId
+from cloudchamber.storage.database import Transaction
 from tests.world import World, device_id, handshake, key
 
 GET = Action.DEVICES_GET
@@ -261,3 +263,22 @@ async def test_own_devices_come_newest_handshake_first(world: World) -> None:
     world.clock.advance(1)
     await world.connections.online(device_id(1), key("1"), handshake())
     assert [device.id for device in await world.devices.mine(ann)] == [device_id(n) for n in (1, 3, 2)]
+
+
+async def test_a_key_that_another_process_put_on_record_ends_connections_with_the_old_one(world: World) -> None:
+    await world.connect(1, key("1"))
+    ann = await world.user("ann")
+    await world.ownership.claim(ann, device_id(1))
+    await world.connect(2, key("2"))
+    assert await world.devices.follow_keys() == 0, "whoever put its own key on record stays"
+
+    async def write(tx: Transaction) -> None:
+        other = key("other")
+        await KeyStore().replace(tx, device_id(1), key_algorithm(other), other, "command-line", world.clock.now())
+
+    await world.db.transaction(write)
+    assert await world.devices.follow_keys() == 1
+    assert world.connected.disconnected == [device_id(1)]
+    world.clock.advance(2 * MINUTE)
+    await world.devices.follow_keys()
+    assert await world.devices.follow_keys() == 0

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from cloudchamber.gateway import udp as udp_module
 from cloudchamber.gateway.udp import UdpLimits
 from cloudchamber.gateway.udp_session import UdpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.resumption.model import SavedSession
 from cloudchamber.simulator.device import State
 from cloudchamber.wire.dtls.client import ClientSetup, DtlsClient
+from cloudchamber.wire.dtls.endpoint import Endpoint
+from cloudchamber.wire.dtls.handshake_messages import HELLO_VERIFY_REQUEST
 from cloudchamber.wire.events import Acknowledged, FunctionReturned, VariableRead
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import IN_FLIGHT, UdpCloud, start_udp_cloud
@@ -56,6 +59,40 @@ async def test_a_flood_of_first_hellos_leaves_nothing_behind_and_devices_do_not_
     # No question of a device waits longer than for the datagrams that were there before it, on both ways.
     assert len(waited) == 50
     assert max(waited) <= 4 * IN_FLIGHT
+
+
+async def test_a_cookie_is_worth_nothing_after_two_rotations_and_devices_do_not_notice(
+    store_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rotations: list[bytes] = []
+    rotate = Endpoint.rotate_cookie_secret
+
+    def counted(endpoint: Endpoint, secret: bytes) -> None:
+        rotations.append(secret)
+        rotate(endpoint, secret)
+
+    monkeypatch.setattr(Endpoint, "rotate_cookie_secret", counted)
+    monkeypatch.setattr(udp_module, "COOKIE_LIFETIME_S", 0.5)
+    async with start_udp_cloud(store_file, UdpLimits(sweep_s=0.02)) as udp:
+        stranger = await udp.stranger()
+        setup = ClientSetup(os.urandom(12), generate_private_key(SECP256R1()), udp.key.public_key())
+        client = DtlsClient(setup, entropy=os.urandom, now=0.0)
+        stranger.send(client.datagrams_to_send(0.0)[0])
+        await until(lambda: stranger.heard)
+        client.receive_datagram(stranger.heard.pop(), 0.0)
+        (with_cookie,) = client.datagrams_to_send(0.0)
+        count = len(rotations)
+        await until(lambda: len(rotations) >= count + 2)
+        stranger.send(with_cookie)
+        await until(lambda: stranger.heard)
+        assert stranger.heard[0][13] == HELLO_VERIFY_REQUEST
+        assert udp.gateway.counters.handshakes_started == 0
+        device = await udp.online()
+        count = len(rotations)
+        await until(lambda: len(rotations) >= count + 2)
+        assert await udp.hub.ping(ID, 5) == Acknowledged()
+        assert device.network.handshakes == 1
+        assert len(set(rotations)) == len(rotations)
 
 
 @pytest.mark.parametrize("device_os", DIALECTS)

@@ -98,6 +98,39 @@ async def test_two_hundred_devices_do_not_notice_a_restart_of_the_cloud(tmp_path
         assert {device.network.handshakes for device in fleet.devices} == {1}
 
 
+async def test_a_key_that_changes_while_the_device_is_online_ends_its_session(tmp_path: Path) -> None:
+    """The command line is a process of its own, and a session over datagrams would outlive its key for months. With
+    close_notify the device comes back at once, shows which key it holds, and is let in only with the right one."""
+    keys = tmp_path / "other"
+    async with contextlib.AsyncExitStack() as stack:
+        server = stack.enter_context(cloudchamber.serve(tmp_path))
+        story = await stack.enter_async_context(Story(server.url))
+        udp = next(word[4:] for word in server.lines[-1].split() if word.startswith("udp="))
+        token = await story.user()
+        assert cloudchamber.run("keys", "device", "--protocol", "udp", "--out", str(keys)).returncode == 0
+
+        async def register(file: Path) -> None:
+            words = ("keys", "register", DEVICE, str(file), "--data", str(tmp_path / "data"))
+            done = await asyncio.to_thread(cloudchamber.run, *words)
+            assert done.returncode == 0, done.stderr
+
+        async with electrons(tmp_path / "data", udp) as fleet:
+            await story.ok("POST", "/v1/devices", token, data={"id": DEVICE})
+            (device,) = fleet.devices
+            await register(keys / "device.pub.pem")
+            await until(lambda: device.network.handshakes > 1, 20)
+            async with asyncio.timeout(20):
+                while (await story.ok("GET", PATH, token))["connected"]:
+                    await asyncio.sleep(0.1)
+            assert (await story.ask("GET", f"{PATH}/counter", token)).status_code == 408
+            assert fleet.online == 0
+        await register(tmp_path / "keys" / f"{DEVICE}.udp.der")
+        # Whoever was refused waits for a minute or two: this one was switched off and on.
+        (tmp_path / "keys" / f"{DEVICE}.udp.session").unlink(missing_ok=True)
+        async with electrons(tmp_path / "data", udp):
+            assert isinstance((await story.ok("GET", f"{PATH}/counter", token))["result"], int)
+
+
 async def test_a_cloud_that_is_killed_at_any_moment_uses_no_record_number_twice(tmp_path: Path) -> None:
     """Over all the lives of the process no two records of the one session may have the same number: it is the nonce.
     And the device goes on with its session each time."""

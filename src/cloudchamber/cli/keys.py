@@ -110,7 +110,7 @@ def register(device_id: str, file: Path, data: Path | None, database: str | None
         asyncio.run(_register(settings, parsed, public))
     except CloudError as error:
         raise failed(error) from error
-    click.echo(f"{parsed} is known by this key from its next connection on.")
+    click.echo(f"{parsed} is known by this key. A cloud that runs disconnects whoever uses another, within seconds.")
 
 
 def _public_key(file: Path) -> bytes:

@@ -20,7 +20,7 @@ from cloudchamber.access.requester import Requester, describe
 from cloudchamber.access.rules import owner_of
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
-from cloudchamber.clock import Clock, Millis
+from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.errors import TooLarge
 from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache
 from cloudchamber.fleet.errors import UpdateEmpty, UpdateInvalid, device_not_in_product, device_unknown
@@ -39,6 +39,8 @@ DEVICE_CHANGED: Final = "device.changed"
 
 # An import is one transaction for each batch: all of its ids or none. Batches keep other writers' waits short.
 _BATCH: Final = 500
+# A key's time is taken before its transaction ends, and by another process's clock.
+_KEYS_OVERLAP_MS: Final = MINUTE
 MAX_IMPORT: Final = 100_000
 _MAX_NAME_LENGTH: Final = 64
 _MAX_NOTES_LENGTH: Final = 5_000
@@ -100,6 +102,7 @@ class Devices:
         self._accepts_unknown = accepts_unknown
         self._cache = DeviceCache()
         self._names: dict[Owner, str] = {}
+        self._keys_followed_at = clock.now()
         bus.subscribe(DEVICE_CHANGED, self._changed)
         bus.subscribe(USER_RENAMED, self._renamed)
 
@@ -371,6 +374,17 @@ class Devices:
         if self._live.presented_key(device) != public_key:
             self._live.disconnect(device)
         self.publish(record)
+
+    async def follow_keys(self) -> int:
+        """Of keys that went on record without this process (the command line is one of its own): whoever is connected
+        with another one is disconnected. A session over datagrams would outlive its key for months. How many were."""
+        now = self._clock.now()
+        put = await self._keys.since(self._db, Millis(self._keys_followed_at - _KEYS_OVERLAP_MS))
+        self._keys_followed_at = now
+        stale = [device for device, key in put if self._live.presented_key(device) not in (None, key)]
+        for device in stale:
+            self._live.disconnect(device)
+        return len(stale)
 
     def publish(self, record: DeviceRecord) -> None:
         """Tells every cache and index of a change that is committed."""

@@ -239,6 +239,11 @@ class KeyStore:
         row = await db.fetch_one("SELECT public_key FROM device_keys WHERE device_id = $1", device)
         return bytes(row[0]) if row else None
 
+    async def since(self, db: Reader, at: Millis) -> list[tuple[DeviceId, bytes]]:
+        """Those that went on record at that time or later."""
+        rows = await db.fetch_all("SELECT device_id, public_key FROM device_keys WHERE created_at >= $1", at)
+        return [(DeviceId(row[0]), bytes(row[1])) for row in rows]
+
     async def insert(
         self, tx: Transaction, device: DeviceId, algorithm: KeyAlgorithm, public_key: bytes, origin: str, now: Millis
     ) -> None:

@@ -332,6 +332,7 @@ device_keys = table(
     blob("public_key"),  # DER
     text("origin"),
     whole("created_at"),
+    Index(None, "created_at"),
 )
 
 claim_codes = table(
