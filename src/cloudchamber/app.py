@@ -41,6 +41,7 @@ from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.gateway.tcp_session import TcpServices
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
 from cloudchamber.identity.accounts import Accounts
+from cloudchamber.identity.customer_accounts import CustomerAccounts, CustomerLeaver
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.outbox import MailServer, MailServerInvalid, Outbox
 from cloudchamber.identity.passwords import Passwords, common_words
@@ -48,7 +49,7 @@ from cloudchamber.identity.ports import Leaver
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import GUESSES, GUESSES_PER_MS, Customers, Users
-from cloudchamber.identity.store import CustomerStore, FactorStore, ResetStore, UserStore
+from cloudchamber.identity.store import CustomerResetStore, CustomerStore, FactorStore, ResetStore, UserStore
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
@@ -252,6 +253,21 @@ class Cloud:
         self._exit.push_async_callback(resets.close)
         self.clients = clients = Clients(db, ClientStore(), tokens, bus, clock)
         leavers: list[Leaver] = [clients]
+        customer_leavers: list[CustomerLeaver] = []
+        self.customer_accounts = customer_accounts = CustomerAccounts(
+            db,
+            customers,
+            CustomerStore(),
+            CustomerResetStore(),
+            passwords,
+            outbox,
+            tokens,
+            clock,
+            public_url,
+            policy,
+            customer_leavers,
+        )
+        self._exit.push_async_callback(customer_accounts.close)
         accounts = Accounts(
             db,
             self.users,
@@ -353,6 +369,7 @@ class Cloud:
         )
 
         leavers.append(ownership)
+        customer_leavers.append(ownership)
 
         audience = Audience(bus)
         streams = Streams(bus, clock, limit=settings.max_streams, organization_of=products.organization_now)
@@ -402,6 +419,7 @@ class Cloud:
             device_grants=device_grants,
             browser_sessions=browser_sessions,
             user_passwords=policy,
+            customer_accounts=customer_accounts,
             clock=clock,
             ready=self._ready,
             public_url=public_url,
@@ -421,6 +439,7 @@ class Cloud:
                 teams.purge,
                 saved.purge,
                 deliveries.purge,
+                customer_accounts.purge,
                 authorization.purge,
                 device_grants.purge,
                 browser_sessions.purge,

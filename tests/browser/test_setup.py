@@ -1,6 +1,7 @@
 """A customer with nothing but a browser: signs up, sets a device up, toggles its light, and signs in again."""
 
 import asyncio
+import re
 
 from playwright.async_api import Page, expect
 
@@ -72,10 +73,33 @@ async def test_from_nothing_to_a_light_that_obeys(page: Page, screen: str) -> No
         await expect(page.get_by_role("alert")).to_have_text("E-mail or password is wrong.")
         await check(page, "wrong-password")
         page.complaints.clear()  # type: ignore[attr-defined]
+
+        await page.get_by_role("link", name="Forgot your password?").click()
         await page.get_by_label("E-mail").fill("kim@example.com")
-        await page.get_by_label("Password").fill(PASSWORD)
+        await check(page, "forgot")
+        await page.get_by_role("button", name="Send the link").click()
+        await expect(page.get_by_role("status")).to_contain_text("a mail with a link is on its way")
+        await page.goto(await mailed_link(cloud))
+        await page.get_by_label("New password").fill("another good password")
+        await check(page, "reset")
+        await page.get_by_role("button", name="Set the password").click()
+        await expect(page.get_by_role("status")).to_contain_text("The new password is set.")
+
+        await page.goto(start)
+        await page.get_by_label("E-mail").fill("kim@example.com")
+        await page.get_by_label("Password").fill("another good password")
         await page.get_by_role("button", name="Sign in").click()
         await expect(page.get_by_text(DEVICE)).to_be_visible()
+
+
+async def mailed_link(cloud: Cloud) -> str:
+    async with asyncio.timeout(10):
+        while not (mails := list((cloud.data / "mail").glob("*.eml"))):
+            await asyncio.sleep(0.02)
+    text = mails[0].read_text().replace("=\n", "").replace("=3D", "=")
+    found = re.search(r"https?://\S+/oauth/reset\?\S+", text)
+    assert found, text
+    return found[0]
 
 
 async def test_a_wrong_wifi_password_can_be_corrected(page: Page) -> None:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from cloudchamber.access.model import Action, OwnedByCustomer, ProductResource
+from cloudchamber.access.model import Action, OrganizationResource, OwnedByCustomer, ProductResource
 from cloudchamber.access.requester import Bearer, describe
 from cloudchamber.access.service import require
 from cloudchamber.api import render
@@ -14,6 +14,7 @@ from cloudchamber.api.places import Places
 from cloudchamber.api.reply import Reply
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.service import Devices
+from cloudchamber.identity.customer_accounts import CustomerAccounts
 from cloudchamber.identity.errors import CredentialsMissing
 from cloudchamber.identity.model import CustomerAccount
 from cloudchamber.identity.service import Customers
@@ -30,8 +31,15 @@ class EmailMissing(CredentialsMissing):
 
 class CustomersResource:
     def __init__(
-        self, customers: Customers, places: Places, devices: Devices, clients: Clients, tokens: Tokens
+        self,
+        customers: Customers,
+        accounts: CustomerAccounts,
+        places: Places,
+        devices: Devices,
+        clients: Clients,
+        tokens: Tokens,
     ) -> None:
+        self._accounts = accounts
         self._customers = customers
         self._places = places
         self._devices = devices
@@ -80,6 +88,29 @@ class CustomersResource:
             lifetime,
             created_by=describe(requester),
         )
+
+    async def set_password(self, call: Call, requester: Bearer) -> Any:
+        pool = await self._places.of(call, requester)
+        password = call.data.text("password") or ""
+        await self._accounts.set_password(requester, pool, call.params["customer"], password)
+        return {"ok": True}
+
+    async def remove(self, call: Call, requester: Bearer) -> Any:
+        pool = await self._places.of(call, requester)
+        await self._accounts.remove(requester, pool, call.params["customer"])
+        return {"ok": True}
+
+    async def reset_password(self, call: Call, requester: Bearer) -> Any:
+        """The same answer whether there is such a customer or not."""
+        pool = await self._places.of(call, requester)
+        require(requester, Action.CUSTOMERS_CREATE, pool)
+        product = await self._places.product(call) if isinstance(pool, ProductResource) else None
+        organization = pool.id if isinstance(pool, OrganizationResource) else None
+        brand = product.brand if product is not None else (await self._places.organization(call)).name
+        await self._accounts.request_reset(
+            product.id if product is not None else None, organization, call.data.text("email") or "", brand
+        )
+        return {"ok": True}
 
     async def list(self, call: Call, requester: Bearer) -> Any:
         page, per_page = paging(call.query)

@@ -9,6 +9,7 @@ from cloudchamber.clock import Clock, SystemClock
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.identity.accounts import Accounts
+from cloudchamber.identity.customer_accounts import CustomerAccounts
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
@@ -51,6 +52,7 @@ class Services:
     authorization: Authorization
     device_grants: DeviceGrants
     browser_sessions: BrowserSessions
+    customer_accounts: CustomerAccounts
     user_passwords: PasswordPolicy
     """Which passwords hosted pages take."""
     ready: Readiness

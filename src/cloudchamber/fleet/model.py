@@ -45,6 +45,13 @@ class Product:
         """Do devices that report to be of this product wait until its team approves them?"""
         return self.settings.get("quarantine") is not False
 
+    @property
+    def brand(self) -> str:
+        """What customers know the product by: pages and mails carry it. `settings.branding.name`, else its name."""
+        branding = self.settings.get("branding")
+        name = branding.get("name") if isinstance(branding, dict) else None
+        return name if isinstance(name, str) and name else self.name
+
     def resource(self, requester: Requester) -> ProductResource:
         role = self.team.get(requester.id) if isinstance(requester, User) else None
         return ProductResource(self.id, role, self.organization)

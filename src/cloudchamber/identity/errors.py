@@ -15,6 +15,7 @@ CloudError
 │   ├── CustomerExists
 │   └── OwnsProducts           an account that others depend on cannot go
 ├── NotFound
+│   ├── CustomerNotFound
 │   └── FactorNotFound
 ├── Forbidden
 │   └── RegistrationClosed
@@ -29,6 +30,10 @@ from cloudchamber.errors import Conflict, Forbidden, Invalid, NotFound, Unavaila
 
 class CredentialsMissing(Invalid):
     code: ClassVar[str] = "credentials_missing"
+
+
+class CustomerNotFound(NotFound):
+    code: ClassVar[str] = "customer_not_found"
 
 
 class UsernameUnusable(Invalid):

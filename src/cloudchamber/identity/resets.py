@@ -103,8 +103,8 @@ class PasswordResets:
             username,
             "Reset your password",
             f"Somebody, hopefully you, asked for a new password for {username}.\n\n"
-            f"To set one within the hour, run:\n\n"
-            f"  curl -X PUT {self._public_url}/v1/user/password-reset -d token={token} -d password=NEW-PASSWORD\n\n"
+            f"To choose one within the hour, open:\n\n"
+            f"  {self._public_url}/oauth/reset?token={token}\n\n"
             "If it was not you, there is nothing to do.\n",
         )
 

@@ -156,7 +156,7 @@ class Customers:
         require(requester, Action.CUSTOMERS_CREATE, pool)
         name = normal_username(username)
         if password is not None:
-            self._check_password(password, name)
+            self.check_password(password, name)
         customer = CustomerAccount(
             id=CustomerId(new_id()),
             product=pool.id if isinstance(pool, ProductResource) else None,
@@ -183,7 +183,8 @@ class Customers:
             raise exists from error
         return customer
 
-    def _check_password(self, password: str, username: str) -> None:
+    def check_password(self, password: str, username: str) -> None:
+        """Raises CredentialsMissing, PasswordUnusable."""
         check_password(password, PasswordPolicy())
         try:
             check_password(password, self._policy, username)

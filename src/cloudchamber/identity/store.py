@@ -238,6 +238,38 @@ class ResetStore:
         return await tx.execute("DELETE FROM password_resets WHERE expires_at < $1", before)
 
 
+class CustomerResetStore:
+    async def insert(
+        self, tx: Transaction, hash_: SecretHash, customer: CustomerId, now: Millis, expires_at: Millis
+    ) -> None:
+        await tx.execute(
+            "INSERT INTO customer_resets (hash, customer_id, created_at, expires_at) VALUES ($1, $2, $3, $4)",
+            *(hash_, customer, now, expires_at),
+        )
+
+    async def use(self, tx: Transaction, hash_: SecretHash, now: Millis) -> CustomerId | None:
+        """Whose password it resets, for exactly one of all who try, and only while it lives; the customer's others end
+        with it."""
+        row = await tx.fetch_one(
+            "UPDATE customer_resets SET used_at = $2 WHERE hash = $1 AND used_at IS NULL AND expires_at > $2"
+            " RETURNING customer_id",
+            hash_,
+            now,
+        )
+        if row is None:
+            return None
+        await self.void(tx, CustomerId(row[0]), now)
+        return CustomerId(row[0])
+
+    async def void(self, tx: Transaction, customer: CustomerId, now: Millis) -> None:
+        await tx.execute(
+            "UPDATE customer_resets SET used_at = $2 WHERE customer_id = $1 AND used_at IS NULL", customer, now
+        )
+
+    async def delete_expired(self, tx: Transaction, before: Millis) -> int:
+        return await tx.execute("DELETE FROM customer_resets WHERE expires_at < $1", before)
+
+
 class CustomerStore:
     async def insert(self, tx: Transaction, customer: CustomerAccount) -> None:
         await tx.execute(
@@ -263,6 +295,14 @@ class CustomerStore:
             customer.organization,
         )
         return row is not None
+
+    async def set_password(self, tx: Transaction, customer: CustomerId, password_hash: str, now: Millis) -> None:
+        await tx.execute(
+            "UPDATE customers SET password_hash = $2, updated_at = $3 WHERE id = $1", customer, password_hash, now
+        )
+
+    async def delete(self, tx: Transaction, customer: CustomerId) -> None:
+        await tx.execute("DELETE FROM customers WHERE id = $1", customer)
 
     async def by_id(self, db: Reader, customer: CustomerId) -> CustomerAccount | None:
         row = await db.fetch_one(f"{_CUSTOMER} WHERE id = $1", customer)

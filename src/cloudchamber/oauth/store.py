@@ -227,7 +227,13 @@ class TokenStore:
     async def delete_of_principal(
         self, tx: Transaction, principal: Principal, *, keep: str | None = None
     ) -> list[SecretHash]:
-        """All but the tokens of the family `keep`."""
+        """All but the tokens of the family `keep`. What a browser was let in with goes, too."""
+        for held in ("browser_sessions", "authorization_codes", "device_grants"):
+            await tx.execute(
+                f"DELETE FROM {held} WHERE principal_kind = $1 AND principal_id = $2",
+                principal.kind.value,
+                principal.id,
+            )
         which = "WHERE principal_kind = $1 AND principal_id = $2 AND family IS DISTINCT FROM CAST($3 AS TEXT)"
         kind, id_ = principal.kind.value, principal.id
         await tx.execute(f"DELETE FROM refresh_tokens {which}", kind, id_, keep)

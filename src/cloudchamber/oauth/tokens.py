@@ -26,7 +26,17 @@ from cloudchamber.access.requester import UNLIMITED, Bearer, Requester, describe
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId, hash_secret, new_id, new_token
+from cloudchamber.ids import (
+    ClientId,
+    CustomerId,
+    OrganizationId,
+    ProductId,
+    SecretHash,
+    UserId,
+    hash_secret,
+    new_id,
+    new_token,
+)
 from cloudchamber.oauth.errors import (
     OAuthError,
     client_missing,
@@ -551,6 +561,10 @@ class Tokens:
         kept = await self._store.access(tx, keep) if keep is not None else None
         principal = Principal(PrincipalKind.USER, user)
         return await self._store.delete_of_principal(tx, principal, keep=kept.family if kept else None)
+
+    async def end_of_customer(self, tx: Transaction, customer: CustomerId) -> list[SecretHash]:
+        """As `end_of_user`, for a customer."""
+        return await self._store.delete_of_principal(tx, Principal(PrincipalKind.CUSTOMER, customer))
 
     async def end_of(self, tx: Transaction, principal: Principal) -> list[SecretHash]:
         """As `end_of_user`, for anybody."""

@@ -17,7 +17,7 @@ from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Arrival, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore
-from cloudchamber.ids import DeviceId, ProductId, UserId, hash_secret, new_claim_code, parse_device_id
+from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId, hash_secret, new_claim_code, parse_device_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
 from cloudchamber.ownership.model import ClaimCode
 from cloudchamber.ownership.rules import Circumstances, Claim, CodeState, claim, code_reaches, code_state
@@ -228,9 +228,19 @@ class Ownership:
 
     async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
         """Everything that a user who goes has: the devices become nobody's and stay in their products."""
-        owner = OwnedByUser(user)
+        return await self._leave(tx, OwnedByUser(user), Change.UNCLAIMED, f"user:{user}", now)
+
+    async def leave_customer(
+        self, tx: Transaction, customer: CustomerId, actor: str, now: Millis
+    ) -> Callable[[], None]:
+        """The same for a customer whom the team removes."""
+        return await self._leave(tx, OwnedByCustomer(customer), Change.RELEASED, actor, now)
+
+    async def _leave(
+        self, tx: Transaction, owner: Owner, change: Change, actor: str, now: Millis
+    ) -> Callable[[], None]:
         changed = [
-            await self._set_owner(tx, record, None, Change.UNCLAIMED, f"user:{user}", now)
+            await self._set_owner(tx, record, None, change, actor, now)
             for record in await self._store.of_owner(tx, owner)
         ]
         await self._codes.delete_of(tx, owner)

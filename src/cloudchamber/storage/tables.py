@@ -143,6 +143,18 @@ refresh_tokens = table(
     Index(None, "expires_at"),
 )
 
+customer_resets = table(
+    metadata,
+    "customer_resets",
+    blob("hash", key=True),
+    text("customer_id", ForeignKey("customers.id", ondelete="CASCADE")),
+    whole("created_at"),
+    whole("expires_at"),
+    whole("used_at", null=True),
+    Index(None, "customer_id"),
+    Index(None, "expires_at"),
+)
+
 # Log-ins whose client has no secret to show; a row of its own, because few are.
 public_log_ins = table(metadata, "public_log_ins", text("family", key=True))
 

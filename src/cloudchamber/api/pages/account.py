@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from cloudchamber.access.model import ProductResource
-from cloudchamber.access.requester import ProductClient
+from cloudchamber.access.model import OrganizationResource
+from cloudchamber.access.requester import Anonymous, OrganizationClient, ProductClient
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.pages.shell import Realm, Shell, Visit
 from cloudchamber.fleet.products import Products
@@ -14,9 +14,10 @@ from cloudchamber.identity.service import Customers, Users
 from cloudchamber.ids import CustomerId, UserId
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.errors import OAuthError
-from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind
+from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind, customer_principal
 from cloudchamber.oauth.web.model import BrowserSession
 from cloudchamber.oauth.web.sessions import BrowserSessions
+from cloudchamber.organizations.service import Organizations
 
 BRAND = "cloudchamber"
 
@@ -37,6 +38,7 @@ class People:
         factors: SecondFactors,
         clients: Clients,
         products: Products,
+        organizations: Organizations,
         sessions: BrowserSessions,
         policy: PasswordPolicy,
         limits: Limits | None,
@@ -47,6 +49,7 @@ class People:
         self._factors = factors
         self._clients = clients
         self._products = products
+        self._organizations = organizations
         self._sessions = sessions
         self._policy = policy
         self._limits = limits
@@ -63,17 +66,16 @@ class People:
         return found
 
     async def realm(self, client: Client) -> Realm:
-        if client.product is None:
-            return Realm("users", BRAND)
-        product = await self._products.by_id(client.product)
-        branding = product.settings.get("branding")
-        name = branding.get("name") if isinstance(branding, dict) else None
-        return Realm(f"p{client.product}", str(name) if name else product.name)
+        if client.product is not None:
+            return Realm(f"p{client.product}", (await self._products.by_id(client.product)).brand)
+        if client.organization is not None:
+            return Realm(f"o{client.organization}", (await self._organizations.by_id(client.organization)).name)
+        return Realm("users", BRAND)
 
     @staticmethod
     def may_sign_up(client: Client) -> bool:
         """Customers make their own account where the client is one that may make them."""
-        return client.product is not None and client.scopes.allow("customers:create")
+        return _has_customers(client) and client.scopes.allow("customers:create")
 
     async def current(self, visit: Visit, realm: Realm) -> BrowserSession | None:
         """Who is signed in, as long as the account is there."""
@@ -93,10 +95,10 @@ class People:
     async def sign_in(self, visit: Visit, client: Client, username: str, password: str) -> Principal | NeedsCode | None:
         """None where name or password is wrong. Raises TooManyRequests."""
         self._check_guess(visit)
-        if client.product is not None:
-            customer = await self._customers.with_password(client.product, username, password)
+        if _has_customers(client):
+            customer = await self._customers.with_password(client.product, username, password, client.organization)
             self._guessed(visit, right=customer is not None)
-            return None if customer is None else Principal(PrincipalKind.CUSTOMER, customer.id, customer.product)
+            return None if customer is None else customer_principal(customer)
         user = await self._users.with_password(username, password)
         self._guessed(visit, right=user is not None)
         if user is None:
@@ -123,11 +125,21 @@ class People:
 
     async def sign_up(self, client: Client, username: str, password: str) -> Principal:
         """Raises AccessRefused, CredentialsMissing, UsernameUnusable, PasswordUnusable, CustomerExists."""
-        assert client.product is not None, "only a product's client signs up"
         check_password(password, self._policy, username)
-        requester = ProductClient(client.id, client.product, client.scopes)
-        made = await self._customers.create(requester, ProductResource(client.product, None), username, password)
-        return Principal(PrincipalKind.CUSTOMER, made.id, made.product)
+        if client.product is not None:
+            product = (await self._products.by_id(client.product)).resource(Anonymous())
+            made = await self._customers.create(
+                ProductClient(client.id, client.product, client.scopes), product, username, password
+            )
+        else:
+            assert client.organization is not None, "who may not sign up is not asked to"
+            made = await self._customers.create(
+                OrganizationClient(client.id, client.organization, client.scopes),
+                OrganizationResource(client.organization, None),
+                username,
+                password,
+            )
+        return customer_principal(made)
 
     async def begin(self, visit: Visit, realm: Realm, principal: Principal, *, is_remembered: bool) -> None:
         secret, session = await self._sessions.begin(principal, is_remembered=is_remembered)
@@ -151,3 +163,7 @@ class People:
     def _guessed(self, visit: Visit, *, right: bool) -> None:
         if self._limits is not None:
             self._limits.guessed(visit.call.req, right=right)
+
+
+def _has_customers(client: Client) -> bool:
+    return client.product is not None or client.organization is not None

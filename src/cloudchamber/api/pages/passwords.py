@@ -1,40 +1,28 @@
 """`/oauth/forgot` and `/oauth/reset`: a new password by mail."""
 
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode
 
 from cloudchamber.api.call import Call
 from cloudchamber.api.pages.account import BRAND, People
 from cloudchamber.api.pages.shell import Realm, Shell, Visit
 from cloudchamber.errors import CloudError
+from cloudchamber.identity.customer_accounts import CustomerAccounts
 from cloudchamber.identity.resets import PasswordResets
-from cloudchamber.ids import ProductId
 
 FORGOT_PATH = "/oauth/forgot"
 RESET_PATH = "/oauth/reset"
 _SENT = "If there is an account with this address, a mail with a link is on its way to it."
 
 
-class CustomerResets(Protocol):
-    """Resets of a product's customers."""
-
-    async def request(self, product: ProductId, username: str) -> None:
-        """The same for an unknown name, in the same time."""
-        ...
-
-    async def complete(self, token: str, password: str) -> object:
-        """Raises ResetTokenInvalid, PasswordUnusable."""
-        ...
-
-
 class PasswordPages:
     def __init__(
-        self, shell: Shell, people: People, resets: PasswordResets, customer_resets: CustomerResets | None
+        self, shell: Shell, people: People, resets: PasswordResets, customer_accounts: CustomerAccounts
     ) -> None:
         self._shell = shell
         self._people = people
         self._resets = resets
-        self._customer_resets = customer_resets
+        self._customer_accounts = customer_accounts
 
     async def forgot(self, call: Call) -> Any:
         """GET and POST."""
@@ -47,10 +35,10 @@ class PasswordPages:
             done = None
             if call.req.method == "POST":
                 name = visit.form.get("username", "")
-                if client.product is None:
+                if client.product is None and client.organization is None:
                     await self._resets.request(name)
-                elif self._customer_resets is not None:
-                    await self._customer_resets.request(client.product, name)
+                else:
+                    await self._customer_accounts.request_reset(client.product, client.organization, name, realm.brand)
                 done = _SENT
             return self._shell.page(
                 visit,
@@ -71,10 +59,11 @@ class PasswordPages:
         try:
             visit = self._shell.visit(call)
             token = visit.form.get("token", "") or visit.query.get("token", "")
+            kind = visit.form.get("kind", "") or visit.query.get("kind", "")
             error, done = None, None
             if call.req.method == "POST":
                 try:
-                    await self._complete(visit, token)
+                    await self._complete(visit, token, kind)
                     done = "The new password is set. Sign in with it."
                 except CloudError as refused:
                     if refused.status >= 429:
@@ -90,16 +79,18 @@ class PasswordPages:
                 done=done,
                 action=RESET_PATH,
                 token=token,
+                kind=kind,
                 shortest=self._people.shortest_password,
                 sign_in_url=None,
             )
         except CloudError as failed:
             return self._shell.failure(visit, failed, BRAND)
 
-    async def _complete(self, visit: Visit, token: str) -> None:
+    async def _complete(self, visit: Visit, token: str, kind: str) -> None:
+        """`kind` says whose link it is: a token opens nothing of the other kind."""
         password = visit.form.get("password", "")
-        if self._customer_resets is not None and visit.form.get("kind") == "customer":
-            await self._customer_resets.complete(token, password)
+        if kind == "customer":
+            await self._customer_accounts.complete_reset(token, password)
         else:
             await self._resets.complete(token, password)
 

@@ -30,6 +30,7 @@ FIELDS: Final = {
     "agreement": "A service agreement's id.",
     "binary": "A binary's id.",
     "client": "A client's id.",
+    "customer": "A customer's e-mail address.",
     "device": "A device's id, or its name.",
     "document": "A document's name.",
     "factor": "A second factor's id.",

@@ -24,6 +24,16 @@ class NewCustomer(Struct):
     state: str | Maybe = UNSET
 
 
+class CustomerPassword(Struct):
+    password: str
+
+
+class CustomerReset(Struct):
+    email: Annotated[str, Meta(examples=["jane@example.com"])]
+    client_id: str | Maybe = UNSET
+    client_secret: str | Maybe = UNSET
+
+
 class CustomersQuery(Page):
     all: Annotated[bool, Meta(description="Also those who own no device.")] = False
 
