@@ -111,6 +111,10 @@ class Cloud:
         self._data: Path | None = None
 
     @property
+    def profile(self) -> str:
+        return str(self._changes.get("profile", "vendor"))
+
+    @property
     def url(self) -> str:
         """Of the HTTP API, without a slash at the end."""
         return f"http://{self.listening.http}"

@@ -11,12 +11,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from cloudchamber.access.requester import User
 from cloudchamber.app import Cloud
-from cloudchamber.ids import ClientId
-from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.settings import Address, Settings
 from tests.loops import Uvloop
+from tests.people import token_without_password_grant
 
 
 def pytest_asyncio_loop_factories(
@@ -83,15 +81,8 @@ async def log_in(http: httpx.AsyncClient, username: str, password: str, **more: 
     """A person's token. The strict profile has no password grant: there it comes from the services, by a client of the
     person's own."""
     if isinstance(http, Api) and http.is_strict:
-        user = await http.cloud.users.with_password(username, password)
-        assert user is not None
-        requester = User(user.id, ClientId(""))
-        client, _ = await http.cloud.clients.create(
-            requester, None, name="own", type_="installed", redirect_uri=None, scope=None
-        )
         lifetime_s = int(more.get("expires_in", "3600"))
-        issued = await http.cloud.tokens.issue(client, Principal(PrincipalKind.USER, user.id), None, lifetime_s)
-        return issued.access_token
+        return await token_without_password_grant(http.cloud, username, password, lifetime_s)
     answer = await http.post(
         "/oauth/token",
         data={"grant_type": "password", "username": username, "password": password, **more},

@@ -5,6 +5,9 @@ from typing import Any
 
 import httpx
 
+from cloudchamber.testing import Cloud
+from tests.people import token_without_password_grant
+
 PASSWORD = "a good password"
 
 
@@ -18,8 +21,14 @@ class Product:
 
 
 class Story:
-    def __init__(self, url: str) -> None:
-        self.http = httpx.AsyncClient(base_url=url, timeout=40.0)
+    def __init__(self, cloud: Cloud | str) -> None:
+        """`cloud` is its URL where it is another process; else it may be one of the strict profile, too."""
+        self._strict = cloud.cloud if not isinstance(cloud, str) and cloud.profile == "strict" else None
+        self.http = httpx.AsyncClient(base_url=cloud if isinstance(cloud, str) else cloud.url, timeout=40.0)
+
+    @property
+    def is_strict(self) -> bool:
+        return self._strict is not None
 
     async def __aenter__(self) -> "Story":
         return self
@@ -39,10 +48,15 @@ class Story:
 
     async def user(self, name: str = "maker@example.com") -> str:
         """A new user's token."""
-        await self.ok("POST", "/v1/users", data={"username": name, "password": PASSWORD})
+        if self._strict is not None:
+            await self._strict.users.create(name, PASSWORD)
+        else:
+            await self.ok("POST", "/v1/users", data={"username": name, "password": PASSWORD})
         return await self.log_in(name)
 
     async def log_in(self, name: str, client: tuple[str, str] = ("particle", "particle")) -> str:
+        if self._strict is not None:
+            return await token_without_password_grant(self._strict, name, PASSWORD)
         form = {"grant_type": "password", "username": name, "password": PASSWORD}
         return str((await self.ok("POST", "/oauth/token", data=form, auth=client))["access_token"])
 
