@@ -36,6 +36,7 @@ from cloudchamber.oauth.grants.mfa_otp import MfaOtpGrant
 from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.grants.recovery_code import RecoveryCodeGrant
 from cloudchamber.oauth.model import Client, ClientType, Issued, Principal, PrincipalKind
+from cloudchamber.oauth.rules import Lifetimes
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.organizations.model import TEAM_CHANGED, Organization, TeamChanged
@@ -45,6 +46,7 @@ from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
 from cloudchamber.sealing import KEY_BYTES, Sealer
+from cloudchamber.settings import Compat, Profile
 from cloudchamber.storage.database import Database
 from cloudchamber.wire.events import Acknowledged, Disconnected, Outcome, Updated
 from cloudchamber.wire.update.sending import Image
@@ -168,6 +170,7 @@ class World:
         claims_by_id: bool = True,
         has_sealer: bool = True,
         lasting_tokens: bool = True,
+        profile: Profile = "vendor",
     ) -> None:
         self.db = db
         self.passwords = passwords
@@ -179,14 +182,16 @@ class World:
         self._password_hash = password_hash
         self.users = Users(db, UserStore(), passwords, self.clock, is_open=True, policy=PasswordPolicy(), bus=self.bus)
         self.customers = Customers(db, CustomerStore(), passwords, self.clock, policy=PasswordPolicy())
-        self.tokens = self.other_tokens(Sealer(b"k" * KEY_BYTES) if has_sealer else None)
+        compat = Compat.of(profile)
+        sealer = Sealer(b"k" * KEY_BYTES) if has_sealer and compat.token_listing else None
+        self.tokens = self.other_tokens(sealer, lifetimes=Lifetimes(None, compat.endless_tokens))
         self.clients = Clients(db, ClientStore(), self.tokens, self.bus, self.clock)
         self.sealer = Sealer(b"k" * KEY_BYTES)
         self.leavers: list[Any] = [self.clients]
         self.accounts = Accounts(
             *(db, self.users, UserStore(), ResetStore(), FactorStore(), passwords, self.tokens, self.bus, self.clock),
             policy=PasswordPolicy(),
-            lasting_tokens=lasting_tokens,
+            lasting_tokens=lasting_tokens and compat.lasting_tokens,
             compat_uses=self.compat_uses,
             leavers=self.leavers,
         )
@@ -194,7 +199,7 @@ class World:
             *(db, FactorStore(), self.users, self.accounts, self.tokens, self.sealer, self.clock), issuer="cloud"
         )
         self.grants: dict[str, Any] = {
-            "password": PasswordGrant(self.users, self.customers, self.factors),
+            "password": PasswordGrant(self.users, self.customers, self.factors) if compat.password_grant else None,
             "client_credentials": ClientCredentialsGrant(self.customers),
             "urn:custom:mfa-otp": MfaOtpGrant(self.factors),
             "urn:custom:recovery-code": RecoveryCodeGrant(self.factors),
@@ -268,7 +273,7 @@ class World:
         """A token endpoint with some of its grants exchanged."""
         return TokenEndpoint(self.clients, self.tokens, {**self.grants, **grants}, self.factors, self.compat_uses)
 
-    def other_tokens(self, sealer: Sealer | None = None, **settings: int) -> Tokens:
+    def other_tokens(self, sealer: Sealer | None = None, **settings: Any) -> Tokens:
         """Tokens of a process that knows nothing of what this one remembers."""
         return Tokens(self.db, TokenStore(), ClientStore(), self.bus, self.clock, sealer, GRACE_S, **settings)
 
