@@ -16,11 +16,11 @@ DEVICE = "0123456789abcdef01234567"
 HEX40 = re.compile(r"[0-9a-f]{40}")
 
 
-async def walk(url: str) -> dict[str, Any]:
+async def walk(url: str, script: str = "api_js.cjs") -> dict[str, Any]:
     given = {"url": url, "device": DEVICE, "user": "maker@example.com", "password": PASSWORD}
     process = await asyncio.create_subprocess_exec(
         str(NODE),
-        str(HERE / "api_js.cjs"),
+        str(HERE / script),
         json.dumps(given),
         cwd=HERE,
         stdout=asyncio.subprocess.PIPE,
@@ -62,3 +62,28 @@ async def test_particle_api_js_walks_the_story() -> None:
     assert (answers["deviceEvent"]["name"], answers["deviceEvent"]["coreid"]) == ("e13", DEVICE)
     assert body["deleteAccessToken"] == {"ok": True}
     assert body["afterDelete"]["error"] == "invalid_token"
+
+
+async def test_particle_api_js_and_a_persons_account() -> None:
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        await story.user()
+        answers = await walk(cloud.url, "api_js_account.cjs")
+    refused = {name: answer["statusCode"] for name, answer in answers.items() if answer["statusCode"] != 200}
+    assert refused == {
+        "confirmWrong": 400,
+        "afterMfa": 401,  # it asked for all tokens to end
+        "loginWithMfa": 403,
+        "wrongOtp": 400,
+        "deleteWrong": 400,
+        "afterDelete": 401,
+    }
+    body = {name: answer["body"] for name, answer in answers.items()}
+    assert body["setUserInfo"]["account_info"] == {"first_name": "Ada"}
+    assert body["trackingIdentity"]["email"] == "maker@example.com"
+    assert len(body["confirmMfa"]["recovery_codes"]) == 10
+    assert body["loginWithMfa"]["error"] == "mfa_required"
+    assert answers["wrongOtp"]["description"].endswith("Could not validate OTP")
+    assert HEX40.fullmatch(body["sendOtp"]["access_token"])
+    assert body["sendOtp"]["expires_in"] == 60
+    assert body["changeUserPassword"] == {"ok": True, "message": "User's password updated."}
+    assert body["deleteUser"] == {"ok": True, "message": "User's account has been deleted."}
