@@ -1,5 +1,6 @@
 """The commands that a newcomer types, as real processes."""
 
+import base64
 import re
 import signal
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cloudchamber.identity.totp import STEP_S, hotp
 from tests.processes import cloudchamber
 
 HOST = r"127\.0\.0\.1:\d+"
@@ -93,6 +95,28 @@ def test_user_create_while_the_cloud_runs(tmp_path: Path) -> None:
             auth=("particle", "particle"),
         )
         assert answer.status_code == 200
+
+
+def test_second_factors_are_taken_away_while_the_cloud_runs(tmp_path: Path) -> None:
+    data = str(tmp_path / "data")
+    form = {"grant_type": "password", "username": "jane@example.com", "password": "open sesame"}
+    with cloudchamber.serve(tmp_path) as cloud:
+        httpx.post(f"{cloud.url}/v1/users", data=form)
+
+        def log_in() -> httpx.Response:
+            return httpx.post(f"{cloud.url}/oauth/token", data=form, auth=("particle", "particle"))
+
+        headers = {"Authorization": f"Bearer {log_in().json()['access_token']}"}
+        begun = httpx.get(f"{cloud.url}/v1/user/mfa-enable", headers=headers).json()
+        code = hotp(base64.b32decode(begun["secret"]), int(time.time()) // STEP_S)
+        sent = {"mfa_token": begun["mfa_token"], "otp": code}
+        assert httpx.post(f"{cloud.url}/v1/user/mfa-enable", json=sent, headers=headers).json()["enrolled"] is True
+        assert log_in().status_code == 403
+        unknown = cloudchamber.run("user", "mfa-off", "nobody@example.com", "--data", data)
+        assert (unknown.returncode, "no account" in unknown.stderr) == (1, True)
+        done = cloudchamber.run("user", "mfa-off", "Jane@example.com", "--data", data)
+        assert done.returncode == 0, done.stderr
+        assert log_in().status_code == 200
 
 
 def test_keys_for_a_device_that_is_registered_beforehand(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from cloudchamber.errors import CloudError
 from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.service import Users
-from cloudchamber.identity.store import UserStore
+from cloudchamber.identity.store import FactorStore, UserStore
 from cloudchamber.settings import Settings
+from cloudchamber.storage.database import Transaction
 
 
 @click.group()
@@ -51,4 +52,42 @@ async def _create(settings: Settings, email: str, password: str, *, is_admin: bo
         return await users.create(email, password, is_admin=is_admin)
     finally:
         passwords.close()
+        await db.close()
+
+
+@user.command("mfa-off")
+@click.argument("email")
+@data_option
+@click.option("--database", help="Database URL, where it is not the data folder's.")
+def mfa_off(email: str, *, data: Path | None, database: str | None) -> None:
+    """Take EMAIL's second factors away, for somebody who has lost their apps and their recovery codes.
+
+    Whoever talks you into this needs only the password afterwards: make sure by another way that it is them.
+    """
+    settings = settings_from({"data": data, "database": database})
+    try:
+        found = asyncio.run(_mfa_off(settings, email))
+    except CloudError as error:
+        raise failed(error) from error
+    if found is None:
+        raise click.ClickException(f"There is no account {email}.")
+    click.echo(f"{found} logs in with the password alone now.")
+
+
+async def _mfa_off(settings: Settings, email: str) -> str | None:
+    """The account's name."""
+    prepare_data_folder(settings.data)
+    db = await open_migrated(settings)
+    try:
+        account = await UserStore().by_username(db, email.strip().lower())
+        if account is None:
+            return None
+        user = account.id
+
+        async def write(tx: Transaction) -> None:
+            await FactorStore().delete_all(tx, user)
+
+        await db.transaction(write)
+        return account.username
+    finally:
         await db.close()
