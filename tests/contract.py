@@ -43,7 +43,7 @@ def faults(
     declared = (row.answer or {}) if row is not None else {}
     if status not in declared:
         if status >= 400 and (status in {404, 405} if row is None else status in errors_of(row)):
-            yield from _as_error(status, body)
+            yield from _as_error(status, content_type, body)
         else:
             yield f"status {status} is not declared: {(body or b'')[:200]!r}"
         return
@@ -52,12 +52,15 @@ def faults(
     if method == "HEAD":
         return
     tried = [list(_misfits(option, content_type, body, is_stream)) for option in options]
+    if row is not None and status in errors_of(row):
+        # What every route can answer comes besides what this one does.
+        tried.append(list(_as_error(status, content_type, body)))
     if all(tried):
         yield f"status {status}: {min(tried, key=len)}"
 
 
-def _as_error(status: int, body: bytes | None) -> Iterator[str]:
-    tried = [list(_misfits(shape, JSON, body, False)) for shape in ERRORS]
+def _as_error(status: int, content_type: str | None, body: bytes | None) -> Iterator[str]:
+    tried = [list(_misfits(shape, content_type, body, False)) for shape in ERRORS]
     if all(tried):
         yield f"status {status}: an error in no shape that is declared: {body!r}"
 
@@ -77,10 +80,10 @@ def _misfits(document: Any, content_type: str | None, body: bytes | None, is_str
             if content_type != JSON or body is None:
                 yield f"content type {content_type}, not {JSON}"
                 return
-            value = msgspec.json.decode(body)
             try:
+                value = msgspec.json.decode(body)
                 msgspec.convert(value, document)
-            except msgspec.ValidationError as error:
+            except msgspec.DecodeError as error:
                 yield f"{error}: {body[:300]!r}"
             else:
                 yield from undeclared(msgspec.inspect.type_info(document), value, "$")

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import pytest_asyncio
 
@@ -29,6 +28,7 @@ from cloudchamber.api.routes import ROUTES, AnyToken, ClientCredentials, Public,
 from cloudchamber.app import Cloud
 from cloudchamber.settings import Compat
 from tests.matrix import universe as made
+from tests.matrix.samples import sample
 from tests.matrix.universe import KINDS, Kind, Place, Universe
 from tests.matrix.verdicts import Exactly, NotTheirs, Open, Reached, Verdict, every_refusal, verdict
 from tests.matrix.wire import Answer, Wire
@@ -121,37 +121,6 @@ def wrong(cell: Cell, answer: Answer) -> str | None:
 @functools.cache
 def every_refusal_of(method: str, template: str) -> list[Rendered]:
     return [each._replace(headers=()) for each in every_refusal(BY_PATH[method, template], template)]
-
-
-def sample(document: Any) -> dict[str, Any]:
-    """The least that a request of this kind can hold: its required fields, with examples where there are."""
-    document = document[0] if isinstance(document, tuple) else document
-    return {
-        field.encode_name: value_of(msgspec.inspect.type_info(field.type))
-        for field in msgspec.structs.fields(document)
-        if field.required
-    }
-
-
-def value_of(kind: msgspec.inspect.Type) -> Any:
-    match kind:
-        case msgspec.inspect.Metadata(type=inner, extra_json_schema=extra):
-            examples = (extra or {}).get("examples")
-            return examples[0] if examples else value_of(inner)
-        case msgspec.inspect.StructType(cls=cls):
-            return sample(cls)
-        case msgspec.inspect.IntType():
-            return 1
-        case msgspec.inspect.BoolType():
-            return True
-        case msgspec.inspect.ListType(item_type=item):
-            return [value_of(item)]
-        case msgspec.inspect.DictType():
-            return {}
-        case msgspec.inspect.UnionType(types=kinds):
-            return value_of(kinds[0])
-        case _:
-            return "x"
 
 
 # -- the matrix -----------------------------------------------------------------------------------------------------

@@ -211,6 +211,9 @@ def _may_be_empty(document: Any) -> bool:
 def _responses(row: Route, refs: dict[Any, Json]) -> Iterator[tuple[str, Json]]:
     for status, answer in (row.answer or {}).items():
         documents = answer if isinstance(answer, tuple) else (answer,)
+        if status in errors_of(row):
+            # What every route can answer comes besides what this one does.
+            documents = tuple(dict.fromkeys((*documents, *ERRORS)))
         response: Json = {"description": _ANSWERED.get(status, "Done.")}
         content: Json = {}
         structs = [each for each in documents if each is not None and not isinstance(each, Raw | Stream)]

@@ -119,7 +119,9 @@ class Shell:
         if site is not None:
             # A page without a referrer sends `Origin: null`; where it came from stands here then.
             is_ours = site == "same-origin" and (is_ours or origin == "null")
-        if not (csrf and isinstance(sent, str) and hmac.compare_digest(csrf, sent) and is_ours):
+        # As bytes: texts beyond ASCII cannot be compared so, and both come from outside.
+        is_known = isinstance(sent, str) and hmac.compare_digest(csrf.encode(), sent.encode())
+        if not (csrf and is_known and is_ours):
             raise FormForged("This page was open too long. Go back, load it again and send it once more.")
 
     # -- sessions -----------------------------------------------------------------------------------------------------
