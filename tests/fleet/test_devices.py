@@ -10,7 +10,7 @@ from cloudchamber.access.requester import ProductClient
 from cloudchamber.access.rules import Reason
 from cloudchamber.clock import MINUTE
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown, UpdateEmpty, UpdateInvalid
-from cloudchamber.fleet.model import Change
+from cloudchamber.fleet.model import Change, Description
 from cloudchamber.fleet.rules import DeviceFilter
 from cloudchamber.fleet.service import DeviceChanges, key_algorithm
 from cloudchamber.fleet.store import DeviceStore, KeyStore
@@ -282,3 +282,18 @@ async def test_a_key_that_another_process_put_on_record_ends_connections_with_th
     world.clock.advance(2 * MINUTE)
     await world.devices.follow_keys()
     assert await world.devices.follow_keys() == 0
+
+
+async def test_records_share_what_devices_have_alike(world: World) -> None:
+    """There are many in memory."""
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1, 2)
+    for number in (1, 2):
+        await world.connect(number, key(str(number)))
+        await world.connections.described(device_id(number), Description(("led",), {"t": "int32"}, "{}"))
+    one, two = await world.record(1), await world.record(2)
+    assert one.functions == ("led",)
+    assert one.functions is two.functions
+    assert one.variables is two.variables
+    with pytest.raises(TypeError):
+        one.variables["t"] = "bool"  # type: ignore[index]

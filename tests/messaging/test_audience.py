@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.fleet.service import DEVICE_CHANGED
-from cloudchamber.messaging.audience import Audience
+from cloudchamber.messaging.audience import Audience, Member
 from tests.fleet.test_rules import device
 
 OWNERS = [OwnedByUser("a"), OwnedByUser("b"), OwnedByCustomer("a")]
@@ -43,7 +43,7 @@ def test_the_indexes_hold_who_is_connected_as_they_are_now(steps) -> None:
                 waiting.discard(record.id)
         for number in range(4):
             id_ = device(number).id
-            assert audience.record(id_) == model.get(id_)
+            assert audience.member(id_) == (Member.of(id_, model[id_]) if id_ in model else None)
         for owner in OWNERS:
             assert set(audience.of_owner(owner)) == {id_ for id_, one in model.items() if one.owner == owner}
         for product in (1, 2):

@@ -15,12 +15,12 @@ from bench.udp_devices import Devices
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and the C library's figures")
 
 FIRST, MORE = 300, 1_000
-SMALL_BYTES = 2_600
-"""Seen: 2,200. A session that stays awake takes 4,000 more."""
+SMALL_BYTES = 1_700
+"""Seen: 1,300. A session that stays awake takes 4,000 more."""
 LARGE_BYTES = 2_000
 """Seen: 1,300, which are pages of the database that are still to be cached; of 10,000 devices each takes 270."""
 RESIDENT_BYTES = 8_000
-"""Seen: 6,500: of so few devices most are awake at one time. Of 10,000 each takes 3,000."""
+"""Seen: 5,700: of so few devices most are awake at one time. Of 10,000 each takes 2,600."""
 
 
 def test_a_silent_device_costs_little(tmp_path: Path) -> None:

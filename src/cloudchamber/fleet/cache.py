@@ -13,8 +13,8 @@ from cloudchamber.access.model import Owner
 from cloudchamber.fleet.model import DeviceRecord
 from cloudchamber.ids import DeviceId
 
-# About 2 kB each; what fell out is read from the database at its next use.
-MAX_CACHED: Final = 100_000
+# About 0.8 kB each; what fell out is read from the database at its next use.
+MAX_CACHED: Final = 20_000
 
 
 class DeviceCache:

@@ -1,8 +1,11 @@
 """SQL of products, devices, device keys and the custody log."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
+from types import MappingProxyType
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
 from cloudchamber.clock import Millis
@@ -317,10 +320,24 @@ _SETTABLE = frozenset(
 )
 
 
+# Many records are in memory, and many devices have one owner, one firmware, one group: equal columns give one object.
+
+
+@lru_cache(4096)
 def _owner(kind: str | None, id_: str | None) -> Owner | None:
     if kind is None or id_ is None:
         return None
     return OwnedByUser(UserId(id_)) if kind == "user" else OwnedByCustomer(CustomerId(id_))
+
+
+@lru_cache(512)
+def _texts(column: str) -> tuple[str, ...]:
+    return tuple(json.loads(column))
+
+
+@lru_cache(512)
+def _types(column: str) -> Mapping[str, str]:
+    return MappingProxyType(json.loads(column))
 
 
 def _millis(value: int | None) -> Millis | None:
@@ -337,7 +354,7 @@ def _device(row: Row) -> DeviceRecord:
         platform_id=row[6],
         firmware_product_id=row[7],
         firmware_version=row[8],
-        system_version=row[9],
+        system_version=row[9] and sys.intern(row[9]),
         is_development=bool(row[10]),
         is_quarantined=bool(row[11]),
         is_denied=bool(row[12]),
@@ -348,12 +365,12 @@ def _device(row: Row) -> DeviceRecord:
         last_ip=row[17],
         last_heard=_millis(row[18]),
         last_handshake_at=_millis(row[19]),
-        functions=tuple(json.loads(row[20])) if row[20] is not None else None,
-        variables=json.loads(row[21]) if row[21] is not None else None,
+        functions=_texts(row[20]) if row[20] is not None else None,
+        variables=_types(row[21]) if row[21] is not None else None,
         firmware_updates_enabled=bool(row[22]),
         firmware_updates_forced=bool(row[23]),
         desired_firmware_version=row[24],
-        groups=tuple(json.loads(row[25])),
+        groups=_texts(row[25]),
         created_at=Millis(row[26]),
         updated_at=Millis(row[27]),
     )

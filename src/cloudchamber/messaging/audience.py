@@ -1,6 +1,11 @@
-"""Which connected devices an event may have to reach: indexes by owner and by product, kept up to date by the bus."""
+"""Which connected devices an event may have to reach: indexes by owner and by product, kept up to date by the bus.
+
+Of each device no more is kept than its events need: there are as many as are connected, asleep or not.
+"""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Self
 
 from cloudchamber.access.model import Owner
 from cloudchamber.bus.inprocess import InProcessBus
@@ -9,9 +14,28 @@ from cloudchamber.fleet.service import DEVICE_CHANGED
 from cloudchamber.ids import DeviceId, ProductId
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A connected device that is on record."""
+
+    id: DeviceId
+    name: str | None
+    owner: Owner | None
+    product: ProductId | None
+    firmware_version: int | None
+    is_shut_out: bool
+    """In quarantine, or denied: nobody shall hear it."""
+
+    @classmethod
+    def of(cls, device: DeviceId, record: DeviceRecord) -> Self:
+        """`device` is the id as its connection has it: one string for all."""
+        is_shut_out = record.is_quarantined or record.is_denied
+        return cls(device, record.name, record.owner, record.product, record.firmware_version, is_shut_out)
+
+
 class Audience:
     def __init__(self, bus: InProcessBus) -> None:
-        self._records: dict[DeviceId, DeviceRecord] = {}
+        self._members: dict[DeviceId, Member] = {}
         self._by_owner: dict[Owner, set[DeviceId]] = {}
         self._by_product: dict[ProductId, set[DeviceId]] = {}
         self._waiting: set[DeviceId] = set()
@@ -23,15 +47,15 @@ class Audience:
         if record is None:
             self._waiting.add(device)
         else:
-            self._add(record)
+            self._add(Member.of(device, record))
 
     def leave(self, device: DeviceId) -> None:
         self._waiting.discard(device)
         self._drop(device)
 
-    def record(self, device: DeviceId) -> DeviceRecord | None:
-        """The record of a connected device, without asking anybody."""
-        return self._records.get(device)
+    def member(self, device: DeviceId) -> Member | None:
+        """A connected device, without asking anybody; None for one that is on no record."""
+        return self._members.get(device)
 
     def of_owner(self, owner: Owner) -> Collection[DeviceId]:
         return self._by_owner.get(owner, ())
@@ -40,20 +64,22 @@ class Audience:
         return self._by_product.get(product, ())
 
     def _changed(self, record: DeviceRecord) -> None:
-        if record.id in self._records or record.id in self._waiting:
-            self._waiting.discard(record.id)
-            self._drop(record.id)
-            self._add(record)
+        known = self._members.get(record.id)
+        if known is not None or record.id in self._waiting:
+            device = record.id if known is None else known.id
+            self._waiting.discard(device)
+            self._drop(device)
+            self._add(Member.of(device, record))
 
-    def _add(self, record: DeviceRecord) -> None:
-        self._records[record.id] = record
-        if record.owner is not None:
-            self._by_owner.setdefault(record.owner, set()).add(record.id)
-        if record.product is not None:
-            self._by_product.setdefault(record.product, set()).add(record.id)
+    def _add(self, member: Member) -> None:
+        self._members[member.id] = member
+        if member.owner is not None:
+            self._by_owner.setdefault(member.owner, set()).add(member.id)
+        if member.product is not None:
+            self._by_product.setdefault(member.product, set()).add(member.id)
 
     def _drop(self, device: DeviceId) -> None:
-        known = self._records.pop(device, None)
+        known = self._members.pop(device, None)
         if known is None:
             return
         if known.owner is not None:

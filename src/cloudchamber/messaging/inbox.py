@@ -8,7 +8,7 @@ from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.connections import Connections, KeyRefused
 from cloudchamber.fleet.model import Description, DeviceRecord, Handshake
 from cloudchamber.ids import DeviceId
-from cloudchamber.messaging.audience import Audience
+from cloudchamber.messaging.audience import Audience, Member
 from cloudchamber.messaging.calls import TYPE_NAMES
 from cloudchamber.messaging.events import Events
 from cloudchamber.messaging.model import DEFAULT_TTL_S, Event
@@ -49,7 +49,7 @@ class Inbox:
             record = await self._connections.online(device, public_key_der, handshake)
         except KeyRefused as error:
             raise DeviceRefused(str(device)) from error
-        was_there = self._audience.record(device) is not None
+        was_there = self._audience.member(device) is not None
         self._audience.enter(device, record)
         if record is not None and not was_there:
             await self._announce(record, "spark/status", "online")
@@ -82,23 +82,23 @@ class Inbox:
             case Fact.RANDOM:
                 return base64.b64encode(os.urandom(_RANDOM_BYTES))
             case Fact.NAME:
-                record = self._audience.record(device)
-                return (record.name or record.id if record else device).encode()
+                member = self._audience.member(device)
+                return (member.name if member and member.name else device).encode()
 
     async def published(self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool) -> None:
-        record = self._audience.record(device)
+        member = self._audience.member(device)
         # Nobody can hear a device that is on no record, and nobody shall hear one that is shut out.
-        if record is None or record.is_quarantined or record.is_denied or "\n" in name or "\r" in name:
+        if member is None or member.is_shut_out or "\n" in name or "\r" in name:
             return
         text = None if data is None else data.decode("utf-8", "replace")
         await self._events.publish_from(
-            _event(record, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
+            _event(member, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
         )
 
     async def safe_mode(self, device: DeviceId) -> None:
-        record = self._audience.record(device)
-        if record is not None:
-            await self._announce(record, "spark/status/safe-mode", None)
+        member = self._audience.member(device)
+        if member is not None:
+            await self._announce(member, "spark/status/safe-mode", None)
 
     async def offline(self, device: DeviceId, last_heard_ms: int) -> None:
         self._audience.leave(device)
@@ -107,18 +107,16 @@ class Inbox:
             await self._announce(record, "spark/status", "offline")
 
     async def _announce_flag(self, device: DeviceId, name: str, *, value: bool) -> None:
-        record = self._audience.record(device)
-        if record is not None:
-            await self._announce(record, name, "true" if value else "false")
+        member = self._audience.member(device)
+        if member is not None:
+            await self._announce(member, name, "true" if value else "false")
 
-    async def _announce(self, record: DeviceRecord, name: str, data: str | None) -> None:
-        await self._events.announce(_event(record, name, data, DEFAULT_TTL_S, self._clock.now(), is_public=False))
+    async def _announce(self, of: DeviceRecord | Member, name: str, data: str | None) -> None:
+        await self._events.announce(_event(of, name, data, DEFAULT_TTL_S, self._clock.now(), is_public=False))
 
 
-def _event(record: DeviceRecord, name: str, data: str | None, ttl_s: int, at: Millis, *, is_public: bool) -> Event:
-    return Event(
-        name, data, ttl_s, at, record.id, is_public, record.owner, record.product, version=record.firmware_version
-    )
+def _event(of: DeviceRecord | Member, name: str, data: str | None, ttl_s: int, at: Millis, *, is_public: bool) -> Event:
+    return Event(name, data, ttl_s, at, of.id, is_public, of.owner, of.product, version=of.firmware_version)
 
 
 def _version(number: int | None) -> str | None:
