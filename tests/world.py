@@ -12,11 +12,20 @@ from cloudchamber.access.requester import Bearer, Customer, ProductClient, User
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import FixedClock, Millis
 from cloudchamber.fleet.connections import Connections
+from cloudchamber.fleet.groups.service import Groups
+from cloudchamber.fleet.groups.store import GroupStore
+from cloudchamber.fleet.imports.service import Imports
+from cloudchamber.fleet.imports.store import ImportStore
+from cloudchamber.fleet.keys import DeviceKeys
+from cloudchamber.fleet.lists.service import DeviceLists
+from cloudchamber.fleet.lists.store import ListStore
 from cloudchamber.fleet.model import DeviceRecord, Handshake, Product
+from cloudchamber.fleet.ports import AnyFirmware
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import DEVICE_CHANGED, Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
+from cloudchamber.fleet.updates import DeviceUpdates
 from cloudchamber.identity.accounts import Accounts
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.model import UserAccount
@@ -225,21 +234,48 @@ class World:
             db,
             DeviceStore(),
             KeyStore(),
-            self.custody,
             self.users,
             self.customers,
             self.provisional,
             self.connected,
             self.bus,
+        )
+        self.lists = DeviceLists(db, ListStore(), GroupStore(), self.bus, self.clock)
+        self.groups = Groups(db, GroupStore(), self.bus, self.clock)
+        self.imports = Imports(
+            db,
+            ImportStore(),
+            KeyStore(),
+            self.devices,
+            self.users,
+            self.connected,
+            self.bus,
             self.clock,
             accepts_unknown=accepts_unknown,
         )
+        self.updates = DeviceUpdates(
+            db,
+            DeviceStore(),
+            KeyStore(),
+            GroupStore(),
+            self.custody,
+            self.devices,
+            AnyFirmware(),
+            self.connected,
+            self.bus,
+            self.clock,
+        )
+        self.keys = DeviceKeys(db, DeviceStore(), KeyStore(), self.devices, self.connected, self.clock)
         self.connections = Connections(
             db,
             self.devices,
+            self.products,
             DeviceStore(),
             KeyStore(),
+            self.custody,
             self.provisional,
+            self.connected,
+            self.bus,
             self.clock,
             trusts_on_first_use=trusts_on_first_use,
             accepts_unknown=accepts_unknown,
@@ -249,6 +285,7 @@ class World:
             ClaimCodeStore(),
             self.devices,
             DeviceStore(),
+            KeyStore(),
             self.custody,
             self.products,
             self.connected,
@@ -354,7 +391,7 @@ class World:
     # -- devices ------------------------------------------------------------------------------------------------------
 
     async def import_(self, owner: User | ProductClient, product: Product, *numbers: int) -> None:
-        report = await self.devices.import_(owner, product, [device_id(number) for number in numbers])
+        report = await self.imports.import_(owner, product, [device_id(number) for number in numbers])
         assert len(report.updated) == len(numbers)
 
     async def connect(self, number: int, presented: bytes, platform_id: int | None = 6) -> DeviceRecord | None:

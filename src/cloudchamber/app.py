@@ -28,10 +28,19 @@ from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.connections import Connections
+from cloudchamber.fleet.groups.service import Groups
+from cloudchamber.fleet.groups.store import GroupStore
+from cloudchamber.fleet.imports.service import Imports
+from cloudchamber.fleet.imports.store import ImportStore
+from cloudchamber.fleet.keys import DeviceKeys
+from cloudchamber.fleet.lists.service import DeviceLists
+from cloudchamber.fleet.lists.store import ListStore
+from cloudchamber.fleet.ports import AnyFirmware
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
+from cloudchamber.fleet.updates import DeviceUpdates
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.server_keys import ServerKeys
@@ -331,25 +340,33 @@ class Cloud:
         )
         products = Products(db, ProductStore(), organizations, tokens, bus, clock)
         await products.start()
-        self.devices = devices = Devices(
+        group_store = GroupStore()
+        self.devices = devices = Devices(db, device_store, key_store, self.users, customers, provisional, hub, bus)
+        imports = Imports(
             db,
-            device_store,
+            ImportStore(),
             key_store,
-            custody,
+            devices,
             self.users,
-            customers,
-            provisional,
             hub,
             bus,
             clock,
             accepts_unknown=settings.accept_unknown_devices,
         )
+        device_keys = DeviceKeys(db, device_store, key_store, devices, hub, clock)
+        updates = DeviceUpdates(
+            db, device_store, key_store, group_store, custody, devices, AnyFirmware(), hub, bus, clock
+        )
         connections = Connections(
             db,
             devices,
+            products,
             device_store,
             key_store,
+            custody,
             provisional,
+            hub,
+            bus,
             clock,
             trusts_on_first_use=settings.device_keys == "trust-on-first-use",
             accepts_unknown=settings.accept_unknown_devices,
@@ -359,6 +376,7 @@ class Cloud:
             ClaimCodeStore(),
             devices,
             device_store,
+            key_store,
             custody,
             products,
             hub,
@@ -411,6 +429,10 @@ class Cloud:
             teams=teams,
             products=products,
             devices=devices,
+            device_lists=DeviceLists(db, ListStore(), group_store, bus, clock),
+            updates=updates,
+            imports=imports,
+            groups=Groups(db, group_store, bus, clock),
             ownership=ownership,
             calls=calls,
             events=events,
@@ -446,7 +468,7 @@ class Cloud:
             )
         )
         self._exit.push_async_callback(_cancelled, purging)
-        following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, devices.follow_keys))
+        following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, device_keys.follow))
         self._exit.push_async_callback(_cancelled, following)
         noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
         self._exit.push_async_callback(_cancelled, noting)

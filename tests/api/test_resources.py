@@ -392,7 +392,7 @@ async def test_what_a_product_changes_about_its_device(http: Api, maker: Maker) 
     device = "feed" * 6
     path = f"/v1/products/{maker.product}/devices/{device}"
     await http.post(f"/v1/products/{maker.product}/devices", json={"id": device}, headers=bearer(maker.token))
-    sent = {"name": "n", "notes": "m", "development": "true", "owner": "x", "product_id": 1, "quarantined": True}
+    sent = {"name": "n", "notes": "m", "development": "true", "owner": "x", "product_id": 1, "is_quarantined": True}
     changed = (await http.put(path, json=sent, headers=bearer(maker.token))).json()
     assert (changed["name"], changed["notes"], changed["development"], changed["id"]) == ("n", "m", True, device)
     detail = (await http.get(path, headers=bearer(maker.token))).json()

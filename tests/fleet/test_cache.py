@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
-from cloudchamber.clock import Millis
 from cloudchamber.fleet.cache import DeviceCache
 from cloudchamber.fleet.model import DeviceRecord
-from cloudchamber.ids import CustomerId, DeviceId, UserId
+from cloudchamber.ids import CustomerId, UserId
+from tests.fleet.test_rules import device as any_device
 
 ANN = OwnedByUser(UserId("a" * 24))
 BOB = OwnedByUser(UserId("b" * 24))
@@ -18,35 +18,7 @@ CUSTOMER = OwnedByCustomer(CustomerId("a" * 24))
 
 
 def device(number: int, owner: Owner | None = None) -> DeviceRecord:
-    return DeviceRecord(
-        id=DeviceId(f"{number:024x}"),
-        product=None,
-        owner=owner,
-        name=None,
-        notes=None,
-        platform_id=6,
-        firmware_product_id=None,
-        firmware_version=None,
-        system_version=None,
-        is_development=False,
-        is_quarantined=False,
-        is_denied=False,
-        serial_number=None,
-        mobile_secret=None,
-        iccid=None,
-        imei=None,
-        last_ip=None,
-        last_heard=None,
-        last_handshake_at=None,
-        functions=None,
-        variables=None,
-        firmware_updates_enabled=True,
-        firmware_updates_forced=False,
-        desired_firmware_version=None,
-        groups=(),
-        created_at=Millis(0),
-        updated_at=Millis(0),
-    )
+    return any_device(number, owner=owner)
 
 
 def test_a_kept_record_is_given_until_its_device_changes():

@@ -14,7 +14,8 @@ D = device_id(1)
 
 
 async def recorded(world: World) -> bytes | None:
-    return await KeyStore().of_device(world.db, D)
+    found = await KeyStore().of_device(world.db, D)
+    return None if found is None else found.public_key
 
 
 async def test_the_first_key_of_a_known_device_goes_on_record_when_it_is_proved(world: World) -> None:
@@ -51,7 +52,7 @@ async def test_of_two_who_prove_keys_at_once_one_is_the_device(world: World) -> 
 async def test_an_unknown_device_waits_and_leaves_nothing(world: World) -> None:
     assert await world.connect(1, ONE) is None
     await world.connections.described(D, Description((), {}, "{}"))
-    await world.connections.set_flag(D, "firmware_updates_enabled", value=False)
+    await world.connections.set_flag(D, "reports_updates_enabled", value=False)
     assert await world.devices.get(D) is None
     assert await recorded(world) is None
     assert world.provisional.get(D) is not None
@@ -68,7 +69,7 @@ async def test_a_cloud_of_registered_devices(make_world) -> None:
     assert await world.connections.admit(device_id(2), ONE) is None
     with pytest.raises(KeyRefused):
         await world.connections.online(D, ONE, handshake())
-    await world.devices.put_key_on_record(D, ONE, "factory")
+    await world.keys.put_on_record(D, ONE, "factory")
     assert await world.connections.admit(D, ONE) == ONE
     assert await world.connections.admit(D, TWO) is None
     assert await world.connections.online(D, ONE, handshake()) == await world.record(1)
@@ -78,9 +79,9 @@ async def test_a_key_that_is_put_on_record_ends_a_connection_by_another(world: W
     ann = await world.user("ann")
     await world.import_(ann, await world.product(ann), 1)
     await world.connect(1, ONE)
-    await world.devices.put_key_on_record(D, ONE, "factory")
+    await world.keys.put_on_record(D, ONE, "factory")
     assert world.connected.disconnected == []
-    await world.devices.put_key_on_record(D, TWO, "factory")
+    await world.keys.put_on_record(D, TWO, "factory")
     assert world.connected.disconnected == [D]
     assert await world.connections.admit(D, ONE) is None
     assert await world.connections.admit(D, TWO) == TWO
@@ -98,8 +99,8 @@ async def test_what_a_device_says_outlives_its_connection(world: World) -> None:
     await world.import_(ann, await world.product(ann), 1)
     await world.connect(1, ONE)
     await world.connections.described(D, Description(("led",), {"t": "int32"}, "{}"))
-    await world.connections.set_flag(D, "firmware_updates_enabled", value=False)
-    await world.connections.set_flag(D, "firmware_updates_enabled", value=False)
+    await world.connections.set_flag(D, "reports_updates_enabled", value=False)
+    await world.connections.set_flag(D, "reports_updates_enabled", value=False)
     world.clock.advance(1000)
     record = await world.connections.offline(D, world.clock.now())
     assert record == await world.record(1) == world.changes[-1]
@@ -115,7 +116,7 @@ async def test_what_a_device_says_outlives_its_connection(world: World) -> None:
 
 async def test_a_system_part_that_did_not_change_stays_as_it_was_told(world: World) -> None:
     async def system() -> str:
-        row = await world.db.fetch_one("SELECT system_describe FROM devices WHERE id = $1", D)
+        row = await world.db.fetch_one("SELECT system FROM descriptions WHERE device_id = $1", D)
         assert row is not None
         return str(row[0])
 

@@ -6,19 +6,25 @@ import pytest
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser
-from cloudchamber.access.requester import ProductClient
+from cloudchamber.access.requester import ProductClient, User
 from cloudchamber.access.rules import Reason
 from cloudchamber.clock import MINUTE
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown, UpdateEmpty, UpdateInvalid
-from cloudchamber.fleet.model import Change, Description
-from cloudchamber.fleet.rules import DeviceFilter
-from cloudchamber.fleet.service import DeviceChanges, key_algorithm
+from cloudchamber.fleet.lists.model import DeviceFilter
+from cloudchamber.fleet.model import Change, Description, DeviceRecord
+from cloudchamber.fleet.service import key_algorithm
 from cloudchamber.fleet.store import DeviceStore, KeyStore
-from cloudchamber.ids import ClientId
+from cloudchamber.fleet.updates import DeviceChanges
+from cloudchamber.ids import ClientId, UserId
 from cloudchamber.storage.database import Transaction
 from tests.world import World, device_id, handshake, key
 
 GET = Action.DEVICES_GET
+
+
+async def update(world: World, record: DeviceRecord, changes: DeviceChanges, through: str = "owner") -> DeviceRecord:
+    """As somebody who may."""
+    return await world.updates.update(User(UserId("x"), ClientId("x")), record, changes, through=through)
 
 
 async def test_a_device_is_found_by_its_owner_by_id_or_name(world: World) -> None:
@@ -27,9 +33,9 @@ async def test_a_device_is_found_by_its_owner_by_id_or_name(world: World) -> Non
         await world.connect(number, key(str(number)))
         await world.ownership.claim(who, device_id(number))
     mine = await world.devices.own(ann, device_id(1), GET)
-    await world.devices.update(mine, DeviceChanges(name="Lamp"))
-    await world.devices.update(await world.devices.own(bob, device_id(2), GET), DeviceChanges(name="Lamp"))
-    await world.devices.update(await world.devices.own(ann, device_id(3), GET), DeviceChanges(name=device_id(1)))
+    await update(world, mine, DeviceChanges(name="Lamp"))
+    await update(world, await world.devices.own(bob, device_id(2), GET), DeviceChanges(name="Lamp"))
+    await update(world, await world.devices.own(ann, device_id(3), GET), DeviceChanges(name=device_id(1)))
     for reference in (device_id(1), device_id(1).upper(), "Lamp", "lAMP"):
         assert (await world.devices.own(ann, reference, GET)).id == device_id(1)  # an id always wins over a name
     assert (await world.devices.own(bob, "lamp", GET)).id == device_id(2)
@@ -57,13 +63,13 @@ async def test_who_sees_which_device(world: World) -> None:
             await world.devices.own(requester, device_id(1), GET)
     for requester in (ann, server):
         assert (await world.devices.in_product(requester, thing, device_id(1), GET)).id == device_id(1)
-        listed, total = await world.devices.of_product(requester, thing, DeviceFilter())
+        listed, total = await world.lists.of_product(requester, thing, DeviceFilter())
         assert (len(listed), total) == (2, 2)
     for requester in (bob, kim):
         with pytest.raises(AccessRefused):
             await world.devices.in_product(requester, thing, device_id(1), GET)
         with pytest.raises(AccessRefused):
-            await world.devices.of_product(requester, thing, DeviceFilter())
+            await world.lists.of_product(requester, thing, DeviceFilter())
     for reference in (device_id(1), device_id(9), "name"):  # in another product, in none, no id
         with pytest.raises(DeviceNotInProduct):
             await world.devices.in_product(bob, other, reference, GET)
@@ -77,7 +83,7 @@ async def test_pages_of_a_product(world: World) -> None:
         world.clock.advance(1)
         await world.connect(number, key(str(number)))
     found = [
-        [device.id for device in (await world.devices.of_product(ann, thing, DeviceFilter(), page=page, per_page=3))[0]]
+        [device.id for device in (await world.lists.of_product(ann, thing, DeviceFilter(), page=page, per_page=3))[0]]
         for page in (1, 2, 3, 4)
     ]
     assert found == [[device_id(n) for n in numbers] for numbers in ([5, 3, 1], [2, 4, 6], [7], [])]
@@ -89,15 +95,15 @@ async def test_what_can_be_changed(world: World) -> None:
     await world.import_(ann, thing, 1)
     record = await world.record(1)
     world.clock.advance(7)
-    changed = await world.devices.update(record, DeviceChanges(name=" Lamp ", notes="x" * 5000, is_development=True))
+    changed = await update(world, record, DeviceChanges(name=" Lamp ", notes="x" * 5000, is_development=True))
     assert (changed.name, changed.notes, changed.is_development) == (" Lamp ", "x" * 5000, True)
     assert changed.updated_at == record.updated_at + 7
     assert world.changes[-1] == await world.devices.get(device_id(1)) == changed
     with pytest.raises(UpdateEmpty, match=r"^Nothing to do\?$"):
-        await world.devices.update(record, DeviceChanges())
+        await update(world, record, DeviceChanges())
     for changes in (DeviceChanges(name=" "), DeviceChanges(name="x" * 65), DeviceChanges(notes="x" * 5001)):
         with pytest.raises(UpdateInvalid):
-            await world.devices.update(record, changes)
+            await update(world, record, changes)
     assert await world.record(1) == changed
 
 
@@ -112,10 +118,10 @@ async def test_whoever_lost_a_device_cannot_change_it_any_more(world: World) -> 
     await world.ownership.unclaim(kim, device_id(1))
     await world.ownership.claim(lee, device_id(1))
     with pytest.raises(DeviceUnknown):
-        await world.devices.update(allowed, DeviceChanges(name="kim was here"))
-    await world.devices.remove(ann, thing, device_id(1))
+        await update(world, allowed, DeviceChanges(name="kim was here"))
+    await world.updates.remove(ann, thing, device_id(1))
     with pytest.raises(DeviceUnknown):
-        await world.devices.update(by_team, DeviceChanges(name="ann was here"))
+        await update(world, by_team, DeviceChanges(name="ann was here"))
     assert (await world.record(1)).name is None
 
 
@@ -124,10 +130,10 @@ async def test_the_next_owner_reads_no_notes_of_the_last(world: World) -> None:
     thing = await world.product(ann)
     kim, lee = await world.customer(ann, thing, "kim"), await world.customer(ann, thing, "lee")
     await world.import_(ann, thing, 1)
-    await world.devices.update(await world.record(1), DeviceChanges(notes="made in May"))
+    await update(world, await world.record(1), DeviceChanges(notes="made in May"))
     await world.ownership.claim(kim, device_id(1))
     assert (await world.record(1)).notes == "made in May"
-    await world.devices.update(await world.record(1), DeviceChanges(notes="the key is under the mat"))
+    await update(world, await world.record(1), DeviceChanges(notes="the key is under the mat"))
     await world.ownership.unclaim(kim, device_id(1))
     assert (await world.ownership.claim(lee, device_id(1))).notes is None
     assert world.changes[-1].notes is (await world.record(1)).notes is None
@@ -141,13 +147,13 @@ async def test_removing(world: World) -> None:
     await world.ownership.claim(kim, device_id(1))
     await world.ownership.claim(ann, device_id(2))
     for number, owner in [(1, None), (2, OwnedByUser(ann.id)), (3, None)]:
-        removed = await world.devices.remove(bob, thing, device_id(number))
+        removed = await world.updates.remove(bob, thing, device_id(number))
         assert (removed.product, removed.owner) == (None, owner)
         assert world.changes[-1] == removed
         with pytest.raises(DeviceNotInProduct):
-            await world.devices.remove(bob, thing, device_id(number))
+            await world.updates.remove(bob, thing, device_id(number))
     with pytest.raises(AccessRefused):
-        await world.devices.remove(kim, thing, device_id(1))
+        await world.updates.remove(kim, thing, device_id(1))
 
 
 async def test_removing_gives_a_device_to_nobody_who_has_just_left_it(world: World, monkeypatch) -> None:
@@ -164,7 +170,7 @@ async def test_removing_gives_a_device_to_nobody_who_has_just_left_it(world: Wor
         return found
 
     monkeypatch.setattr(world.devices, "in_product", look_and_let_go)
-    assert (await world.devices.remove(ann, thing, device_id(1))).owner is None
+    assert (await world.updates.remove(ann, thing, device_id(1))).owner is None
     assert (await world.record(1)).owner is None
     (*_, last) = await world.custody.of_device(world.db, device_id(1))
     assert (last.change, last.before.owner_id, last.after.owner_id) == (Change.REMOVED, None, None)
@@ -230,7 +236,7 @@ async def test_readers_and_writers_together_end_with_what_is_on_record(world: Wo
     await world.import_(ann, thing, 1)
 
     async def write(number: int) -> None:
-        await world.devices.update(await world.record(1), DeviceChanges(name=f"name {number}"))
+        await update(world, await world.record(1), DeviceChanges(name=f"name {number}"))
 
     async def read() -> None:
         for _ in range(20):
@@ -259,7 +265,7 @@ async def test_own_devices_come_newest_handshake_first(world: World) -> None:
         world.clock.advance(1)
         await world.connect(number, key(str(number)))
         await world.ownership.claim(ann, device_id(number))
-    await world.devices.put_key_on_record(device_id(4), key("4"), "factory")
+    await world.keys.put_on_record(device_id(4), key("4"), "factory")
     world.clock.advance(1)
     await world.connections.online(device_id(1), key("1"), handshake())
     assert [device.id for device in await world.devices.mine(ann)] == [device_id(n) for n in (1, 3, 2)]
@@ -270,18 +276,18 @@ async def test_a_key_that_another_process_put_on_record_ends_connections_with_th
     ann = await world.user("ann")
     await world.ownership.claim(ann, device_id(1))
     await world.connect(2, key("2"))
-    assert await world.devices.follow_keys() == 0, "whoever put its own key on record stays"
+    assert await world.keys.follow() == 0, "whoever put its own key on record stays"
 
     async def write(tx: Transaction) -> None:
         other = key("other")
         await KeyStore().replace(tx, device_id(1), key_algorithm(other), other, "command-line", world.clock.now())
 
     await world.db.transaction(write)
-    assert await world.devices.follow_keys() == 1
+    assert await world.keys.follow() == 1
     assert world.connected.disconnected == [device_id(1)]
     world.clock.advance(2 * MINUTE)
-    await world.devices.follow_keys()
-    assert await world.devices.follow_keys() == 0
+    await world.keys.follow()
+    assert await world.keys.follow() == 0
 
 
 async def test_records_share_what_devices_have_alike(world: World) -> None:

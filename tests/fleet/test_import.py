@@ -8,8 +8,9 @@ import pytest
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import OwnedByUser
 from cloudchamber.errors import TooLarge
-from cloudchamber.fleet import service
-from cloudchamber.fleet.model import Change, Custody, Description
+from cloudchamber.fleet.imports import service
+from cloudchamber.fleet.imports.store import ImportStore
+from cloudchamber.fleet.model import Change, Custody, Description, RecordedKey
 from cloudchamber.fleet.store import KeyStore
 from cloudchamber.storage.errors import StorageRefused
 from tests.world import World, device_id, key
@@ -28,13 +29,13 @@ async def test_each_id_gets_its_verdict_and_a_second_run_changes_nothing(world: 
     await world.import_(ann, thing, 5, 6)
     await world.connections.set_flag(device_id(6), "is_quarantined", value=True)
     ids = [device_id(number) for number in (1, 2, 3, 4, 5, 6, 7)]
-    report = await world.devices.import_(
+    report = await world.imports.import_(
         ann, thing, [" " + ids[0].upper(), *ids[1:], ids[6].upper(), "Not An Id", "not an id", ids[0]]
     )
-    assert set(report.updated) == {device_id(2), device_id(6), device_id(7)}
+    assert report.updated == (device_id(2), device_id(6), device_id(7))
     assert report.existing == (device_id(5),)
     assert report.nonmember == (device_id(3),)
-    assert report.invalid == ("not an id", device_id(1), device_id(4))
+    assert report.invalid == (device_id(1), device_id(4), "not an id")
     assert (await world.record(2)).owner == OwnedByUser(ann.id)
     assert not (await world.record(6)).is_quarantined
     assert [(await world.record(n)).product for n in (1, 2, 3, 5, 6, 7)] == [
@@ -42,7 +43,7 @@ async def test_each_id_gets_its_verdict_and_a_second_run_changes_nothing(world: 
     ]
     assert (await world.record(4)).product is None
     world.changes.clear()
-    again = await world.devices.import_(ann, thing, ids)
+    again = await world.imports.import_(ann, thing, ids)
     assert (again.updated, set(again.existing)) == ((), {device_id(n) for n in (2, 5, 6, 7)})
     assert not world.changes
     assert [entry.change for entry in await world.custody.of_device(world.db, device_id(7))] == [Change.IMPORTED]
@@ -53,7 +54,7 @@ async def test_an_unknown_device_joins_whether_it_is_connected_or_not(world: Wor
     ann = await world.user("ann")
     thing = await world.product(ann, "Thing")
     await world.connect(1, key("one"), 10)
-    report = await world.devices.import_(ann, thing, [device_id(1), device_id(2)])
+    report = await world.imports.import_(ann, thing, [device_id(1), device_id(2)])
     assert set(report.updated) == {device_id(1), device_id(2)}
 
 
@@ -61,8 +62,8 @@ async def test_registered_ids_only(make_world) -> None:
     world: World = make_world(accepts_unknown=False)
     ann = await world.user("ann")
     thing = await world.product(ann)
-    await world.devices.put_key_on_record(device_id(1), key("one"), "factory")
-    report = await world.devices.import_(ann, thing, [device_id(1), device_id(2)])
+    await world.keys.put_on_record(device_id(1), key("one"), "factory")
+    report = await world.imports.import_(ann, thing, [device_id(1), device_id(2)])
     assert (report.updated, report.invalid) == ((device_id(1),), (device_id(2),))
 
 
@@ -73,12 +74,12 @@ async def test_who_may_import(world: World) -> None:
     kim = await world.customer(ann, thing, "kim")
     for requester in (bob, kim):
         with pytest.raises(AccessRefused):
-            await world.devices.import_(requester, thing, [device_id(1)])
+            await world.imports.import_(requester, thing, [device_id(1)])
     with pytest.raises(TooLarge):
-        await world.devices.import_(ann, thing, [""] * (service.MAX_IMPORT + 1))
+        await world.imports.import_(ann, thing, [""] * (service.MAX_IMPORT + 1))
     lines = iter(range(10 * service.MAX_IMPORT))
     with pytest.raises(TooLarge):
-        await world.devices.import_(ann, thing, map(str, lines))
+        await world.imports.import_(ann, thing, map(str, lines))
     assert next(lines) == service.MAX_IMPORT + 1, "nothing was read of what is refused anyway"
     assert await world.db.fetch_all("SELECT id FROM devices") == []
 
@@ -86,15 +87,13 @@ async def test_who_may_import(world: World) -> None:
 async def test_a_batch_is_all_or_nothing(world: World, monkeypatch) -> None:
     ann = await world.user("ann")
     thing = await world.product(ann)
-    append, written = world.custody.append, []
+    append = ImportStore.append_custody
 
-    async def fail_at_the_third(*args) -> None:
-        written.append(args)
-        if len(written) % 3 == 0:
-            raise OSError("the log is full")
+    async def fail_in_the_end(*args) -> None:
         await append(*args)
+        raise OSError("the log is full")
 
-    monkeypatch.setattr(world.custody, "append", fail_at_the_third)
+    monkeypatch.setattr(ImportStore, "append_custody", fail_in_the_end)
     with pytest.raises(OSError, match="full"):
         await world.import_(ann, thing, 1, 2, 3)
     assert await world.db.fetch_all("SELECT id FROM devices") == []
@@ -107,7 +106,7 @@ async def test_many_ids_at_once_from_two_sides(world: World) -> None:
     thing, other = await world.product(ann, "Thing"), await world.product(bob, "Other")
     ids = [device_id(number) for number in range(1, 21)]
     first, second = await asyncio.gather(
-        world.devices.import_(ann, thing, ids), world.devices.import_(bob, other, list(reversed(ids)))
+        world.imports.import_(ann, thing, ids), world.imports.import_(bob, other, list(reversed(ids)))
     )
     assert {len(first.updated), len(second.updated)} == {0, 20}
     assert {len(first.invalid), len(second.invalid)} == {0, 20}
@@ -122,7 +121,7 @@ async def test_the_custody_log_tells_all_and_cannot_be_changed(world: World) -> 
     await world.import_(ann, thing, 1)
     world.clock.advance(5)
     await world.ownership.claim(ann, device_id(1))
-    await world.devices.remove(ann, thing, device_id(1))
+    await world.updates.remove(ann, thing, device_id(1))
     await world.ownership.unclaim(ann, device_id(1))
     log = await world.custody.of_device(world.db, device_id(1))
     nobody, owned = Custody(thing.id, None, None), Custody(thing.id, "user", ann.id)
@@ -156,10 +155,10 @@ async def test_an_imported_device_that_is_connected_brings_its_key_and_descripti
     await world.import_(ann, thing, 1)
     record = await world.record(1)
     assert (record.functions, record.variables, record.platform_id) == (("led",), {"temp": "double"}, 6)
-    assert await KeyStore().of_device(world.db, device_id(1)) == key("one")
+    assert await KeyStore().of_device(world.db, device_id(1)) == RecordedKey(key("one"), "first-use")
     assert world.provisional.get(device_id(1)) is None
     assert world.connected.disconnected == []
-    row = await world.db.fetch_one("SELECT system_describe FROM devices")
+    row = await world.db.fetch_one("SELECT system FROM descriptions")
     assert row is not None
     assert json.loads(row[0]) == {"m": []}
 
@@ -177,15 +176,22 @@ async def test_a_description_that_comes_while_the_device_goes_on_record_is_kept(
     assert (await world.record(1)).functions == ("led",)
 
 
-async def test_another_key_that_slips_in_while_a_device_goes_on_record_has_to_come_again(world: World) -> None:
+async def test_another_key_that_slips_in_while_a_device_goes_on_record_has_to_come_again(
+    world: World, monkeypatch
+) -> None:
     ann = await world.user("ann")
     thing = await world.product(ann)
     await world.connect(1, key("one"))
-    importing = asyncio.create_task(world.import_(ann, thing, 1))
-    await asyncio.sleep(0)
-    world.connected.keys[device_id(1)] = key("impostor")
-    await importing
-    assert await KeyStore().of_device(world.db, device_id(1)) == key("one")
+    looked = world.devices.arrival
+
+    def look_and_let_another_in(device):
+        found = looked(device)
+        world.connected.keys[device] = key("impostor")
+        return found
+
+    monkeypatch.setattr(world.devices, "arrival", look_and_let_another_in)
+    await world.import_(ann, thing, 1)
+    assert await KeyStore().of_device(world.db, device_id(1)) == RecordedKey(key("one"), "first-use")
     assert world.connected.disconnected == [device_id(1)]
     assert await world.connections.admit(device_id(1), key("impostor")) is None
 

@@ -7,19 +7,10 @@ from hypothesis import strategies as st
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Role
 from cloudchamber.clock import Millis
-from cloudchamber.fleet.model import DeviceRecord, Product
-from cloudchamber.fleet.rules import (
-    DeviceFilter,
-    Trust,
-    Verdict,
-    ids_in_file,
-    import_verdict,
-    in_order,
-    product_id_in,
-    slugs,
-    trust,
-    unique,
-)
+from cloudchamber.fleet.imports.model import Standing
+from cloudchamber.fleet.imports.rules import Verdict, ids_in_file, is_iccid, is_imei, serial_number_in, verdict
+from cloudchamber.fleet.model import SEEN_ONLY, DeviceRecord, Product, RecordedKey
+from cloudchamber.fleet.rules import Place, Trust, place, product_id_in, slugs, trust
 from cloudchamber.fleet.service import key_algorithm
 from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 
@@ -29,14 +20,13 @@ P = ProductId(1000)
 
 
 def device(number: int = 1, **fields) -> DeviceRecord:
-    empty = dict.fromkeys(DeviceRecord.__dataclass_fields__)
-    return DeviceRecord(
-        **(
-            empty
-            | {"id": DeviceId(f"{number:024x}"), "is_quarantined": False, "is_denied": False, "groups": ()}
-            | fields
-        )
-    )
+    empty = {name: False if name.startswith("is_") else None for name in DeviceRecord.__dataclass_fields__}
+    return DeviceRecord(**(empty | {"id": DeviceId(f"{number:024x}"), "groups": ()} | fields))
+
+
+def standing(**fields) -> Standing:
+    empty = {name: False if name.startswith("is_") else None for name in Standing.__dataclass_fields__}
+    return Standing(**(empty | fields))
 
 
 PRODUCT = Product(
@@ -63,44 +53,48 @@ PRODUCT = Product(
 @pytest.mark.parametrize(
     ("known", "expected"),
     [
-        (device(), Verdict.ADD),
-        (device(platform_id=6), Verdict.ADD),
-        (device(platform_id=10), Verdict.INVALID),
-        (device(owner=ANN), Verdict.ADD),
-        (device(owner=BOB), Verdict.NONMEMBER),
-        (device(owner=KIM), Verdict.NONMEMBER),
-        (device(owner=BOB, platform_id=10), Verdict.INVALID),
-        (device(product=P), Verdict.PRESENT),
-        (device(product=P, owner=KIM), Verdict.PRESENT),
-        (device(product=P, platform_id=10), Verdict.PRESENT),
-        (device(product=P, is_quarantined=True), Verdict.APPROVE),
-        (device(product=P, is_denied=True), Verdict.APPROVE),
-        (device(product=ProductId(2000)), Verdict.INVALID),
-        (device(product=ProductId(2000), owner=ANN), Verdict.INVALID),
-        (device(product=ProductId(2000), owner=BOB), Verdict.INVALID),
+        (standing(), Verdict.ADD),
+        (standing(platform_id=6), Verdict.ADD),
+        (standing(platform_id=10), Verdict.INVALID),
+        (standing(owner=ANN), Verdict.ADD),
+        (standing(owner=BOB), Verdict.NONMEMBER),
+        (standing(owner=KIM), Verdict.NONMEMBER),
+        (standing(owner=BOB, platform_id=10), Verdict.INVALID),
+        (standing(product=P), Verdict.PRESENT),
+        (standing(product=P, owner=KIM), Verdict.PRESENT),
+        (standing(product=P, platform_id=10), Verdict.PRESENT),
+        (standing(product=P, is_quarantined=True), Verdict.APPROVE),
+        (standing(product=P, is_denied=True), Verdict.APPROVE),
+        (standing(product=ProductId(2000)), Verdict.INVALID),
+        (standing(product=ProductId(2000), is_quarantined=True), Verdict.INVALID),
+        (standing(product=ProductId(2000), is_quarantined=True, is_seen_only=True), Verdict.ADD),
+        (standing(product=ProductId(2000), is_quarantined=True, is_seen_only=True, platform_id=10), Verdict.INVALID),
+        (standing(product=ProductId(2000), owner=ANN), Verdict.INVALID),
+        (standing(product=ProductId(2000), owner=BOB), Verdict.INVALID),
     ],
 )
 def test_what_an_import_does_with_a_known_device(known, expected) -> None:
     for accepts_unknown in (True, False):
-        assert import_verdict(known, PRODUCT, accepts_unknown=accepts_unknown) is expected
+        assert verdict(known, PRODUCT, accepts_unknown=accepts_unknown) is expected
 
 
 def test_what_an_import_does_with_an_unknown_id() -> None:
-    assert import_verdict(None, PRODUCT, accepts_unknown=True) is Verdict.CREATE
-    assert import_verdict(None, PRODUCT, accepts_unknown=False) is Verdict.INVALID
+    assert verdict(None, PRODUCT, accepts_unknown=True) is Verdict.CREATE
+    assert verdict(None, PRODUCT, accepts_unknown=False) is Verdict.INVALID
 
 
 KNOWN, NEW = b"known", b"new"
+RECORDED, SEEN = RecordedKey(KNOWN, "first-use"), RecordedKey(KNOWN, SEEN_ONLY)
 
 
 @pytest.mark.parametrize("accepts_unknown", [True, False])
 @pytest.mark.parametrize("on_first_use", [True, False])
-@pytest.mark.parametrize("record", [None, device(), device(is_denied=True), device(is_quarantined=True)])
+@pytest.mark.parametrize("record", [None, device(), device(is_quarantined=True)])
 def test_a_key_on_record_is_the_only_one_that_will_do(record, on_first_use, accepts_unknown) -> None:
     switches = {"on_first_use": on_first_use, "accepts_unknown": accepts_unknown}
-    assert trust(record, KNOWN, KNOWN, **switches) is Trust.KNOWN
-    assert trust(record, KNOWN, None, **switches) is Trust.KNOWN  # old firmware sends its id alone
-    assert trust(record, KNOWN, NEW, **switches) is Trust.REFUSED
+    assert trust(record, RECORDED, KNOWN, **switches) is Trust.KNOWN
+    assert trust(record, RECORDED, None, **switches) is Trust.KNOWN  # old firmware sends its id alone
+    assert trust(record, RECORDED, NEW, **switches) is Trust.REFUSED
     assert trust(record, None, None, **switches) is Trust.REFUSED
 
 
@@ -118,6 +112,41 @@ def test_a_key_on_record_is_the_only_one_that_will_do(record, on_first_use, acce
 )
 def test_a_first_key(record, on_first_use, accepts_unknown, expected) -> None:
     assert trust(record, None, NEW, on_first_use=on_first_use, accepts_unknown=accepts_unknown) is expected
+
+
+@pytest.mark.parametrize("presented", [KNOWN, NEW, None])
+@pytest.mark.parametrize("recorded", [RECORDED, SEEN, None])
+def test_a_denied_device_does_not_connect(recorded, presented) -> None:
+    record = device(is_denied=True)
+    assert trust(record, recorded, presented, on_first_use=True, accepts_unknown=True) is Trust.REFUSED
+
+
+def test_a_key_that_was_only_seen_binds_nobody() -> None:
+    record = device(is_quarantined=True, is_seen_only=True)
+    assert trust(record, SEEN, KNOWN, on_first_use=True, accepts_unknown=True) is Trust.KNOWN
+    assert trust(record, SEEN, NEW, on_first_use=True, accepts_unknown=True) is Trust.FIRST_USE
+    assert trust(record, SEEN, NEW, on_first_use=False, accepts_unknown=True) is Trust.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("settings", "platform_id", "expected"),
+    [
+        ({}, 6, Place.QUARANTINE),
+        ({"quarantine": True}, 6, Place.QUARANTINE),
+        ({"quarantine": None}, 6, Place.QUARANTINE),  # whatever is not a clear no is a yes
+        ({"quarantine": False}, 6, Place.MEMBER),
+        ({"quarantine": False}, 10, Place.NOWHERE),
+        ({}, 10, Place.NOWHERE),
+        ({}, None, Place.NOWHERE),
+    ],
+)
+def test_where_a_device_belongs_that_nobody_has_named(settings, platform_id, expected) -> None:
+    assert place(replace(PRODUCT, settings=settings), platform_id) is expected
+    assert place(None, platform_id) is Place.NOWHERE
+
+
+def test_a_core_does_not_say_its_platform() -> None:
+    assert place(replace(PRODUCT, platform_id=0), None) is Place.QUARANTINE
 
 
 IDS = st.text(alphabet="0123456789abcdef", min_size=24, max_size=24)
@@ -144,6 +173,24 @@ def test_an_id_without_digits_is_no_header() -> None:
 def test_a_bad_line_is_kept_to_be_reported() -> None:
     assert list(ids_in_file("1\nnot an id\n\n2")) == ["1", "not", "an", "id", "2"]
     assert list(ids_in_file("")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "serial", "imei", "iccid"),
+    [
+        ("P046AD450ABCDEF", "P046AD450ABCDEF", False, False),
+        ("p046ad450abcdef", "P046AD450ABCDEF", False, False),
+        ("353162070080014", "353162070080014", True, False),
+        ("8934076500002586220", "8934076500002586220", False, True),
+        ("89340765000025862202F", "89340765000025862202F", False, True),
+        ("abc", None, False, False),
+        ("not an id", None, False, False),
+        ("<script>", None, False, False),
+        ("", None, False, False),
+    ],
+)
+def test_numbers_that_are_printed_on_devices(text, serial, imei, iccid) -> None:
+    assert (serial_number_in(text), is_imei(text), is_iccid(text)) == (serial, imei, iccid)
 
 
 @pytest.mark.parametrize(
@@ -184,50 +231,7 @@ def test_a_product_is_named_by_number_or_slug(reference, number) -> None:
     assert product_id_in(reference) == number
 
 
-def test_a_filter() -> None:
-    one = device(0xA, name="Kitchen Lamp", groups=("a", "b"), serial_number="S1")
-    for wanted, matches in [
-        (DeviceFilter(), True),
-        (DeviceFilter(device_id="00000000000000000000000A"), True),
-        (DeviceFilter(device_id="A"), False),
-        (DeviceFilter(name="lamp"), True),
-        (DeviceFilter(name="x"), False),
-        (DeviceFilter(groups=("c", "b")), True),
-        (DeviceFilter(groups=("c",)), False),
-        (DeviceFilter(serial_number="S1", is_quarantined=False), True),
-        (DeviceFilter(serial_number="s1"), False),
-        (DeviceFilter(is_quarantined=True), False),
-    ]:
-        assert wanted.matches(one) is matches
-    assert not DeviceFilter(name="x").matches(device())
-
-
-@pytest.mark.parametrize(
-    ("sort", "field", "values"),
-    [
-        ("deviceName", "name", ["a", "B", "c"]),
-        ("firmwareVersion", "firmware_version", [0, 2, 10]),
-        ("lastConnection", "last_handshake_at", [0, 5, 9]),
-    ],
-)
-def test_lists_are_sorted_with_the_unknown_last(sort, field, values) -> None:
-    low, middle, high = (device(number, **{field: value}) for number, value in enumerate(values))
-    none, nothing = device(7), device(8)
-    shuffled = [none, high, nothing, low, middle]
-    assert in_order(shuffled, sort, descending=False) == [low, middle, high, none, nothing]
-    assert in_order(shuffled, sort, descending=True) == [high, middle, low, none, nothing]
-
-
-def test_an_unknown_order_is_that_of_ids() -> None:
-    one, two = device(1), device(2)
-    assert (
-        in_order([two, one], "x", descending=False) == in_order([two, one], "deviceId", descending=False) == [one, two]
-    )
-    assert in_order([one, two], "deviceId", descending=True) == [two, one]
-
-
 def test_odds_and_ends() -> None:
-    assert unique([DeviceId("b"), DeviceId("a"), DeviceId("b")]) == ["b", "a"]
     assert (key_algorithm(b"x" * 91), key_algorithm(b"x" * 162)) == ("ecc", "rsa")
     assert device(platform_id=10).is_cellular
     assert not device(platform_id=6).is_cellular

@@ -113,7 +113,7 @@ async def test_after_a_transfer_the_old_owner_hears_nothing(world: World, inbox:
     assert await heard.now() == {"lee": ["after", "after"], "kim": ["from-kim"]}
     with pytest.raises(AccessRefused):
         await world.events.listen_device(kim, ONE, "")
-    await world.devices.remove(ann, thing, ONE)
+    await world.updates.remove(ann, thing, ONE)
     heard.streams["product"] = await world.events.listen_product(ann, thing, "")
     await inbox.published(ONE, "outside", None, ttl_s=60, is_private=False)
     assert await heard.now() == {}

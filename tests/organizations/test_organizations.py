@@ -144,7 +144,7 @@ async def test_a_product_goes_with_all_that_is_its_own_but_not_with_devices(worl
         await world.products.remove(ann, thing.slug)
     with pytest.raises(AccessRefused):
         await world.products.remove(bob, thing.slug)
-    await world.devices.remove(ann, thing, device_id(1))
+    await world.updates.remove(ann, thing, device_id(1))
     await world.products.remove(ann, thing.slug)
     for reference in (thing.slug, str(thing.id)):
         with pytest.raises(ProductNotFound):

@@ -9,9 +9,10 @@ from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
 from cloudchamber.access.requester import Anonymous, Customer, ProductClient
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown
-from cloudchamber.fleet.model import Change, Description
+from cloudchamber.fleet.model import Change, Description, RecordedKey
 from cloudchamber.fleet.store import KeyStore
 from cloudchamber.ids import ClientId, CustomerId, hash_secret, new_id
+from cloudchamber.messaging.audience import Member
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
 from tests.world import World, device_id, key
 
@@ -74,7 +75,7 @@ async def test_a_user_claims_by_id_what_is_connected_or_their_teams(world: World
     ann, bob, eve = await world.user("ann"), await world.user("bob"), await world.user("eve")
     thing = await world.join(await world.product(ann), bob, "VIEW_ONLY")
     await world.import_(ann, thing, 1)
-    await world.devices.put_key_on_record(device_id(2), key("two"), "factory")
+    await world.keys.put_on_record(device_id(2), key("two"), "factory")
     assert await refusal(world, eve, D) == (404, "device does not exist")
     assert await refusal(world, eve, device_id(9)) == (404, "device does not exist")
     assert await refusal(world, eve, device_id(2)) == (404, "Core isn't online")
@@ -92,9 +93,9 @@ async def test_an_unknown_device_that_is_connected_is_claimed_whole(world: World
     await world.connections.described(D, Description(("led",), {}, "{}"))
     claimed = await world.ownership.claim(ann, D)
     assert (claimed.owner, claimed.product, claimed.functions) == (OwnedByUser(ann.id), None, ("led",))
-    assert await KeyStore().of_device(world.db, D) == key("one")
+    assert await KeyStore().of_device(world.db, D) == RecordedKey(key("one"), "first-use")
     assert world.provisional.get(D) is None
-    assert world.audience.record(D) == claimed
+    assert world.audience.member(D) == Member.of(D, claimed)
     assert await world.connections.admit(D, key("two")) is None
     assert await changes(world) == [Change.CLAIMED]
 
@@ -258,8 +259,8 @@ async def test_a_users_code_claims_an_unknown_device_with_its_key(world: World) 
     claimed = await world.ownership.present_code(D, code)
     assert claimed is not None
     assert claimed.owner == OwnedByUser(ann.id)
-    assert await KeyStore().of_device(world.db, D) == key("one")
-    assert world.audience.record(D) == claimed
+    assert await KeyStore().of_device(world.db, D) == RecordedKey(key("one"), "first-use")
+    assert world.audience.member(D) == Member.of(D, claimed)
 
 
 async def test_one_code_at_many_devices_at_once(world: World) -> None:

@@ -49,6 +49,20 @@ ADDS = """
         users.add_column(sa.Column("motto", sa.Text))
 """
 
+DEVICES_OF_BEFORE = """
+    devices = sa.table("devices", *map(sa.column, ("id", "name", "owner_kind", "owner_id", "functions", "variables",
+        "system_describe", "firmware_updates_enabled", "created_at", "updated_at")))
+    op.bulk_insert(devices, [
+        dict(id="a", name="Lamp", owner_kind="user", owner_id="ann", functions='["f"]', variables="{}",
+             system_describe="{}", firmware_updates_enabled=0, created_at=1, updated_at=2),
+        dict(id="b", name=None, owner_kind=None, owner_id=None, functions=None, variables=None,
+             system_describe=None, firmware_updates_enabled=1, created_at=1, updated_at=2),
+    ])
+    keys = sa.table("device_keys", *map(sa.column, ("device_id", "algorithm", "origin", "created_at")),
+        sa.column("public_key", sa.LargeBinary))
+    op.bulk_insert(keys, [dict(device_id="a", algorithm="rsa", public_key=b"k", origin="first-use", created_at=1)])
+"""
+
 
 @pytest.fixture
 def scripts(tmp_path: Path) -> Path:
@@ -143,3 +157,32 @@ def test_a_database_that_cannot_be_reached(tmp_path: Path) -> None:
 def test_only_its_keeper_may_read_the_file(tmp_path: Path) -> None:
     migrate(f"sqlite:///{tmp_path / '50%?.db'}")
     assert (tmp_path / "50%?.db").stat().st_mode & 0o777 == 0o600
+
+
+async def test_devices_of_before_keep_what_is_known_of_them(empty_database_url: str, scripts: Path) -> None:
+    """0009 rebuilds their table, and moves what they told of themselves out of it."""
+    later = sorted(path for path in (scripts / "versions").glob("*.py") if path.name[:4] > "0008")
+    kept = {path: path.read_text() for path in later}
+    for path in later:
+        path.unlink()
+    await asyncio.to_thread(migrate, empty_database_url, scripts=scripts)
+    add_revision(scripts, "0008x", "0008", DEVICES_OF_BEFORE)
+    await asyncio.to_thread(migrate, empty_database_url, scripts=scripts)
+    for path, text in kept.items():
+        path.write_text(text.replace('down_revision = "0008"', 'down_revision = "0008x"'))
+    await asyncio.to_thread(migrate, empty_database_url, scripts=scripts)
+
+    database = await open_database(empty_database_url)
+    assert await database.fetch_all(
+        "SELECT id, name, name_key, owned_since, reports_updates_enabled, allows_updates FROM devices ORDER BY id"
+    ) == [("a", "Lamp", "lamp", 2, 0, 1), ("b", None, None, None, 1, 1)]
+    assert await database.fetch_all("SELECT device_id, functions FROM descriptions") == [("a", '["f"]')]
+    assert await database.fetch_all("SELECT device_id FROM device_keys") == [("a",)]
+
+    async def remove(tx) -> None:
+        await tx.execute("DELETE FROM devices WHERE id = 'a'")
+
+    await database.transaction(remove)
+    assert await database.fetch_all("SELECT device_id FROM device_keys") == []
+    assert await database.fetch_all("SELECT device_id FROM descriptions") == []
+    await database.close()

@@ -21,6 +21,7 @@ from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
 from cloudchamber.api.events import EventsResource
 from cloudchamber.api.faults import add_error_handlers
+from cloudchamber.api.groups import GroupsResource
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.health import HealthResource
 from cloudchamber.api.later import LaterResource
@@ -121,14 +122,17 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),
         "customers": CustomersResource(s.customers, s.customer_accounts, places, s.devices, s.clients, s.tokens),
-        "devices": DevicesResource(s.devices, s.ownership, s.calls),
+        "devices": DevicesResource(s.devices, s.updates, s.ownership, s.calls),
         "docs": DocsResource(compat),
         "events": EventsResource(s.events, places),
+        "groups": GroupsResource(s.groups, places),
         "health": HealthResource(s.ready),
         "later": LaterResource(),
         "oauth": OAuthResource(s.token_endpoint),
         "organizations": OrganizationsResource(s.organizations, s.products, places),
-        "product_devices": ProductDevicesResource(s.devices, places, s.ownership, s.calls),
+        "product_devices": ProductDevicesResource(
+            s.devices, s.device_lists, s.updates, s.imports, s.groups, places, s.ownership, s.calls
+        ),
         "products": ProductsResource(s.products),
         "sims": SimsResource(s.products),
         "teams": TeamsResource(s.teams, places),

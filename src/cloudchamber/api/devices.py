@@ -9,16 +9,18 @@ from cloudchamber.api.call import Call
 from cloudchamber.api.fields import FieldInvalid, Fields
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso
-from cloudchamber.fleet.model import DeviceRecord
-from cloudchamber.fleet.service import DeviceChanges, Devices
+from cloudchamber.fleet.model import UNCHANGED, DeviceRecord
+from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.updates import DeviceChanges, DeviceUpdates
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.service import Ownership
 
 
 class DevicesResource:
-    def __init__(self, devices: Devices, ownership: Ownership, calls: Calls) -> None:
+    def __init__(self, devices: Devices, updates: DeviceUpdates, ownership: Ownership, calls: Calls) -> None:
         self._devices = devices
+        self._updates = updates
         self._ownership = ownership
         self._calls = calls
 
@@ -43,33 +45,43 @@ class DevicesResource:
                 await self._calls.signal(record, on=on)
             return signal_answer(record, on=on)
         record = await self._devices.own(requester, call.params["device"], Action.DEVICES_UPDATE)
-        changes = changes_of(call.data, in_product=False)
-        return update_answer(await self._devices.update(record, changes), changes)
+        changes = own_changes(call.data)
+        return update_answer(await self._updates.update(requester, record, changes, through="owner"), changes)
 
     async def release_own(self, call: Call, requester: Bearer) -> Any:
         await self._ownership.unclaim(requester, call.params["device"])
         return {"ok": True}
 
 
-def changes_of(data: Fields, *, in_product: bool) -> DeviceChanges:
-    """Raises FieldInvalid."""
+def own_changes(data: Fields) -> DeviceChanges:
+    """What an owner may change. Raises FieldInvalid."""
+    enabled, forced = data.flag("firmware_updates_enabled"), data.flag("firmware_updates_forced")
+    name = data.text("name")
     return DeviceChanges(
-        name=data.text("name"),
-        notes=data.text("notes"),
-        is_development=data.flag("development") if in_product else None,
+        name=UNCHANGED if name is None else name,
+        notes=data.text("notes") if "notes" in data else UNCHANGED,
+        allows_updates=UNCHANGED if enabled is None else enabled,
+        firmware_updates_forced=UNCHANGED if forced is None else forced,
     )
 
 
 def update_answer(record: DeviceRecord, changes: DeviceChanges) -> dict[str, Any]:
     """What was changed, as it is now."""
+    shown = {
+        "name": (changes.name, record.name),
+        "notes": (changes.notes, record.notes),
+        "firmware_updates_enabled": (changes.allows_updates, record.firmware_updates_enabled),
+        "firmware_updates_forced": (changes.firmware_updates_forced, record.firmware_updates_forced),
+        "development": (changes.is_development, record.is_development),
+        "desired_firmware_version": (changes.desired_firmware_version, record.desired_firmware_version),
+        "groups": (changes.groups, list(record.groups)),
+        "denied": (changes.is_denied, record.is_denied),
+        "quarantined": (changes.is_quarantined, record.is_quarantined),
+        "serial_number": (changes.serial_number, record.serial_number),
+        "mobile_secret": (changes.mobile_secret, record.mobile_secret),
+    }
     body: dict[str, Any] = {"id": record.id, "updated_at": iso(record.updated_at)}
-    if changes.name is not None:
-        body["name"] = record.name
-    if changes.notes is not None:
-        body["notes"] = record.notes
-    if changes.is_development is not None:
-        body["development"] = record.is_development
-    return body
+    return body | {name: value for name, (asked, value) in shown.items() if asked is not UNCHANGED}
 
 
 def signal_answer(record: DeviceRecord, *, on: bool) -> dict[str, Any]:

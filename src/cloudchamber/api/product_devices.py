@@ -1,29 +1,52 @@
 """Devices as their product sees them: `/v1/products/:product/devices`."""
 
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from cloudchamber.access.model import Action, OwnedByCustomer
 from cloudchamber.access.requester import Bearer
+from cloudchamber.access.service import require
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
-from cloudchamber.api.devices import changes_of, refuse_flashing, signal_answer, update_answer
-from cloudchamber.api.fields import FieldInvalid
+from cloudchamber.api.devices import own_changes, refuse_flashing, signal_answer, update_answer
+from cloudchamber.api.fields import FieldInvalid, Fields
 from cloudchamber.api.paging import paging
 from cloudchamber.api.places import Places
 from cloudchamber.api.reply import NO_CONTENT
 from cloudchamber.api.waiting import WhileConnected
-from cloudchamber.fleet.model import Product
-from cloudchamber.fleet.rules import DeviceFilter, ids_in_file
+from cloudchamber.fleet.groups.service import Groups
+from cloudchamber.fleet.imports.rules import ids_in_file
+from cloudchamber.fleet.imports.service import Imports
+from cloudchamber.fleet.lists.model import DeviceFilter
+from cloudchamber.fleet.lists.rules import order_of
+from cloudchamber.fleet.lists.service import DeviceLists
+from cloudchamber.fleet.model import UNCHANGED, Product, Unchanged
 from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.updates import DeviceChanges, DeviceUpdates
+from cloudchamber.ids import MAX_PRODUCT_ID
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.service import Ownership
 
 
 class ProductDevicesResource:
-    def __init__(self, devices: Devices, places: Places, ownership: Ownership, calls: Calls) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        lists: DeviceLists,
+        updates: DeviceUpdates,
+        imports: Imports,
+        groups: Groups,
+        places: Places,
+        ownership: Ownership,
+        calls: Calls,
+    ) -> None:
         self._devices = devices
+        self._lists = lists
+        self._updates = updates
+        self._imports = imports
+        self._groups = groups
         self._places = places
         self._ownership = ownership
         self._calls = calls
@@ -37,12 +60,13 @@ class ProductDevicesResource:
             groups=tuple(query.texts("groups")),
             serial_number=query.text("serialNumber"),
             is_quarantined=query.flag("quarantined"),
+            is_denied=query.flag("denied"),
         )
-        found, total = await self._devices.of_product(
+        found, total = await self._lists.of_product(
             requester,
             await self._product(call),
             wanted,
-            sort=query.text("sortAttr") or "lastConnection",
+            order=order_of(query.text("sortAttr")),
             descending=(query.text("sortDir") or "desc").lower() != "asc",
             page=page,
             per_page=per_page,
@@ -70,7 +94,21 @@ class ProductDevicesResource:
             call.data.texts("ids"),
             *(ids_in_file(file.content.decode("utf-8", "replace")) for file in call.files),
         )
-        return render.import_report(await self._devices.import_(requester, product, given))
+        claim_user = call.data.text("claim_user") or call.query.text("claim_user")
+        report = await self._imports.import_(requester, product, given, claim_user=claim_user)
+        return render.import_report(report)
+
+    async def update_many(self, call: Call, requester: Bearer) -> Any:
+        """One action on many devices; `groups` is the only one."""
+        product = await self._product(call)
+        require(requester, Action.DEVICES_UPDATE, product.resource(requester))
+        if call.data.text("action") != "groups":
+            raise FieldInvalid("action must be groups")
+        metadata = Fields(call.data.mapping("metadata"))
+        await self._groups.change_members(
+            requester, product, call.data.texts("devices"), add=metadata.texts("add"), remove=metadata.texts("remove")
+        )
+        return {"ok": True}
 
     async def update(self, call: Call, requester: Bearer) -> Any:
         refuse_flashing(call)
@@ -83,13 +121,12 @@ class ProductDevicesResource:
                 await self._calls.signal(record, on=on)
             return signal_answer(record, on=on)
         record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_UPDATE)
-        changes = changes_of(call.data, in_product=True)
-        return update_answer(await self._devices.update(record, changes), changes)
+        changes = _changes(call.data)
+        return update_answer(await self._updates.update(requester, record, changes, through="product"), changes)
 
     async def remove(self, call: Call, requester: Bearer) -> Any:
-        if call.data.flag("deny"):
-            raise FieldInvalid("deny is not available on this server yet: remove the device without it")
-        await self._devices.remove(requester, await self._product(call), call.params["device"])
+        act = self._updates.deny if call.data.flag("deny") else self._updates.remove
+        await act(requester, await self._product(call), call.params["device"])
         return NO_CONTENT
 
     async def release(self, call: Call, requester: Bearer) -> Any:
@@ -98,3 +135,22 @@ class ProductDevicesResource:
 
     async def _product(self, call: Call) -> Product:
         return await self._places.product(call)
+
+
+def _changes(data: Fields) -> DeviceChanges:
+    """What a product may change of its devices. Raises FieldInvalid."""
+    development, denied, quarantined = data.flag("development"), data.flag("denied"), data.flag("quarantined")
+    wanted: int | Unchanged | None = UNCHANGED
+    if "desired_firmware_version" in data:
+        wanted = data.integer("desired_firmware_version", at_least=0, at_most=MAX_PRODUCT_ID)
+    return replace(
+        own_changes(data),
+        is_development=UNCHANGED if development is None else development,
+        desired_firmware_version=wanted,
+        flashes=data.flag("flash") or False,
+        groups=tuple(data.texts("groups")) if "groups" in data else UNCHANGED,
+        is_denied=UNCHANGED if denied is None else denied,
+        is_quarantined=UNCHANGED if quarantined is None else quarantined,
+        serial_number=data.text("serial_number") if "serial_number" in data else UNCHANGED,
+        mobile_secret=data.text("mobile_secret") if "mobile_secret" in data else UNCHANGED,
+    )

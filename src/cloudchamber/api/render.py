@@ -7,7 +7,8 @@ from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.reply import Reply
 from cloudchamber.clock import iso, iso_or_none
-from cloudchamber.fleet.model import ImportReport, Product
+from cloudchamber.fleet.imports.model import ImportReport
+from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.service import DeviceView
 from cloudchamber.identity.model import UserAccount
 from cloudchamber.oauth.model import Client, Introspection, Issued
@@ -117,7 +118,7 @@ def device(view: DeviceView) -> dict[str, Any]:
         "notes": record.notes,
         "functions": list(record.functions or ()) if view.is_online else [],
         "variables": dict(record.variables or {}) if view.is_online else {},
-        "status": "normal",
+        "status": "safe_mode" if record.is_in_safe_mode and view.is_online else "normal",
         "serial_number": record.serial_number,
         "system_firmware_version": record.system_version,
         "current_build_target": record.system_version,
@@ -130,6 +131,8 @@ def device(view: DeviceView) -> dict[str, Any]:
         body["iccid"] = body["last_iccid"] = record.iccid
     if record.imei is not None:
         body["imei"] = record.imei
+    if record.cc3000_patch_version is not None:
+        body["cc3000_patch_version"] = record.cc3000_patch_version
     return body
 
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass, field
 
 from cloudchamber.api.limits import Limits
 from cloudchamber.clock import Clock, SystemClock
+from cloudchamber.fleet.groups.service import Groups
+from cloudchamber.fleet.imports.service import Imports
+from cloudchamber.fleet.lists.service import DeviceLists
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.updates import DeviceUpdates
 from cloudchamber.identity.accounts import Accounts
 from cloudchamber.identity.customer_accounts import CustomerAccounts
 from cloudchamber.identity.mfa import SecondFactors
@@ -45,6 +49,10 @@ class Services:
     teams: Teams
     products: Products
     devices: Devices
+    device_lists: DeviceLists
+    updates: DeviceUpdates
+    imports: Imports
+    groups: Groups
     ownership: Ownership
     calls: Calls
     events: Events

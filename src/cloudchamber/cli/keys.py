@@ -22,9 +22,10 @@ from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.cli.options import data_option, failed, settings_from
 from cloudchamber.clock import SystemClock
 from cloudchamber.errors import CloudError
+from cloudchamber.fleet.keys import DeviceKeys
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
-from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
+from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.server_keys import load_or_make
 from cloudchamber.identity.passwords import Passwords
@@ -139,16 +140,14 @@ async def _register(settings: Settings, device_id: DeviceId, public: bytes) -> N
             db,
             DeviceStore(),
             KeyStore(),
-            CustodyLog(),
             Users(db, UserStore(), passwords, clock, is_open=False, policy=PasswordPolicy()),
             Customers(db, CustomerStore(), passwords, clock, policy=PasswordPolicy()),
             ProvisionalDevices(),
-            Hub(),
+            hub := Hub(),
             InProcessBus(),
-            clock,
-            accepts_unknown=True,
         )
-        await devices.put_key_on_record(device_id, public, "command-line")
+        keys = DeviceKeys(db, DeviceStore(), KeyStore(), devices, hub, clock)
+        await keys.put_on_record(device_id, public, "command-line")
     finally:
         passwords.close()
         await db.close()

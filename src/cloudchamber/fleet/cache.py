@@ -60,6 +60,12 @@ class DeviceCache:
             if owner is not None:
                 self._drop_list(owner)
 
+    def clear(self) -> None:
+        self.version += 1
+        self._records.clear()
+        self._lists.clear()
+        self._listed.clear()
+
     def _drop_list(self, owner: Owner) -> None:
         for record in self._lists.pop(owner, ()):
             del self._listed[record.id]

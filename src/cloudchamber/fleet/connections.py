@@ -1,14 +1,50 @@
-"""What the fleet learns from a device's connection: its key, its Hello, its description, when it was last heard."""
+"""What the fleet learns from a device's connection: its key, its Hello, its description, when it was last heard.
 
+A device that connects and that nobody has named is in one of three places: on no record and waiting; in the quarantine
+of the product whose number its firmware says; or in that product at once, where it takes whoever comes (fleet/rules.py,
+`place`). Where it stands follows its firmware at each connect, until somebody names it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from cloudchamber.access.requester import Device, describe
+from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.fleet.model import Description, DeviceRecord, Handshake
+from cloudchamber.fleet.errors import ProductNotFound
+from cloudchamber.fleet.lists.service import MEMBERSHIP_CHANGED
+from cloudchamber.fleet.model import (
+    SEEN_ONLY,
+    Change,
+    Custody,
+    Description,
+    DeviceRecord,
+    Handshake,
+    Product,
+    RecordedKey,
+)
+from cloudchamber.fleet.ports import LiveDevices
+from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
-from cloudchamber.fleet.rules import Trust, trust
+from cloudchamber.fleet.rules import Place, Trust, place, trust
 from cloudchamber.fleet.service import Devices, key_algorithm
-from cloudchamber.fleet.store import DeviceStore, KeyStore
-from cloudchamber.ids import DeviceId
+from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
+from cloudchamber.fleet.updates import UPDATES_FORCED_EVENT
+from cloudchamber.ids import MAX_PRODUCT_ID, DeviceId, ProductId
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
+
+MAX_QUARANTINED: Final = 10_000
+"""In one product. Whoever reaches the listener can bring ids and keys of their own; what is beyond this waits on no
+record, as it would without a product."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    worth: Trust
+    record: DeviceRecord | None
+    moved: tuple[ProductId | None, ProductId | None] | None = None
+    """Of products: it left the first one for the second."""
 
 
 class Connections:
@@ -16,9 +52,13 @@ class Connections:
         self,
         db: Database,
         devices: Devices,
+        products: Products,
         store: DeviceStore,
         keys: KeyStore,
+        custody: CustodyLog,
         provisional: ProvisionalDevices,
+        live: LiveDevices,
+        bus: InProcessBus,
         clock: Clock,
         *,
         trusts_on_first_use: bool,
@@ -26,9 +66,13 @@ class Connections:
     ) -> None:
         self._db = db
         self._devices = devices
+        self._products = products
         self._store = store
         self._keys = keys
+        self._custody = custody
         self._provisional = provisional
+        self._live = live
+        self._bus = bus
         self._clock = clock
         self._trusts_on_first_use = trusts_on_first_use
         self._accepts_unknown = accepts_unknown
@@ -38,9 +82,10 @@ class Connections:
         only that it knows the server's key. `online` records, once the device has proved its own."""
         record = await self._devices.get(device)
         recorded = await self._keys.of_device(self._db, device)
-        if self._trust(record, recorded, presented) is Trust.REFUSED:
+        worth = self._trust(record, recorded, presented)
+        if worth is Trust.REFUSED:
             return None
-        return recorded if recorded is not None else presented
+        return recorded.public_key if worth is Trust.KNOWN and recorded is not None else presented
 
     async def online(self, device: DeviceId, key: bytes, handshake: Handshake) -> DeviceRecord | None:
         """The device proved `key`. Returns its record, None for a device that waits to be imported or claimed.
@@ -48,29 +93,83 @@ class Connections:
         Raises KeyRefused when another key went on record in the meantime.
         """
         now = self._clock.now()
+        product = await self._said_product(handshake)
+        where = place(product, handshake.platform_id)
 
-        async def write(tx: Transaction) -> tuple[Trust, DeviceRecord | None]:
+        async def write(tx: Transaction) -> _Seen:
             record = await self._store.by_id(tx, device)
             recorded = await self._keys.of_device(tx, device)
             worth = self._trust(record, recorded, key)
-            if worth is Trust.FIRST_USE:
-                await self._keys.insert(tx, device, key_algorithm(key), key, "first-use", now)
-            if record is None or worth is Trust.REFUSED:
-                return worth, None
+            if worth is Trust.REFUSED:
+                return _Seen(worth, None)
+            moved = None
+            if record is None or _is_nobodys(record):
+                target = await self._target(tx, record, product, where)
+                if record is None and target is None:
+                    return _Seen(worth, None)
+                moved = await self._move(tx, device, record, target, where, now)
+            record = await self._store.by_id(tx, device)
+            assert record is not None
+            if worth is not Trust.KNOWN:
+                # What nobody has named yet binds nobody to its key.
+                origin = SEEN_ONLY if _is_nobodys(record) else "first-use"
+                await self._keys.replace(tx, device, key_algorithm(key), key, origin, now)
             await self._store.set_handshake(tx, device, handshake, now)
-            return worth, await self._store.by_id(tx, device)
+            return _Seen(worth, await self._store.by_id(tx, device), moved)
 
         try:
-            worth, record = await self._db.transaction(write)
+            seen = await self._db.transaction(write)
         except Duplicate as error:
             raise KeyRefused(device) from error
-        if worth is Trust.REFUSED:
+        if seen.worth is Trust.REFUSED:
             raise KeyRefused(device)
-        if record is None:
+        if seen.record is None:
             self._provisional.add(device, handshake, now)
-        else:
-            self._devices.publish(record)
-        return record
+            return None
+        self._devices.publish(seen.record)
+        for changed in seen.moved or ():
+            if changed is not None:
+                self._bus.publish(MEMBERSHIP_CHANGED, changed)
+        return seen.record
+
+    async def _said_product(self, handshake: Handshake) -> Product | None:
+        if handshake.product_id is None or not 0 < handshake.product_id <= MAX_PRODUCT_ID:
+            return None
+        try:
+            return await self._products.by_id(ProductId(handshake.product_id))
+        except ProductNotFound:
+            return None
+
+    async def _target(
+        self, tx: Transaction, record: DeviceRecord | None, product: Product | None, where: Place
+    ) -> Product | None:
+        """The product in which a device stands from now on that nobody has named."""
+        if product is None or where is Place.NOWHERE:
+            return None
+        if where is Place.MEMBER or (record is not None and record.product == product.id):
+            return product
+        return product if await self._store.quarantined_in(tx, product.id, MAX_QUARANTINED) < MAX_QUARANTINED else None
+
+    async def _move(
+        self,
+        tx: Transaction,
+        device: DeviceId,
+        record: DeviceRecord | None,
+        target: Product | None,
+        where: Place,
+        now: Millis,
+    ) -> tuple[ProductId | None, ProductId | None] | None:
+        is_quarantined = target is not None and where is Place.QUARANTINE
+        product = target.id if target is not None else None
+        if record is not None and (record.product, record.is_quarantined) == (product, is_quarantined):
+            return None
+        if record is None:
+            record = await self._devices.register(tx, device, None, now)
+        await self._store.set_product(tx, device, product, now, is_quarantined=is_quarantined)
+        change = Change.LEFT if product is None else Change.QUARANTINED if is_quarantined else Change.JOINED
+        actor = describe(Device(device))
+        await self._custody.append(tx, record, Custody.of(product, None), change, actor, now)
+        return record.product, product
 
     async def described(self, device: DeviceId, description: Description) -> None:
         """Kept, because a device that resumes its session does not describe itself again."""
@@ -87,18 +186,31 @@ class Connections:
             self._devices.publish(record)
 
     async def set_flag(self, device: DeviceId, column: str, *, value: bool) -> None:
+        await self._set(device, column, int(value))
+
+    async def _set(self, device: DeviceId, column: str, value: str | int) -> None:
         record = await self._devices.get(device)
         if record is None or getattr(record, column) == value:
             return
         now = self._clock.now()
 
         async def write(tx: Transaction) -> DeviceRecord | None:
-            await self._store.set_field(tx, device, column, int(value), now)
+            await self._store.set_field(tx, device, column, value, now)
             return await self._store.by_id(tx, device)
 
         changed = await self._db.transaction(write)
         if changed is not None:
             self._devices.publish(changed)
+
+    async def forced_updates(self, device: DeviceId, *, reported: bool) -> None:
+        """The device says whether updates are forced. That is people's to say, so it is told when it is wrong."""
+        record = await self._devices.get(device)
+        if record is not None and record.firmware_updates_forced != reported:
+            said = b"true" if record.firmware_updates_forced else b"false"
+            self._live.send_system_event(device, UPDATES_FORCED_EVENT, said)
+
+    async def set_cc3000_patch_version(self, device: DeviceId, version: str) -> None:
+        await self._set(device, "cc3000_patch_version", version)
 
     async def offline(self, device: DeviceId, last_heard: Millis) -> DeviceRecord | None:
         self._provisional.remove(device)
@@ -112,7 +224,7 @@ class Connections:
             self._devices.publish(record)
         return record
 
-    def _trust(self, record: DeviceRecord | None, recorded: bytes | None, presented: bytes | None) -> Trust:
+    def _trust(self, record: DeviceRecord | None, recorded: RecordedKey | None, presented: bytes | None) -> Trust:
         return trust(
             record,
             recorded,
@@ -120,6 +232,11 @@ class Connections:
             on_first_use=self._trusts_on_first_use,
             accepts_unknown=self._accepts_unknown,
         )
+
+
+def _is_nobodys(record: DeviceRecord) -> bool:
+    """No owner, and no product that knows of it by somebody's word."""
+    return record.owner is None and (record.product is None or record.is_seen_only)
 
 
 class KeyRefused(Exception):

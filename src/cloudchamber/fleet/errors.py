@@ -11,6 +11,8 @@ CloudError
     ├── ProductNotEmpty      it cannot go while it has devices
     ├── UpdateEmpty          nothing in the request can be changed
     ├── UpdateInvalid        a name or notes that no device can have
+    ├── ClaimantNotInTeam    imported devices are claimed for members of the product's team
+    ├── SerialNumberTaken
     └── DeviceKeyInvalid
 """
 
@@ -45,6 +47,14 @@ class UpdateEmpty(Invalid):
 
 class UpdateInvalid(Invalid):
     code: ClassVar[str] = "update_invalid"
+
+
+class ClaimantNotInTeam(Invalid):
+    code: ClassVar[str] = "claimant_not_in_team"
+
+
+class SerialNumberTaken(Invalid):
+    code: ClassVar[str] = "serial_number_taken"
 
 
 class DeviceKeyInvalid(Invalid):

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Literal
+from enum import Enum, StrEnum
+from typing import Any, Final, Literal
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, ProductResource, Role
 from cloudchamber.access.requester import Requester, User
@@ -60,20 +60,29 @@ class Product:
 @dataclass(frozen=True, slots=True)
 class DeviceRecord:
     """A device that the cloud knows. `functions` and `variables` are None until it described itself; they outlive the
-    connection, because a device that resumes its session does not describe itself again."""
+    connection, because a device that resumes its session does not describe itself again.
+
+    `is_seen_only`: it is in quarantine because it connected with its product's number, and nobody has named it yet.
+    `is_name_private`: its owner gave the name, and takes it along when they part. `reports_updates_enabled` is what its
+    firmware says, `allows_updates` what people say."""
 
     id: DeviceId
     product: ProductId | None
     owner: Owner | None
+    owned_since: Millis | None
     name: str | None
+    is_name_private: bool
     notes: str | None
     platform_id: int | None
     firmware_product_id: int | None
     firmware_version: int | None
     system_version: str | None
+    cc3000_patch_version: str | None
     is_development: bool
     is_quarantined: bool
     is_denied: bool
+    is_seen_only: bool
+    is_in_safe_mode: bool
     serial_number: str | None
     mobile_secret: str | None
     iccid: str | None
@@ -83,12 +92,22 @@ class DeviceRecord:
     last_handshake_at: Millis | None
     functions: tuple[str, ...] | None
     variables: Mapping[str, str] | None
-    firmware_updates_enabled: bool
+    reports_updates_enabled: bool
+    allows_updates: bool
     firmware_updates_forced: bool
     desired_firmware_version: int | None
     groups: tuple[str, ...]
     created_at: Millis
     updated_at: Millis
+
+    @property
+    def firmware_updates_enabled(self) -> bool:
+        return self.reports_updates_enabled and self.allows_updates
+
+    @property
+    def is_shut_out(self) -> bool:
+        """Nothing reaches it, and nothing that it says is heard."""
+        return self.is_quarantined or self.is_denied
 
     @property
     def is_cellular(self) -> bool:
@@ -119,17 +138,34 @@ class Description:
     functions: tuple[str, ...]
     variables: Mapping[str, str]
     system: str | None
+    imei: str | None = None
+    iccid: str | None = None
+
+
+class Unchanged(Enum):
+    """In a request to change some fields of something: leave this one, which None would empty."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+SEEN_ONLY: Final = "seen-only"
+"""The origin of a key that its device showed while nobody had named the device yet. It binds nobody: another key may
+take its place until the device is approved, imported or claimed."""
 
 
 @dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What became of each id of an import. `updated` were added (or let out of quarantine), `existing` were there,
-    `nonmember` belong to somebody outside the product's team, `invalid` cannot be a device of this product."""
+class RecordedKey:
+    """SubjectPublicKeyInfo, DER; `origin` says how it came on record."""
 
-    updated: tuple[DeviceId, ...]
-    existing: tuple[DeviceId, ...]
-    nonmember: tuple[DeviceId, ...]
-    invalid: tuple[str, ...]
+    public_key: bytes
+    origin: str
+
+    @property
+    def is_seen_only(self) -> bool:
+        return self.origin == SEEN_ONLY
 
 
 def owner_columns(owner: Owner | None) -> tuple[str | None, str | None]:
@@ -151,6 +187,17 @@ class Change(StrEnum):
     """Taken from its owner by the product's team."""
     REMOVED = "removed"
     """Taken out of its product."""
+    QUARANTINED = "quarantined"
+    """Connected with a product's number, and waits there for somebody who names it; or was sent there."""
+    JOINED = "joined"
+    """Connected with the number of a product that takes whoever comes."""
+    APPROVED = "approved"
+    """Let out of quarantine, or taken off the deny list."""
+    DENIED = "denied"
+    LEFT = "left"
+    """Seen with another product's number before anybody had named it."""
+    TRANSFERRED = "transferred"
+    """From one owner to the next, by the first one's word."""
 
 
 @dataclass(frozen=True, slots=True)

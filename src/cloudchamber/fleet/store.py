@@ -10,6 +10,7 @@ from types import MappingProxyType
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import (
+    SEEN_ONLY,
     Change,
     Custody,
     CustodyEntry,
@@ -18,10 +19,12 @@ from cloudchamber.fleet.model import (
     Handshake,
     KeyAlgorithm,
     Product,
+    RecordedKey,
     owner_columns,
 )
 from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
+from cloudchamber.storage.sql import in_steps, places
 
 _PRODUCT = (
     "SELECT p.id, p.name, p.slug, p.description, p.platform_id, p.type, p.hardware_version, o.id, o.slug,"
@@ -30,12 +33,21 @@ _PRODUCT = (
     " FROM products p JOIN organizations o ON o.id = p.organization_id JOIN users u ON u.id = o.owner_user_id"
 )
 
-_DEVICE = (
-    "SELECT id, product_id, owner_kind, owner_id, name, notes, platform_id, firmware_product_id, firmware_version,"
-    " system_version, is_development, is_quarantined, is_denied, serial_number, mobile_secret, iccid, imei, last_ip,"
-    " last_heard, last_handshake_at, functions, variables, firmware_updates_enabled, firmware_updates_forced,"
-    " desired_firmware_version, groups, created_at, updated_at FROM devices"
+DEVICE = (
+    "SELECT d.id, d.product_id, d.owner_kind, d.owner_id, d.owned_since, d.name, d.is_name_private, d.notes,"
+    " d.platform_id, d.firmware_product_id, d.firmware_version, d.system_version, d.cc3000_patch_version,"
+    " d.is_development, d.is_quarantined, d.is_denied, d.is_seen_only, d.is_in_safe_mode, d.serial_number,"
+    " d.mobile_secret, d.iccid, d.imei, d.last_ip, d.last_heard, d.last_handshake_at, s.functions, s.variables,"
+    " d.reports_updates_enabled, d.allows_updates, d.firmware_updates_forced, d.desired_firmware_version,"
+    " (SELECT string_agg(g.name, ' ') FROM group_members m JOIN device_groups g ON g.id = m.group_id"
+    " WHERE m.device_id = d.id), d.created_at, d.updated_at"
+    " FROM devices d LEFT JOIN descriptions s ON s.device_id = d.id"
 )
+"""What `record_of` reads; conditions name the device's row `d`."""
+
+
+_SAME_OWNER = "owner_kind IS NOT DISTINCT FROM $2 AND owner_id IS NOT DISTINCT FROM $3"
+_NOBODY_LEAVES = f"(owner_id IS NULL OR ({_SAME_OWNER}))"
 
 
 class ProductStore:
@@ -144,47 +156,49 @@ class DeviceStore:
         )
 
     async def by_id(self, db: Reader, device: DeviceId) -> DeviceRecord | None:
-        row = await db.fetch_one(f"{_DEVICE} WHERE id = $1", device)
-        return _device(row) if row else None
+        row = await db.fetch_one(f"{DEVICE} WHERE d.id = $1", device)
+        return record_of(row) if row else None
 
     async def by_name(self, db: Reader, owner: Owner, name: str) -> DeviceRecord | None:
         """Names are compared without regard to case; of several the oldest device wins."""
         kind, id_ = owner_columns(owner)
         row = await db.fetch_one(
-            f"{_DEVICE} WHERE owner_kind = $1 AND owner_id = $2 AND lower(name) = lower($3) ORDER BY created_at, id",
+            f"{DEVICE} WHERE d.owner_kind = $1 AND d.owner_id = $2 AND d.name_key = $3 ORDER BY d.created_at, d.id",
             kind,
             id_,
-            name,
+            name.lower(),
         )
-        return _device(row) if row else None
+        return record_of(row) if row else None
 
     async def of_owner(self, db: Reader, owner: Owner) -> list[DeviceRecord]:
         """Newest handshake first."""
         kind, id_ = owner_columns(owner)
         rows = await db.fetch_all(
-            f"{_DEVICE} WHERE owner_kind = $1 AND owner_id = $2 ORDER BY last_handshake_at DESC NULLS LAST, id",
+            f"{DEVICE} WHERE d.owner_kind = $1 AND d.owner_id = $2 ORDER BY d.last_handshake_at DESC NULLS LAST, d.id",
             kind,
             id_,
         )
-        return [_device(row) for row in rows]
+        return [record_of(row) for row in rows]
 
     async def of_owners(self, db: Reader, kind: str, ids: Sequence[str]) -> list[DeviceRecord]:
         found: list[DeviceRecord] = []
         for id_ in ids:
-            rows = await db.fetch_all(f"{_DEVICE} WHERE owner_kind = $1 AND owner_id = $2 ORDER BY id", kind, id_)
-            found.extend(_device(row) for row in rows)
+            rows = await db.fetch_all(f"{DEVICE} WHERE d.owner_kind = $1 AND d.owner_id = $2 ORDER BY d.id", kind, id_)
+            found.extend(record_of(row) for row in rows)
         return found
 
-    async def of_product(self, db: Reader, product: ProductId) -> list[DeviceRecord]:
-        rows = await db.fetch_all(f"{_DEVICE} WHERE product_id = $1 ORDER BY id", product)
-        return [_device(row) for row in rows]
-
     async def set_owner(self, tx: Transaction, device: DeviceId, owner: Owner | None, now: Millis) -> None:
-        """What the owner who leaves wrote down about the device goes too: the next one must not read it."""
+        """What the owner who leaves wrote down about the device goes too, and where it was last: the next one must not
+        read it."""
         kind, id_ = owner_columns(owner)
         await tx.execute(
-            "UPDATE devices SET owner_kind = $2, owner_id = $3, updated_at = $4, notes = CASE WHEN owner_id IS NULL"
-            " OR (owner_kind IS NOT DISTINCT FROM $2 AND owner_id IS NOT DISTINCT FROM $3) THEN notes END"
+            "UPDATE devices SET owner_kind = $2, owner_id = $3, updated_at = $4,"
+            f" owned_since = CASE WHEN {_SAME_OWNER} THEN owned_since WHEN CAST($3 AS TEXT) IS NOT NULL THEN $4 END,"
+            f" notes = CASE WHEN {_NOBODY_LEAVES} THEN notes END,"
+            f" last_ip = CASE WHEN {_NOBODY_LEAVES} THEN last_ip END,"
+            f" name = CASE WHEN is_name_private = 0 OR {_NOBODY_LEAVES} THEN name END,"
+            f" name_key = CASE WHEN is_name_private = 0 OR {_NOBODY_LEAVES} THEN name_key END,"
+            f" is_name_private = CASE WHEN {_NOBODY_LEAVES} THEN is_name_private ELSE 0 END"
             " WHERE id = $1",
             device,
             kind,
@@ -193,25 +207,45 @@ class DeviceStore:
         )
 
     async def set_product(
-        self, tx: Transaction, device: DeviceId, product: ProductId | None, now: Millis, *, is_denied: bool = False
+        self, tx: Transaction, device: DeviceId, product: ProductId | None, now: Millis, *, is_quarantined: bool = False
     ) -> None:
+        """It is in none of another product's groups then, and not denied. `is_quarantined`: it came there by itself."""
         await tx.execute(
-            "UPDATE devices SET product_id = $2, is_quarantined = 0, is_denied = $3, updated_at = $4 WHERE id = $1",
+            "DELETE FROM group_members WHERE device_id = $1"
+            " AND group_id NOT IN (SELECT id FROM device_groups WHERE product_id = $2)",
             device,
             product,
-            int(is_denied),
+        )
+        await tx.execute(
+            "UPDATE devices SET product_id = $2, is_quarantined = $3, is_seen_only = $3, is_denied = 0, updated_at = $4"
+            " WHERE id = $1",
+            device,
+            product,
+            int(is_quarantined),
             now,
         )
 
+    async def quarantined_in(self, db: Reader, product: ProductId, limit: int) -> int:
+        """How many, counted up to `limit`."""
+        row = await db.fetch_one(
+            "SELECT count(*) FROM (SELECT 1 FROM devices WHERE product_id = $1 AND is_quarantined = 1"
+            f" LIMIT {int(limit)}) q",
+            product,
+        )
+        return int(row[0]) if row else 0
+
     async def set_field(self, tx: Transaction, device: DeviceId, column: str, value: Value, now: Millis) -> None:
         assert column in _SETTABLE
+        if column == "name":
+            assert value is None or isinstance(value, str)
+            await tx.execute("UPDATE devices SET name_key = $2 WHERE id = $1", device, value and value.lower())
         await tx.execute(f"UPDATE devices SET {column} = $2, updated_at = $3 WHERE id = $1", device, value, now)
 
     async def set_handshake(self, tx: Transaction, device: DeviceId, handshake: Handshake, now: Millis) -> None:
         await tx.execute(
             "UPDATE devices SET last_ip = $2, platform_id = COALESCE($3, platform_id), firmware_product_id = $4,"
-            " firmware_version = $5, system_version = COALESCE($6, system_version), last_heard = $7,"
-            " last_handshake_at = $7 WHERE id = $1",
+            " firmware_version = $5, system_version = COALESCE($6, system_version),"
+            " is_in_safe_mode = 0, last_heard = $7, last_handshake_at = $7 WHERE id = $1",
             device,
             handshake.ip,
             handshake.platform_id,
@@ -222,14 +256,24 @@ class DeviceStore:
         )
 
     async def set_described(self, tx: Transaction, device: DeviceId, description: Description) -> None:
+        """Of a device that is on record; for another one it does nothing."""
         await tx.execute(
-            "UPDATE devices SET functions = $2, variables = $3, system_describe = COALESCE($4, system_describe)"
-            " WHERE id = $1",
+            "INSERT INTO descriptions (device_id, functions, variables, system)"
+            " SELECT id, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT) FROM devices WHERE id = $1"
+            " ON CONFLICT (device_id) DO UPDATE SET functions = excluded.functions, variables = excluded.variables,"
+            " system = COALESCE(excluded.system, descriptions.system)",
             device,
             json.dumps(description.functions),
             json.dumps(dict(description.variables)),
             description.system,
         )
+        if description.imei is not None or description.iccid is not None:
+            await tx.execute(
+                "UPDATE devices SET imei = COALESCE($2, imei), iccid = COALESCE($3, iccid) WHERE id = $1",
+                device,
+                description.imei,
+                description.iccid,
+            )
 
     async def set_last_heard(self, tx: Transaction, device: DeviceId, at: Millis) -> None:
         await tx.execute(
@@ -238,9 +282,9 @@ class DeviceStore:
 
 
 class KeyStore:
-    async def of_device(self, db: Reader, device: DeviceId) -> bytes | None:
-        row = await db.fetch_one("SELECT public_key FROM device_keys WHERE device_id = $1", device)
-        return bytes(row[0]) if row else None
+    async def of_device(self, db: Reader, device: DeviceId) -> RecordedKey | None:
+        row = await db.fetch_one("SELECT public_key, origin FROM device_keys WHERE device_id = $1", device)
+        return RecordedKey(bytes(row[0]), row[1]) if row else None
 
     async def since(self, db: Reader, at: Millis) -> list[tuple[DeviceId, bytes]]:
         """Those that went on record at that time or later."""
@@ -264,8 +308,40 @@ class KeyStore:
     async def replace(
         self, tx: Transaction, device: DeviceId, algorithm: KeyAlgorithm, public_key: bytes, origin: str, now: Millis
     ) -> None:
-        await tx.execute("DELETE FROM device_keys WHERE device_id = $1", device)
+        await self.delete(tx, device)
         await self.insert(tx, device, algorithm, public_key, origin, now)
+
+    async def delete(self, tx: Transaction, device: DeviceId) -> None:
+        await tx.execute("DELETE FROM device_keys WHERE device_id = $1", device)
+
+    async def confirm(self, tx: Transaction, devices: Sequence[DeviceId]) -> None:
+        """Of devices that were only seen: the key that they showed last is theirs from now on."""
+        for part in in_steps(devices):
+            await tx.execute(
+                f"UPDATE device_keys SET origin = 'first-use' WHERE origin = '{SEEN_ONLY}'"
+                f" AND device_id IN ({places(len(part))})",
+                *part,
+            )
+
+    async def unsettled(self, tx: Transaction, devices: Sequence[DeviceId]) -> list[DeviceId]:
+        """Those whose key binds nobody yet; `settle` them."""
+        found: list[DeviceId] = []
+        for part in in_steps(devices):
+            sql = (
+                f"SELECT device_id FROM device_keys WHERE origin = '{SEEN_ONLY}' AND device_id IN ({places(len(part))})"
+            )
+            found.extend(DeviceId(row[0]) for row in await tx.fetch_all(sql, *part))
+        return found
+
+    async def settle(self, tx: Transaction, device: DeviceId, presented: bytes | None) -> None:
+        """Of a device that was only seen, when somebody names it who did not look at it: the key counts that its open
+        connection proved, and without one, none that anybody showed before."""
+        known = await self.of_device(tx, device)
+        if known is not None and known.is_seen_only:
+            if known.public_key == presented:
+                await self.confirm(tx, [device])
+            else:
+                await self.delete(tx, device)
 
 
 class CustodyLog:
@@ -307,15 +383,23 @@ class CustodyLog:
 
 _SETTABLE = frozenset(
     {
+        "allows_updates",
+        "cc3000_patch_version",
+        "desired_firmware_version",
+        "firmware_updates_forced",
+        "iccid",
+        "imei",
+        "is_denied",
+        "is_development",
+        "is_in_safe_mode",
+        "is_name_private",
+        "is_quarantined",
+        "is_seen_only",
+        "mobile_secret",
         "name",
         "notes",
-        "is_development",
-        "is_denied",
-        "is_quarantined",
-        "firmware_updates_enabled",
-        "firmware_updates_forced",
-        "desired_firmware_version",
-        "groups",
+        "reports_updates_enabled",
+        "serial_number",
     }
 )
 
@@ -324,7 +408,7 @@ _SETTABLE = frozenset(
 
 
 @lru_cache(4096)
-def _owner(kind: str | None, id_: str | None) -> Owner | None:
+def owner_in(kind: str | None, id_: str | None) -> Owner | None:
     if kind is None or id_ is None:
         return None
     return OwnedByUser(UserId(id_)) if kind == "user" else OwnedByCustomer(CustomerId(id_))
@@ -336,6 +420,11 @@ def _texts(column: str) -> tuple[str, ...]:
 
 
 @lru_cache(512)
+def _names(column: str) -> tuple[str, ...]:
+    return tuple(sorted(column.split(), key=str.lower))
+
+
+@lru_cache(512)
 def _types(column: str) -> Mapping[str, str]:
     return MappingProxyType(json.loads(column))
 
@@ -344,33 +433,40 @@ def _millis(value: int | None) -> Millis | None:
     return None if value is None else Millis(value)
 
 
-def _device(row: Row) -> DeviceRecord:
+def record_of(row: Row) -> DeviceRecord:
+    """A row of DEVICE."""
     return DeviceRecord(
         id=DeviceId(row[0]),
         product=ProductId(row[1]) if row[1] is not None else None,
-        owner=_owner(row[2], row[3]),
-        name=row[4],
-        notes=row[5],
-        platform_id=row[6],
-        firmware_product_id=row[7],
-        firmware_version=row[8],
-        system_version=row[9] and sys.intern(row[9]),
-        is_development=bool(row[10]),
-        is_quarantined=bool(row[11]),
-        is_denied=bool(row[12]),
-        serial_number=row[13],
-        mobile_secret=row[14],
-        iccid=row[15],
-        imei=row[16],
-        last_ip=row[17],
-        last_heard=_millis(row[18]),
-        last_handshake_at=_millis(row[19]),
-        functions=_texts(row[20]) if row[20] is not None else None,
-        variables=_types(row[21]) if row[21] is not None else None,
-        firmware_updates_enabled=bool(row[22]),
-        firmware_updates_forced=bool(row[23]),
-        desired_firmware_version=row[24],
-        groups=_texts(row[25]),
-        created_at=Millis(row[26]),
-        updated_at=Millis(row[27]),
+        owner=owner_in(row[2], row[3]),
+        owned_since=_millis(row[4]),
+        name=row[5],
+        is_name_private=bool(row[6]),
+        notes=row[7],
+        platform_id=row[8],
+        firmware_product_id=row[9],
+        firmware_version=row[10],
+        system_version=row[11] and sys.intern(row[11]),
+        cc3000_patch_version=row[12],
+        is_development=bool(row[13]),
+        is_quarantined=bool(row[14]),
+        is_denied=bool(row[15]),
+        is_seen_only=bool(row[16]),
+        is_in_safe_mode=bool(row[17]),
+        serial_number=row[18],
+        mobile_secret=row[19],
+        iccid=row[20],
+        imei=row[21],
+        last_ip=row[22],
+        last_heard=_millis(row[23]),
+        last_handshake_at=_millis(row[24]),
+        functions=_texts(row[25]) if row[25] is not None else None,
+        variables=_types(row[26]) if row[26] is not None else None,
+        reports_updates_enabled=bool(row[27]),
+        allows_updates=bool(row[28]),
+        firmware_updates_forced=bool(row[29]),
+        desired_firmware_version=row[30],
+        groups=_names(row[31]) if row[31] else (),
+        created_at=Millis(row[32]),
+        updated_at=Millis(row[33]),
     )

@@ -29,8 +29,7 @@ class Member:
     @classmethod
     def of(cls, device: DeviceId, record: DeviceRecord) -> Self:
         """`device` is the id as its connection has it: one string for all."""
-        is_shut_out = record.is_quarantined or record.is_denied
-        return cls(device, record.name, record.owner, record.product, record.firmware_version, is_shut_out)
+        return cls(device, record.name, record.owner, record.product, record.firmware_version, record.is_shut_out)
 
 
 class Audience:
@@ -57,6 +56,11 @@ class Audience:
         """A connected device, without asking anybody; None for one that is on no record."""
         return self._members.get(device)
 
+    def is_reached(self, device: DeviceId) -> bool:
+        """On record, and not shut out."""
+        member = self._members.get(device)
+        return member is not None and not member.is_shut_out
+
     def of_owner(self, owner: Owner) -> Collection[DeviceId]:
         return self._by_owner.get(owner, ())
 
@@ -73,6 +77,8 @@ class Audience:
 
     def _add(self, member: Member) -> None:
         self._members[member.id] = member
+        if member.is_shut_out:
+            return
         if member.owner is not None:
             self._by_owner.setdefault(member.owner, set()).add(member.id)
         if member.product is not None:
@@ -80,7 +86,7 @@ class Audience:
 
     def _drop(self, device: DeviceId) -> None:
         known = self._members.pop(device, None)
-        if known is None:
+        if known is None or known.is_shut_out:
             return
         if known.owner is not None:
             members = self._by_owner[known.owner]

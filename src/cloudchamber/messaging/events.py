@@ -166,6 +166,9 @@ class Events:
         data = None if event.data is None else event.data.encode()
         targets = self._link.public_subscribers() if event.is_public else own
         for target in tuple(targets):
+            # Among the public subscribers are devices on no record, and some that are shut out.
+            if event.is_public and not self._audience.is_reached(target):
+                continue
             self._link.send_event(
                 target,
                 event.name,

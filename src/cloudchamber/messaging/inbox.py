@@ -3,9 +3,12 @@
 import base64
 import json
 import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.connections import Connections, KeyRefused
+from cloudchamber.fleet.imports.rules import is_iccid, is_imei
 from cloudchamber.fleet.model import Description, DeviceRecord, Handshake
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.audience import Audience, Member
@@ -18,7 +21,9 @@ from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import Fact
 from cloudchamber.wire.messages import Hello
 
-_RANDOM_BYTES = 30  # 40 characters of base64
+_CC3000_EVENT: Final = "spark/cc3000-patch-version"
+_MAX_CC3000_LENGTH: Final = 32
+_RANDOM_BYTES: Final = 30  # 40 characters of base64
 
 
 class Inbox:
@@ -61,6 +66,8 @@ class Inbox:
                 functions=describe.functions,
                 variables={name: TYPE_NAMES[kind] for name, kind in describe.variables.items()},
                 system=None if describe.system is None else json.dumps(dict(describe.system), separators=(",", ":")),
+                imei=_number(describe.system, "imei", is_imei),
+                iccid=_number(describe.system, "iccid", is_iccid),
             ),
         )
 
@@ -68,11 +75,11 @@ class Inbox:
         return await self._ownership.present_code(device, code) is not None
 
     async def updates_enabled(self, device: DeviceId, *, enabled: bool) -> None:
-        await self._connections.set_flag(device, "firmware_updates_enabled", value=enabled)
+        await self._connections.set_flag(device, "reports_updates_enabled", value=enabled)
         await self._announce_flag(device, "particle/device/updates/enabled", value=enabled)
 
     async def updates_forced(self, device: DeviceId, *, forced: bool) -> None:
-        await self._connections.set_flag(device, "firmware_updates_forced", value=forced)
+        await self._connections.forced_updates(device, reported=forced)
         await self._announce_flag(device, "particle/device/updates/forced", value=forced)
 
     async def fact(self, device: DeviceId, fact: Fact, ip: str) -> bytes:
@@ -91,11 +98,14 @@ class Inbox:
         if member is None or member.is_shut_out or "\n" in name or "\r" in name:
             return
         text = None if data is None else data.decode("utf-8", "replace")
+        if name == _CC3000_EVENT and text and len(text) <= _MAX_CC3000_LENGTH and text.isprintable():
+            await self._connections.set_cc3000_patch_version(device, text)
         await self._events.publish_from(
             _event(member, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
         )
 
     async def safe_mode(self, device: DeviceId) -> None:
+        await self._connections.set_flag(device, "is_in_safe_mode", value=True)
         member = self._audience.member(device)
         if member is not None:
             await self._announce(member, "spark/status/safe-mode", None)
@@ -112,11 +122,19 @@ class Inbox:
             await self._announce(member, name, "true" if value else "false")
 
     async def _announce(self, of: DeviceRecord | Member, name: str, data: str | None) -> None:
+        if of.is_shut_out:
+            return
         await self._events.announce(_event(of, name, data, DEFAULT_TTL_S, self._clock.now(), is_public=False))
 
 
 def _event(of: DeviceRecord | Member, name: str, data: str | None, ttl_s: int, at: Millis, *, is_public: bool) -> Event:
     return Event(name, data, ttl_s, at, of.id, is_public, of.owner, of.product, version=of.firmware_version)
+
+
+def _number(system: Mapping[str, Any] | None, name: str, is_one: Callable[[str], bool]) -> str | None:
+    """Of the modem or its SIM, when a device tells one that can be."""
+    value = system.get(name) if system is not None else None
+    return value if isinstance(value, str) and is_one(value) else None
 
 
 def _version(number: int | None) -> str | None:

@@ -16,7 +16,7 @@ from cloudchamber.fleet.model import Change, Custody, DeviceRecord, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Arrival, Devices
-from cloudchamber.fleet.store import CustodyLog, DeviceStore
+from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
 from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId, hash_secret, new_claim_code, parse_device_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
 from cloudchamber.ownership.model import ClaimCode
@@ -43,6 +43,7 @@ class Ownership:
         codes: ClaimCodeStore,
         devices: Devices,
         store: DeviceStore,
+        keys: KeyStore,
         custody: CustodyLog,
         products: Products,
         live: LiveDevices,
@@ -56,6 +57,7 @@ class Ownership:
         self._codes = codes
         self._devices = devices
         self._store = store
+        self._keys = keys
         self._custody = custody
         self._products = products
         self._live = live
@@ -105,6 +107,7 @@ class Ownership:
         is_member = await self._is_member(found.owner, product)
         organization = await self._products.organization_of(product)
         arrival = self._devices.arrival(device)
+        presented = self._live.presented_key(device)
         actor = describe(DeviceRequester(device))
 
         async def consume(tx: Transaction) -> tuple[DeviceRecord | None, bool]:
@@ -134,6 +137,7 @@ class Ownership:
                     return record, False
                 case Claim.TAKE if state is CodeState.GOOD:
                     await self._codes.mark_used(tx, hash_, device, now)
+                    await self._keys.settle(tx, device, presented)
                     return await self._set_owner(tx, record, known.owner, Change.CLAIMED, actor, now), True
                 case _:
                     return None, False
@@ -173,6 +177,7 @@ class Ownership:
         organization = await self._products.organization_of(product)
         is_online = self._live.is_online(device)
         arrival = self._devices.arrival(device)
+        presented = self._live.presented_key(device)
         now = self._clock.now()
 
         async def take(tx: Transaction) -> tuple[Claim, DeviceRecord | None]:
@@ -196,6 +201,7 @@ class Ownership:
             )
             outcome = claim(known, claimant, given)
             if outcome is Claim.TAKE:
+                await self._keys.settle(tx, device, presented)
                 return outcome, await self._set_owner(tx, known, claimant, Change.CLAIMED, describe(requester), now)
             return outcome, known
 

@@ -14,6 +14,7 @@ cancelled while it waits cannot know whether the change was made.
 **The dialect.** What both databases read alike:
 - `$1, $2, …` for values, each as often as wanted. A value stands where a column decides its type (`id = $1`,
   `VALUES ($1, …)`); where none does, say `CAST($1 AS TEXT)` or `CAST($1 AS BIGINT)`.
+- `string_agg(x, ',')`, in no order that counts.
 - RETURNING, `ON CONFLICT (…) DO NOTHING | DO UPDATE SET x = excluded.x`, `IS NOT DISTINCT FROM`, CASE, COALESCE, WITH.
 - text compares and sorts by code point and LIKE minds the case; `lower()` only promises ASCII.
 - say `NULLS FIRST` or `NULLS LAST` wherever a sorted column may be NULL, and `CAST(SUM(x) AS BIGINT)`.

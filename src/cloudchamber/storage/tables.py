@@ -303,15 +303,21 @@ devices = table(
     whole("product_id", ForeignKey("products.id"), null=True),
     text("owner_kind", null=True),
     text("owner_id", null=True),
+    whole("owned_since", null=True),
     text("name", null=True),
+    text("name_key", null=True),  # in lower case, to find and sort by
+    flag("is_name_private"),  # the owner gave it, and takes it along
     text("notes", null=True),
     whole("platform_id", null=True),
     whole("firmware_product_id", null=True),
     whole("firmware_version", null=True),
     text("system_version", null=True),
+    text("cc3000_patch_version", null=True),
     flag("is_development"),
     flag("is_quarantined"),
     flag("is_denied"),
+    flag("is_seen_only"),  # in quarantine because it connected; nobody has named it
+    flag("is_in_safe_mode"),
     text("serial_number", null=True),
     text("mobile_secret", null=True),
     text("iccid", null=True),
@@ -319,21 +325,60 @@ devices = table(
     text("last_ip", null=True),
     whole("last_heard", null=True),
     whole("last_handshake_at", null=True),
-    text("functions", null=True),
-    text("variables", null=True),
-    text("system_describe", null=True),
-    flag("firmware_updates_enabled", 1),
+    flag("reports_updates_enabled", 1),  # what its firmware says
+    flag("allows_updates", 1),  # what people say
     flag("firmware_updates_forced"),
     whole("desired_firmware_version", null=True),
-    text("groups", default="[]"),
     whole("created_at"),
     whole("updated_at"),
     CheckConstraint(
         "(owner_kind IS NULL AND owner_id IS NULL) OR (owner_kind IN ('user', 'customer') AND owner_id IS NOT NULL)",
         name="owner",
     ),
-    Index(None, "product_id"),
-    Index(None, "owner_kind", "owner_id", "name"),  # serves a look-up by owner alone as well
+    Index(None, "owner_kind", "owner_id", "name_key"),  # serves a look-up by owner alone as well
+    # Lists of a product: one for each order, and each holds what its filter reads (fleet/lists/store.py).
+    Index(None, "product_id", "id"),
+    Index(None, "product_id", "last_handshake_at", "id"),
+    Index(None, "product_id", "name_key", "id"),
+    Index(None, "product_id", "firmware_version", "id"),
+    Index(None, "product_id", "serial_number", "id"),
+    Index(None, "product_id", "is_quarantined", "is_denied", "id"),
+    Index(None, "serial_number", unique=True),
+    Index(None, "iccid"),
+    Index(None, "imei"),
+)
+
+# What devices told of themselves. Not in their rows: it is as large as all the rest, and lists of devices get slow.
+descriptions = table(
+    metadata,
+    "descriptions",
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE"), key=True),
+    text("functions"),
+    text("variables"),
+    text("system", null=True),
+)
+
+device_groups = table(
+    metadata,
+    "device_groups",
+    text("id", key=True),
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE")),
+    text("name"),
+    text("name_key"),  # in lower case
+    text("description", null=True),
+    text("color", null=True),
+    whole("fw_version", null=True),  # released to it
+    whole("created_at"),
+    whole("updated_at"),
+    UniqueConstraint("product_id", "name_key"),
+)
+
+group_members = table(
+    metadata,
+    "group_members",
+    text("group_id", ForeignKey("device_groups.id", ondelete="CASCADE"), key=True),
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE"), key=True),
+    Index(None, "device_id"),
 )
 
 device_keys = table(

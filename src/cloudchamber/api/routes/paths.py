@@ -35,6 +35,7 @@ FIELDS: Final = {
     "document": "A document's name.",
     "factor": "A second factor's id.",
     "function": "A logic function's id.",
+    "group": "A group's name, in any case.",
     "hook": "An integration's id.",
     "iccid": "A SIM card's number.",
     "key": "An environment variable's name.",

@@ -23,7 +23,9 @@ from cloudchamber.api.schemas.devices import (
 )
 from cloudchamber.api.schemas.product_devices import (
     Import,
+    ImportQuery,
     ImportReport,
+    ManyDeviceChanges,
     ProductDeviceChanged,
     ProductDeviceChanges,
     ProductDeviceDetail,
@@ -53,9 +55,19 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_IMPORT),
             "product_devices.import_",
             "Imports devices into a product.",
+            query=ImportQuery,
             request=Import,
             answer=ImportReport,
             body_limit=IMPORT_BODY_LIMIT,
+        ),
+        route(
+            "PUT",
+            f"{PRODUCT}/devices",
+            Bearer(Action.DEVICES_UPDATE),
+            "product_devices.update_many",
+            "Puts devices of a product into groups, or takes them out.",
+            request=ManyDeviceChanges,
+            answer=Ok,
         ),
         route(
             "GET",

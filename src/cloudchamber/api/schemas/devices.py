@@ -36,6 +36,7 @@ class Device(Struct, kw_only=True):
     iccid: str | Maybe = UNSET
     last_iccid: str | Maybe = UNSET
     imei: str | Maybe = UNSET
+    cc3000_patch_version: str | Maybe = UNSET
 
 
 class DeviceDetail(Device, kw_only=True):
@@ -66,6 +67,8 @@ class DeviceChanges(Struct):
 
     name: str | Maybe | None = UNSET
     notes: str | Maybe | None = UNSET
+    firmware_updates_enabled: bool | Maybe = UNSET
+    firmware_updates_forced: bool | Maybe = UNSET
     signal: Annotated[bool, Meta(description="Starts or stops shouting rainbows; also `1` and `0`.")] | Maybe = UNSET
     file: File | Maybe = UNSET
     app: str | Maybe = UNSET
@@ -79,6 +82,8 @@ class DeviceChanged(Struct):
     updated_at: Date
     name: str | Maybe | None = UNSET
     notes: str | Maybe | None = UNSET
+    firmware_updates_enabled: bool | Maybe = UNSET
+    firmware_updates_forced: bool | Maybe = UNSET
 
 
 class Signaled(Struct):

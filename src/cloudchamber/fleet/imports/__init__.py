@@ -1,0 +1,1 @@
+"""Imports: devices by the hundred thousand into a product."""

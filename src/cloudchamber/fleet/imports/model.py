@@ -1,0 +1,30 @@
+"""What an import looks at, and what it reports."""
+
+from dataclasses import dataclass
+
+from cloudchamber.access.model import Owner
+from cloudchamber.ids import DeviceId, ProductId
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """As much of a device on record as decides whether it joins. `is_seen_only`: nobody has named it yet, it stands in
+    a product's quarantine because it connected."""
+
+    product: ProductId | None
+    owner: Owner | None
+    platform_id: int | None
+    is_quarantined: bool
+    is_denied: bool
+    is_seen_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What became of each id, in the order of the import. `updated` were added (or let in again), `existing` were
+    there, `nonmember` belong to somebody outside the product's team, `invalid` cannot be a device of this product."""
+
+    updated: tuple[DeviceId, ...]
+    existing: tuple[DeviceId, ...]
+    nonmember: tuple[DeviceId, ...]
+    invalid: tuple[str, ...]
