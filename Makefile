@@ -48,7 +48,7 @@ lock: $(STAMPS)/build ## work out the locks anew from pyproject.toml; ARGS=--upg
 	$(LOCK) --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock $(ARGS)
 
 clean: ## remove .venv, the Node packages and every cache; data folders stay
-	rm -rf $(VENV) tests/peers/node_modules dist build
+	rm -rf $(VENV) $(PEERS:=/node_modules) test-artefacts dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -75,9 +75,13 @@ $(STAMPS)/dev: requirements-dev.lock $(STAMPS)/runtime
 	@scripts/link-node
 	@touch $@
 
-$(STAMPS)/peers: tests/peers/package-lock.json tests/peers/.npmrc $(STAMPS)/dev
-	@echo "installing $<"
-	@cd $(<D) && $(CURDIR)/$(BIN)/node $(CURDIR)/$(BIN)/npm ci --loglevel=error >/dev/null
+# Each folder has a lock of its own: two releases of one client cannot share one.
+PEERS := tests/peers tests/peers/cli-3.43 tests/peers/cli-3.51
+$(STAMPS)/peers: $(PEERS:=/package-lock.json) $(PEERS:=/.npmrc) $(STAMPS)/dev
+	@for folder in $(PEERS); do \
+		echo "installing $$folder/package-lock.json"; \
+		(cd $$folder && $(CURDIR)/$(BIN)/node $(CURDIR)/$(BIN)/npm ci --loglevel=error >/dev/null) || exit 1; \
+	done
 	@touch $@
 
 .PHONY: system-tools

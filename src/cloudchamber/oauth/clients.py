@@ -27,6 +27,8 @@ WELL_KNOWN: Final = {
     "particle-cli": "particle-cli",
     "CLI2": "client_secret_here",
     "spark": "spark",
+    # `particle token create` of 3.43 comes with it, where its log-in comes with CLI2.
+    "user": "client_secret_here",
 }
 
 Place = ProductResource | OrganizationResource
