@@ -156,6 +156,35 @@ async def test_a_products_hook_hears_customers_devices_and_a_users_does_not(make
         assert users.received == []
 
 
+async def test_an_organizations_hook_hears_all_of_its_products(maker: Maker) -> None:
+    headers = bearer(maker.token)
+    made = (await maker.http.post("/v1/orgs", json={"name": "Lamps and Co"}, headers=headers)).json()["organization"]
+    path = f"/v1/orgs/{made['slug']}"
+    products = []
+    for name in ("Lamp", "Kettle"):
+        wanted = {"product": {"name": name, "platform_id": 6}}
+        answer = await maker.http.post(f"{path}/products", json=wanted, headers=headers)
+        products.append(answer.json()["product"]["id"])
+    async with hosting() as host:
+        hook = await make_hook(maker, f"{path}/integrations", url=host.url, json={"p": "{{PRODUCT_ID}}"})
+        for product in (*products, maker.product):
+            sent = await maker.http.post(f"/v1/products/{product}/events", json={"name": "temp"}, headers=headers)
+            assert sent.json() == {"ok": True}
+        await until(maker, hook, 2, f"{path}/integrations")
+        assert sorted(json.loads(seen.body)["p"] for seen in host.received) == sorted(map(str, products))
+        stranger = await make_maker(maker.http, "stranger@example.com")
+        for answer in (
+            await maker.http.get(f"{path}/integrations", headers=bearer(stranger.token)),
+            await maker.http.delete(f"{path}/integrations/{hook}", headers=bearer(stranger.token)),
+        ):
+            assert answer.status_code == 404
+        # With its product or organization a hook goes.
+        for product in products:
+            gone = await maker.http.delete(f"/v1/products/{product}", headers=headers)
+            assert gone.status_code == 204
+        assert (await maker.http.delete(path, headers=headers)).status_code == 204
+
+
 async def test_50_what_a_hook_says_fires_no_hook(maker: Maker) -> None:
     async with hosting() as host, Listener(maker, "/v1/devices/events") as stream:
         hook = await make_hook(maker, url=host.url, responseTopic="temp")

@@ -137,7 +137,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "sims": SimsResource(s.products),
         "teams": TeamsResource(s.teams, places),
         "users": UsersResource(s.users, s.accounts, s.factors, s.resets, s.devices, guards),
-        "webhooks": WebhooksResource(s.webhooks, s.products, s.public_url),
+        "webhooks": WebhooksResource(s.webhooks, places, s.public_url),
     }
 
 

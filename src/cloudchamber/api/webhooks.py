@@ -4,15 +4,14 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudchamber.access.model import ProductResource
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api.call import Call
 from cloudchamber.api.fields import FieldInvalid, Fields
+from cloudchamber.api.places import Places
 from cloudchamber.api.reply import NO_CONTENT, Reply
 from cloudchamber.clock import iso
-from cloudchamber.fleet.products import Products
 from cloudchamber.webhooks.model import DeliveryState, LogEntry, Webhook
-from cloudchamber.webhooks.service import Seen, Webhooks
+from cloudchamber.webhooks.service import Place, Seen, Webhooks
 
 # Headers, credentials and templates of one honest hook have a few kilobytes.
 MAX_SETTINGS_BYTES: Final = 64 * 1024
@@ -23,9 +22,9 @@ _TEXTS: Final = frozenset({"name", "deviceID", "body", "responseTemplate", "resp
 
 
 class WebhooksResource:
-    def __init__(self, webhooks: Webhooks, products: Products, public_url: str) -> None:
+    def __init__(self, webhooks: Webhooks, places: Places, public_url: str) -> None:
         self._webhooks = webhooks
-        self._products = products
+        self._places = places
         self._public_url = public_url
 
     async def list(self, call: Call, requester: Bearer) -> Any:
@@ -66,10 +65,11 @@ class WebhooksResource:
         place = await self._place(call, requester)
         return await self._webhooks.replace(requester, place, call.params["hook"], **_described(call.data))
 
-    async def _place(self, call: Call, requester: Bearer) -> ProductResource | None:
-        """Whose hooks the path speaks of: a product's, else the requester's own."""
-        product = call.params.get("product")
-        return None if product is None else (await self._products.find(product)).resource(requester)
+    async def _place(self, call: Call, requester: Bearer) -> Place | None:
+        """Whose hooks the path speaks of: a product's, an organization's, else the requester's own."""
+        if "product" in call.params or "organization" in call.params:
+            return await self._places.of(call, requester)
+        return None
 
 
 def _described(data: Fields) -> dict[str, Any]:

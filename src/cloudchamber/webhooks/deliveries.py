@@ -33,8 +33,6 @@ HOOK_CHANGED: Final = "webhooks.changed"
 """A Webhook that was made or replaced."""
 HOOK_DELETED: Final = "webhooks.deleted"
 """The id of one that is gone."""
-OWNER_GONE: Final = "webhooks.owner_gone"
-"""(owner_kind, owner_id): all of its hooks are gone."""
 
 # What waits for one hook's host. Past that its events are skipped and counted: a host that is down for a day must not
 # fill everybody's disk.
@@ -62,7 +60,6 @@ class HookIndex:
         self._organization_of = organization_of
         bus.subscribe(HOOK_CHANGED, self.put)
         bus.subscribe(HOOK_DELETED, self.drop)
-        bus.subscribe(OWNER_GONE, self._drop_owner)
         bus.subscribe(PRODUCT_REMOVED, self._product_removed)
         bus.subscribe(TEAM_CHANGED, self._team_changed)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from cloudchamber.access.model import Account, Action, OwnedByUser, ProductResource
+from cloudchamber.access.model import Account, Action, OrganizationResource, OwnedByUser, ProductResource
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
@@ -22,6 +22,10 @@ from cloudchamber.webhooks.worker import Worker
 MAX_PER_OWNER: Final = 100
 _MAX_EVENT_LENGTH: Final = 64
 _MAX_URL_LENGTH: Final = 2_048
+
+
+Place = ProductResource | OrganizationResource
+"""What a hook can belong to, other than a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,12 @@ class Webhooks:
         self._worker = worker
 
     async def create(
-        self, requester: Requester, product: ProductResource | None, *, event: str, url: str, settings: dict[str, Any]
+        self, requester: Requester, place: Place | None, *, event: str, url: str, settings: dict[str, Any]
     ) -> Webhook:
         """Raises AccessRefused, WebhookInvalid."""
-        require(requester, Action.INTEGRATIONS_CREATE, product or Account())
+        require(requester, Action.INTEGRATIONS_CREATE, place or Account())
         now = self._clock.now()
-        kind, owner = _owner(requester, product)
+        kind, owner = _owner(requester, place)
         hook = Webhook(new_id(), kind, owner, event, url, settings, now, now)
         _check(hook)
 
@@ -73,7 +77,7 @@ class Webhooks:
     async def replace(
         self,
         requester: Requester,
-        product: ProductResource | None,
+        place: Place | None,
         hook: str,
         *,
         event: str,
@@ -84,8 +88,8 @@ class Webhooks:
 
         Raises AccessRefused, WebhookNotFound, WebhookInvalid.
         """
-        require(requester, Action.INTEGRATIONS_UPDATE, product or Account())
-        known = await self._known(requester, product, hook)
+        require(requester, Action.INTEGRATIONS_UPDATE, place or Account())
+        known = await self._known(requester, place, hook)
         new = replace(known, event=event, url=url, settings=settings, updated_at=self._clock.now())
         _check(new)
 
@@ -97,29 +101,29 @@ class Webhooks:
         self._bus.publish(HOOK_CHANGED, new)
         return new
 
-    async def all(self, requester: Requester, product: ProductResource | None) -> list[Webhook]:
+    async def all(self, requester: Requester, place: Place | None) -> list[Webhook]:
         """Raises AccessRefused."""
-        require(requester, Action.INTEGRATIONS_LIST, product or Account())
-        return await self._store.of_owner(self._db, *_owner(requester, product))
+        require(requester, Action.INTEGRATIONS_LIST, place or Account())
+        return await self._store.of_owner(self._db, *_owner(requester, place))
 
-    async def get(self, requester: Requester, product: ProductResource | None, hook: str) -> Seen:
+    async def get(self, requester: Requester, place: Place | None, hook: str) -> Seen:
         """Raises AccessRefused, WebhookNotFound."""
-        require(requester, Action.INTEGRATIONS_GET, product or Account())
-        known = await self._known(requester, product, hook)
+        require(requester, Action.INTEGRATIONS_GET, place or Account())
+        known = await self._known(requester, place, hook)
         # Counters first: what they count is in the log by then.
         counters = await self._deliveries.counters(hook)
         return Seen(known, await self._deliveries.log(hook), counters)
 
-    async def test(self, requester: Requester, product: ProductResource | None, hook: str) -> tuple[bool, str]:
+    async def test(self, requester: Requester, place: Place | None, hook: str) -> tuple[bool, str]:
         """Sends what an example event would cause, at once: whether it worked, and what a device would be told. The
         log and the counters do not hear of it.
 
         Raises AccessRefused, WebhookNotFound.
         """
-        require(requester, Action.INTEGRATIONS_TEST, product or Account())
-        known = await self._known(requester, product, hook)
+        require(requester, Action.INTEGRATIONS_TEST, place or Account())
+        known = await self._known(requester, place, hook)
         assert self._worker is not None, "a cloud without the worker's role has no test"
-        owner = OwnedByUser(requester.id) if product is None and isinstance(requester, User) else None
+        owner = OwnedByUser(requester.id) if place is None and isinstance(requester, User) else None
         event = Event(
             known.event,
             "test-event",
@@ -128,20 +132,20 @@ class Webhooks:
             FROM_API,
             False,
             owner,
-            None if product is None else product.id,
+            place.id if isinstance(place, ProductResource) else None,
         )
         return await self._worker.try_now(known, event)
 
-    async def _known(self, requester: Requester, product: ProductResource | None, hook: str) -> Webhook:
-        found = await self._store.by_id(self._db, *_owner(requester, product), hook)
+    async def _known(self, requester: Requester, place: Place | None, hook: str) -> Webhook:
+        found = await self._store.by_id(self._db, *_owner(requester, place), hook)
         if found is None:
             raise WebhookNotFound("Webhook not found")
         return found
 
-    async def delete(self, requester: Requester, product: ProductResource | None, hook: str) -> None:
+    async def delete(self, requester: Requester, place: Place | None, hook: str) -> None:
         """Raises AccessRefused, WebhookNotFound."""
-        require(requester, Action.INTEGRATIONS_REMOVE, product or Account())
-        kind, owner = _owner(requester, product)
+        require(requester, Action.INTEGRATIONS_REMOVE, place or Account())
+        kind, owner = _owner(requester, place)
 
         async def write(tx: Transaction) -> bool:
             return await self._store.delete(tx, kind, owner, hook)
@@ -161,9 +165,12 @@ class Webhooks:
         return tell
 
 
-def _owner(requester: Requester, product: ProductResource | None) -> tuple[Any, str]:
-    if product is not None:
-        return "product", str(product.id)
+def _owner(requester: Requester, place: Place | None) -> tuple[Any, str]:
+    match place:
+        case ProductResource(id=product):
+            return "product", str(product)
+        case OrganizationResource(id=organization):
+            return "organization", organization
     assert isinstance(requester, User), "the rule lets only users have hooks of their own"
     return "user", requester.id
 

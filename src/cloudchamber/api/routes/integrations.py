@@ -1,10 +1,11 @@
-"""Webhooks: two names for the same things, with different keys in the answers; of a user's own, and of a product."""
+"""Webhooks: two names for the same things, with different keys in the answers; of a
+user's own, of a product, of an organization."""
 
 from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Route, route
-from cloudchamber.api.routes.paths import PRODUCT
+from cloudchamber.api.routes.paths import ORGANIZATION, PRODUCT
 from cloudchamber.api.schemas.common import Nothing
 from cloudchamber.api.schemas.integrations import (
     IntegrationAnswer,
@@ -17,7 +18,7 @@ from cloudchamber.api.schemas.integrations import (
     WebhookReplaced,
 )
 
-_PLACES: Final = ("/v1", PRODUCT)
+_PLACES: Final = ("/v1", PRODUCT, ORGANIZATION)
 _WEBHOOKS: Final = tuple(f"{place}/webhooks" for place in _PLACES)
 _INTEGRATIONS: Final = tuple(f"{place}/integrations" for place in _PLACES)
 
