@@ -171,7 +171,7 @@ async def everything(wire: Wire, universe: Universe) -> list[Any]:
         ("the owner of another product", universe.foreign),
     ):
         of_product = ("devices", "customers?all=true", "clients", "integrations", "team", "")
-        of_organization = ("products", "customers?all=true", "clients", "team", "")
+        of_organization = ("products", "customers?all=true", "clients", "integrations", "team", "")
         for path in (
             *(f"/v1/products/{product}/{path}" for path in of_product),
             *(f"/v1/orgs/{universe.organizations[product]}/{path}" for path in of_organization),

@@ -240,8 +240,16 @@ class _Maker:
             "an unknown device": Thing(DeviceId("f" * 24), None, None, exists=False),
         }
         found.values = {
-            at_home: {"client": spare_corporate[0], "username": "guest@example.com"},
-            elsewhere: {"client": other_corporate[0], "username": "eve@example.com"},
+            at_home: {
+                "client": spare_corporate[0],
+                "username": "guest@example.com",
+                "hook": await self._hook(f"/v1/orgs/{at_home}/integrations", ann),
+            },
+            elsewhere: {
+                "client": other_corporate[0],
+                "username": "eve@example.com",
+                "hook": await self._hook(f"/v1/orgs/{elsewhere}/integrations", eve),
+            },
             home: {
                 "client": spare[0],
                 "username": "guest@example.com",

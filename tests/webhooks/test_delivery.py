@@ -185,6 +185,19 @@ async def test_an_organizations_hook_hears_all_of_its_products(maker: Maker) -> 
         assert (await maker.http.delete(path, headers=headers)).status_code == 204
 
 
+async def test_what_is_said_to_a_whole_organization_fires_its_hook_and_is_answered_to_it(maker: Maker) -> None:
+    headers = bearer(maker.token)
+    made = (await maker.http.post("/v1/orgs", json={"name": "Lamps"}, headers=headers)).json()["organization"]
+    path = f"/v1/orgs/{made['slug']}"
+    async with hosting() as host, Listener(maker, f"{path}/events") as stream:
+        await make_hook(maker, f"{path}/integrations", url=host.url)
+        sent = await maker.http.post(f"{path}/events", json={"name": "temp", "data": "all"}, headers=headers)
+        assert sent.json() == {"ok": True}
+        (seen,) = await host.wait_for(1)
+        assert dict(parse_qsl(seen.body.decode()))["data"] == "all"
+        assert (await stream.wait_for("001/hook-response/temp/0"))["data"] == "thanks"
+
+
 async def test_50_what_a_hook_says_fires_no_hook(maker: Maker) -> None:
     async with hosting() as host, Listener(maker, "/v1/devices/events") as stream:
         hook = await make_hook(maker, url=host.url, responseTopic="temp")

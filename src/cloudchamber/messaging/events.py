@@ -12,7 +12,7 @@ from cloudchamber.errors import CloudError
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
-from cloudchamber.ids import DeviceId, ProductId
+from cloudchamber.ids import DeviceId, OrganizationId, ProductId
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.errors import EventPrefixMissing
 from cloudchamber.messaging.model import (
@@ -137,9 +137,19 @@ class Events:
         await self._recorded_or_logged(event)
         self._streams.dispatch(event)
 
-    def tell(self, name: str, data: str, *, owner: Owner | None, product: ProductId | None) -> None:
-        """What the cloud says to somebody's streams and devices: to all of `owner`, or else of `product`."""
-        event = Event(name, data, DEFAULT_TTL_S, self._clock.now(), FROM_CLOUD, False, owner, product)
+    def tell(
+        self,
+        name: str,
+        data: str,
+        *,
+        owner: Owner | None,
+        product: ProductId | None,
+        organization: OrganizationId | None = None,
+    ) -> None:
+        """What the cloud says to somebody's streams and devices: to all of `owner`, or else of `product`; where it
+        answers what was said to a whole organization, to that one's streams."""
+        now = self._clock.now()
+        event = Event(name, data, DEFAULT_TTL_S, now, FROM_CLOUD, False, owner, product, organization=organization)
         self._streams.dispatch(event)
         own: Collection[DeviceId] = ()
         if owner is not None:

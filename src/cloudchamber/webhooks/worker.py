@@ -225,6 +225,7 @@ class Worker:
                 data,
                 owner=delivery.event.owner if is_users else None,
                 product=None if is_users else delivery.event.product,
+                organization=None if is_users else delivery.event.organization,
             )
 
     def _let_go(self, delivery: Delivery) -> None:

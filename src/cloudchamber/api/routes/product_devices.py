@@ -6,6 +6,7 @@ from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import IMPORT_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import (
     DEVICE_OF_PRODUCT,
+    LEGACY_DEVICE,
     LEGACY_PRODUCT,
     PRODUCT,
     PRODUCT_DEVICE,
@@ -89,7 +90,7 @@ FAMILY: Final = Family(
         ),
         route(
             "DELETE",
-            PRODUCT_DEVICE,
+            (PRODUCT_DEVICE, LEGACY_DEVICE),
             Bearer(Action.DEVICES_REMOVE),
             "product_devices.remove",
             "Removes a device from a product.",
@@ -98,7 +99,7 @@ FAMILY: Final = Family(
         ),
         route(
             "DELETE",
-            f"{PRODUCT_DEVICE}/owner",
+            (f"{PRODUCT_DEVICE}/owner", f"{LEGACY_DEVICE}/owner"),
             Bearer(Action.DEVICES_RELEASE),
             "product_devices.release",
             "Takes a device from its owner; it stays in the product.",
