@@ -27,20 +27,28 @@ def plainly_sealed(messages: list[bytes]) -> bytes:
 MESSAGES = st.lists(st.binary(max_size=100), max_size=8)
 
 
-@given(MESSAGES)
-def test_trap_01_next_iv_is_first_ciphertext_block(messages: list[bytes]) -> None:
-    sealer = Sealer(KEY, IV)
-    assert b"".join(sealer.seal(message) for message in messages) == plainly_sealed(messages)
+@given(MESSAGES, st.sets(st.integers(0, 8)))
+def test_trap_01_next_iv_is_first_ciphertext_block(messages: list[bytes], rests_before: set[int]) -> None:
+    sealer, sealed = Sealer(KEY, IV), b""
+    for number, message in enumerate(messages):
+        if number in rests_before:
+            sealer.rest()
+        sealed += sealer.seal(message)
+    assert sealed == plainly_sealed(messages)
 
 
-@given(MESSAGES, st.integers(1, 40))
-def test_messages_come_out_whole_however_the_bytes_arrive(messages: list[bytes], size: int) -> None:
+@given(MESSAGES, st.integers(1, 40), st.sets(st.integers(0, 8)))
+def test_messages_come_out_whole_however_the_bytes_arrive(
+    messages: list[bytes], size: int, rests_after: set[int]
+) -> None:
     data = plainly_sealed(messages)
     opener, found = Opener(KEY, IV), []
     for at in range(0, len(data), size):
         opener.feed(data[at : at + size])
         while (message := opener.next_message_untrusted()) is not None:
             found.append(message)
+        if len(found) in rests_after:
+            opener.rest()
     assert found == messages
     assert opener.is_between_frames
 

@@ -14,12 +14,12 @@ device's key can have sent. What goes wrong in the inbox ends this one connectio
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.gateway.alarm import Alarm
+from cloudchamber.gateway.alarm import Alarm, AlarmClock
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
@@ -69,6 +69,7 @@ class Services:
     hub: Hub
     clock: Clock
     mailboxes: Mailboxes
+    alarms: AlarmClock = field(default_factory=AlarmClock, kw_only=True)
 
 
 ConnectionT = TypeVar("ConnectionT", bound=CloudConnection | CloudDatagramSession)
@@ -106,7 +107,7 @@ class DeviceSession(Generic[ConnectionT]):
         self._waiting: dict[int, asyncio.Future[Outcome]] = {}
         self._started: Callable[[int], None] | None = None
         self._work: asyncio.Task[None] | None = None
-        self._alarm = Alarm(self._loop, self._ring)
+        self._alarm = Alarm(services.alarms, self._ring)
         self._untold = 0
         self._is_paused = False
         self._is_online = False

@@ -102,7 +102,7 @@ class UdpGateway:
         self._limits = limits or UdpLimits()
         self._draw = random.SystemRandom().random
         self._endpoint = Endpoint(key=key, cookie_secret=os.urandom(SECRET_SIZE), entropy=os.urandom)
-        self._alarm = Alarm(self._loop, self._ring)
+        self._alarm = Alarm(services.alarms, self._ring)
         self._sweeper: asyncio.TimerHandle | None = None
         self._cookies_rotate_at = self._loop.time() + COOKIE_LIFETIME_S
         self._ports: dict[int, Port] = {}

@@ -43,6 +43,9 @@ ANSWER_TIMEOUT_S: Final = 20.0
 MAX_EARLY_BYTES: Final = 1024
 """A device has nothing to say between its ciphertext and our answer."""
 
+REST_AFTER_S: Final = 2.0
+"""A session in which something goes on is seldom silent for so long."""
+
 DEVICE_STEP_TIMEOUT_S: Final = 20.0
 """Firmware's blocking read: for the nonce, and for the 384 bytes."""
 
@@ -117,7 +120,9 @@ class CloudConnection(CloudSession):
         self._state = _State.SESSION
         self._step_deadline = None
         self.open_session(now)
-        early, self._buffer = bytes(self._buffer), bytearray()
+        early = bytes(self._buffer)
+        self._buffer.clear()
+        self._nonce = b""
         if early:
             self.receive(early, now)
 
@@ -142,6 +147,10 @@ class CloudConnection(CloudSession):
         if self._step_deadline is not None and now >= self._step_deadline:
             self._end(CloseReason.HANDSHAKE_TIMEOUT, self._state.name.lower(), now)
         self._handle_session_deadline(now)
+        # Of a connection that is alive there is a deadline every 20 s, and few of them pass in a busy moment.
+        if now >= self._heard_at + REST_AFTER_S and self._opener is not None and self._sealer is not None:
+            self._opener.rest()
+            self._sealer.rest()
 
 
 class DeviceConnection(DeviceSession):
