@@ -1,5 +1,7 @@
 """Organizations, their products, customers and clients, on both databases."""
 
+import asyncio
+
 import pytest
 
 from cloudchamber.access.errors import AccessRefused
@@ -63,22 +65,34 @@ async def test_who_may_make_and_see_one(world: World) -> None:
 
 async def test_a_product_of_nobodys_organization_is_in_its_owners_personal_one(world: World) -> None:
     ann = await world.user("ann@example.com")
+    with pytest.raises(OrganizationNotFound):
+        await world.organizations.find("ann-example-com")
     one = await world.product(ann, "One")
     world.clock.advance(1)
     two = await world.product(ann, "Two")
     assert one.organization == two.organization
     assert one.is_personal
-    personal = await world.organizations.find("ann-example-com")
-    assert (personal.id, personal.owner, personal.is_personal) == (one.organization, ann.id, True)
+    personal = await world.organizations.find(one.organization)
+    assert (personal.owner, personal.is_personal) == (ann.id, True)
+    # Nobody learns from paths who has an account.
+    assert "ann" not in personal.slug
+    assert await world.organizations.find(personal.slug) == personal
     # It is no organization in its own user's eyes, and everything else is as with any.
     assert await world.organizations.of_requester(ann) == []
-    assert await world.products.below("ann-example-com", one.slug) == one
+    assert await world.products.below(personal.slug, one.slug) == one
     assert await world.products.of_organization(ann, personal) == [one, two]
     with pytest.raises(OrganizationInvalid, match="account"):
         await world.organizations.remove(ann, personal.id)
     # The slug is taken like any other, so nobody's paths can become another's.
     with pytest.raises(OrganizationInvalid, match="taken"):
-        await world.organizations.create(await world.user("eve"), name="x", slug="ann-example-com")
+        await world.organizations.create(await world.user("eve"), name="x", slug=personal.slug)
+
+
+async def test_a_hundred_first_products_at_once_are_in_one_personal_organization(world: World) -> None:
+    ann = await world.user("ann")
+    made = await asyncio.gather(*(world.product(ann, f"Thing {number}") for number in range(100)))
+    assert len({product.organization for product in made}) == 1
+    assert len(await world.db.fetch_all("SELECT id FROM organizations")) == 1
 
 
 async def test_a_product_of_an_organization(world: World) -> None:

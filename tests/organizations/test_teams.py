@@ -269,7 +269,7 @@ async def test_a_personal_organization_stays_its_users(world: World) -> None:
     await world.teams.invite(ann, personal.resource(ann), "bob", "Developer")
     with pytest.raises(TeamChangeInvalid, match="personal"):
         await world.teams.change_role(ann, personal.resource(ann), "bob", "Owner")
-    assert [each.slug for each in await world.organizations.of_requester(_bob)] == ["ann"]
+    assert [each.id for each in await world.organizations.of_requester(_bob)] == [personal.id]
 
 
 # -- API users ---------------------------------------------------------------------------

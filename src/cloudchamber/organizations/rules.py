@@ -8,7 +8,7 @@ from typing import Final
 from cloudchamber.access.model import Action, OrganizationResource, Role
 from cloudchamber.access.requester import Bearer
 from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
-from cloudchamber.ids import UserId, slugify
+from cloudchamber.ids import OrganizationId, UserId, slugify
 from cloudchamber.organizations.errors import OrganizationInvalid, TeamChangeInvalid
 from cloudchamber.organizations.model import Member, Place
 
@@ -70,6 +70,11 @@ def slugs(name: str) -> Iterator[str]:
     while True:
         yield f"{base}-{number}"
         number += 1
+
+
+def personal_slug(organization: OrganizationId) -> str:
+    """Not made of the user's name: whoever tries paths would learn who has an account here."""
+    return f"personal-{organization[:12]}"
 
 
 def role_in(text: str | None) -> Role:

@@ -23,7 +23,7 @@ from cloudchamber.ids import OrganizationId, SecretHash, UserId, new_id
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.organizations.errors import OrganizationInvalid, organization_not_found
 from cloudchamber.organizations.model import TEAM_CHANGED, Organization, TeamChanged
-from cloudchamber.organizations.rules import check_name, check_slug, id_in, slugs
+from cloudchamber.organizations.rules import check_name, check_slug, id_in, personal_slug, slugs
 from cloudchamber.organizations.store import OrganizationStore
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import BrokenReference, Duplicate
@@ -113,23 +113,23 @@ class Organizations:
         account = await self._users.get(requester.id)
         assert account is not None, "a token outlived its user"
         for choice in [slug] if slug is not None else islice(slugs(name), _ATTEMPTS):
-            made = self._made(choice, name, account, is_personal=False)
+            made = self._made(OrganizationId(new_id()), choice, name, account, is_personal=False)
             if await self._insert(made):
                 return made
         raise OrganizationInvalid("This slug is taken: choose another" if slug else "Choose another name")
 
     async def personal(self, user: UserId) -> Organization:
         """A user's personal organization, made when it is first asked for."""
-        account = await self._users.get(user)
-        assert account is not None, "a token outlived its user"
-        for slug in islice(slugs(account.username), _ATTEMPTS):
-            found = await self._store.personal(self._db, user)
-            if found is not None:
-                return found
-            made = self._made(slug, account.username, account, is_personal=True)
-            if await self._insert(made):
-                return made
-        raise OrganizationInvalid("Too many organizations are named like this user")  # pragma: no cover
+        found = await self._store.personal(self._db, user)
+        if found is None:
+            account = await self._users.get(user)
+            assert account is not None, "a token outlived its user"
+            id_ = OrganizationId(new_id())
+            made = self._made(id_, personal_slug(id_), account.username, account, is_personal=True)
+            # Two requests at once: the one that comes second finds what the first made.
+            found = made if await self._insert(made) else await self._store.personal(self._db, user)
+            assert found is not None
+        return found
 
     async def rename(self, requester: Requester, reference: str, name: str) -> Organization:
         """The slug stays: paths in the programs of others hold it.
@@ -188,10 +188,12 @@ class Organizations:
         self._bus.publish(TEAM_CHANGED, TeamChanged(organization=organization, is_gone=True))
         self._tokens.announce(ended)
 
-    def _made(self, slug: str, name: str, owner: UserAccount, *, is_personal: bool) -> Organization:
+    def _made(
+        self, id_: OrganizationId, slug: str, name: str, owner: UserAccount, *, is_personal: bool
+    ) -> Organization:
         now = self._clock.now()
         return Organization(
-            id=OrganizationId(new_id()),
+            id=id_,
             slug=slug,
             name=name,
             owner=owner.id,
@@ -204,7 +206,7 @@ class Organizations:
         )
 
     async def _insert(self, organization: Organization) -> bool:
-        """False when its slug is taken."""
+        """False when its slug is taken, or the user has a personal one already."""
 
         async def insert(tx: Transaction) -> None:
             await self._store.insert(tx, organization)
