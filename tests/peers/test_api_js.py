@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from cloudchamber.testing import Cloud
 from tests.whole.story import PASSWORD, Story
 
@@ -16,8 +18,8 @@ DEVICE = "0123456789abcdef01234567"
 HEX40 = re.compile(r"[0-9a-f]{40}")
 
 
-async def walk(url: str, script: str = "api_js.cjs") -> dict[str, Any]:
-    given = {"url": url, "device": DEVICE, "user": "maker@example.com", "password": PASSWORD}
+async def walk(url: str, script: str = "api_js.cjs", **more: Any) -> dict[str, Any]:
+    given = {"url": url, "device": DEVICE, "user": "maker@example.com", "password": PASSWORD, **more}
     process = await asyncio.create_subprocess_exec(
         str(NODE),
         str(HERE / script),
@@ -87,3 +89,30 @@ async def test_particle_api_js_and_a_persons_account() -> None:
     assert body["sendOtp"]["expires_in"] == 60
     assert body["changeUserPassword"] == {"ok": True, "message": "User's password updated."}
     assert body["deleteUser"] == {"ok": True, "message": "User's account has been deleted."}
+
+
+async def test_particle_api_js_and_a_team() -> None:
+    async with Cloud() as cloud, Story(cloud.url) as story, httpx.AsyncClient(base_url=cloud.url) as http:
+        owner, _ = await story.user(), await story.user("colleague@example.com")
+        headers = {"Authorization": f"Bearer {owner}"}
+        made = await http.post("/v1/orgs", json={"name": "Example Corp"}, headers=headers)
+        org = made.json()["organization"]["slug"]
+        wanted = {"name": "Lamp", "platform_id": 6}
+        product = (await http.post(f"/v1/orgs/{org}/products", json=wanted, headers=headers)).json()["product"]
+        more = {"colleague": "colleague@example.com", "org": org, "product": product["slug"]}
+        answers = await walk(cloud.url, "api_js_team.cjs", **more)
+    status = {name: answer["statusCode"] for name, answer in answers.items() if "statusCode" in answer}
+    assert {name: code for name, code in status.items() if code not in {200, 201, 204}} == {
+        "before": 404,
+        "removed": 404,
+    }
+    body = {name: answer.get("body") for name, answer in answers.items()}
+    assert body["inviteTeamMember"] == {"ok": True, "invited": {"username": "colleague@example.com"}}
+    assert [member["username"] for member in body["listTeamMembers"]["team"]] == [
+        "maker@example.com",
+        "colleague@example.com",
+    ]
+    assert body["after"]["product"]["org"] == org
+    assert (answers["event"]["name"], answers["event"]["data"]) == ("greeting", "hello")
+    assert [hook["id"] for hook in body["listIntegrations"]] == [body["createIntegration"]["id"]]
+    assert body["removeTeamMember"] == {"ok": True}
