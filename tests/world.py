@@ -54,6 +54,8 @@ from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, Te
 from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.ownership.transfers.service import Transfers
+from cloudchamber.ownership.transfers.store import TransferStore
 from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.settings import Compat, Profile
 from cloudchamber.storage.database import Database
@@ -163,6 +165,16 @@ class Connected:
 
     async def _acknowledge(self) -> Outcome:
         return Acknowledged()
+
+
+class Letters:
+    """Mail that would have been sent: to whom, and what."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+
+    async def send(self, to: str, subject: str, text: str, *, sender_name: str = "") -> None:
+        self.sent.append((to, text))
 
 
 class World:
@@ -293,7 +305,20 @@ class World:
             code_lifetime_s=3600,
             claims_by_id_outside_products=claims_by_id,
         )
-        self.leavers.append(self.ownership)
+        self.letters = Letters()
+        self.transfers = Transfers(
+            db,
+            TransferStore(),
+            self.devices,
+            DeviceStore(),
+            self.custody,
+            self.products,
+            self.customers,
+            self.letters,  # type: ignore[arg-type]
+            self.clock,
+            "https://cloud.example.com",
+        )
+        self.leavers += (self.ownership, self.transfers)
         self.audience = Audience(self.bus)
         self.streams = Streams(self.bus, self.clock, limit=1_000, organization_of=self.products.organization_now)
         self.events = Events(

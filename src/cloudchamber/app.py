@@ -88,6 +88,8 @@ from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, Te
 from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.store import ClaimCodeStore
+from cloudchamber.ownership.transfers.service import Transfers
+from cloudchamber.ownership.transfers.store import TransferStore
 from cloudchamber.ratelimit import Allowance
 from cloudchamber.resumption.service import SavedSessions
 from cloudchamber.resumption.store import SessionStore
@@ -386,8 +388,21 @@ class Cloud:
             compat_uses=self.compat_uses,
         )
 
-        leavers.append(ownership)
-        customer_leavers.append(ownership)
+        transfers = Transfers(
+            db,
+            TransferStore(),
+            devices,
+            device_store,
+            custody,
+            products,
+            customers,
+            outbox,
+            clock,
+            public_url,
+        )
+        self._exit.push_async_callback(transfers.close)
+        leavers += (ownership, transfers)
+        customer_leavers += (ownership, transfers)
 
         audience = Audience(bus)
         streams = Streams(bus, clock, limit=settings.max_streams, organization_of=products.organization_now)
@@ -434,6 +449,7 @@ class Cloud:
             imports=imports,
             groups=Groups(db, group_store, bus, clock),
             ownership=ownership,
+            transfers=transfers,
             calls=calls,
             events=events,
             webhooks=webhooks,
@@ -458,6 +474,7 @@ class Cloud:
                 resets.purge,
                 factors.purge,
                 ownership.purge,
+                transfers.purge,
                 teams.purge,
                 saved.purge,
                 deliveries.purge,

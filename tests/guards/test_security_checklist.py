@@ -96,6 +96,36 @@ HELD: dict[int, tuple[str, ...]] = {
         "oauth/test_tokens.py::test_22_a_product_caps_its_tokens",
         "oauth/test_rules.py::test_a_lifetime_under_the_servers_caps",
     ),
+    34: ("security/test_34_to_41_devices.py::test_34_a_customer_touches_no_device_of_another",),
+    35: (
+        "security/test_34_to_41_devices.py::test_35_of_a_thousand_who_claim_one_device_one_gets_it",
+        "security/test_34_to_41_devices.py::test_35_over_http_too",
+    ),
+    36: (
+        "security/test_34_to_41_devices.py::test_36_a_code_is_void_when_its_customer_is_gone",
+        "ownership/test_rules.py::test_a_code_works_once",
+        "ownership/test_service.py::test_codes_that_do_nothing",
+        "ownership/test_service.py::test_one_code_at_many_devices_at_once",
+    ),
+    37: (
+        "security/test_34_to_41_devices.py::test_37_an_id_alone_is_no_claim",
+        "security/test_34_to_41_devices.py::test_37_ids_cannot_be_tried_out",
+    ),
+    38: (
+        "security/test_34_to_41_devices.py::test_38_at_no_instant_is_a_device_nobodys",
+        "security/test_34_to_41_devices.py::test_38_streams_follow_their_device",
+        "security/test_34_to_41_devices.py::test_38_a_transfer_survives_a_kill_at_any_moment",
+    ),
+    39: ("security/test_34_to_41_devices.py::test_39_the_next_owner_reads_nothing_of_the_last",),
+    41: ("security/test_34_to_41_devices.py::test_41_fields_that_are_not_the_requests_change_nothing",),
+    42: (
+        "fleet/test_large_import.py::test_a_hundred_thousand_lines",
+        "fleet/test_large_import.py::test_a_batch_that_fails_leaves_whole_batches",
+    ),
+    43: (
+        "fleet/test_quarantine.py::test_nobody_reaches_it_and_nobody_hears_it",
+        "api/test_product_devices.py::test_a_device_in_quarantine_from_its_first_word_to_its_last",
+    ),
     45: (
         "security/test_45_46_limits.py::test_45_the_eleventh_failure_in_a_row_locks_an_address_out",
         "security/test_45_46_limits.py::test_45_wrong_passwords_from_many_addresses_are_bounded_for_one_name",

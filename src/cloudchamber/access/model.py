@@ -79,6 +79,7 @@ class Action(StrEnum):
     PRODUCTS_UPDATE = "products:update"
     PRODUCTS_REMOVE = "products:remove"
     DEVICES_CLAIM = "devices:claim"
+    DEVICES_TRANSFER = "devices:transfer"
     CLAIM_CODES_CREATE = "claim_codes:create"
     ACCOUNT_GET = "account:get"
     ACCOUNT_UPDATE = "account:update"

@@ -212,6 +212,7 @@ _OWNERS: Final = frozenset(
 _OWN_THINGS: Final = _OWNERS | {
     Action.DEVICES_LIST,
     Action.DEVICES_CLAIM,
+    Action.DEVICES_TRANSFER,
     Action.CLAIM_CODES_CREATE,
     Action.EVENTS_SEND,
     Action.TOKENS_GET,

@@ -45,6 +45,7 @@ from cloudchamber.api.routes import ROUTES, Page, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
 from cloudchamber.api.teams import TeamsResource
+from cloudchamber.api.transfers import TransfersResource
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.web_oauth import WebOAuthResource
 from cloudchamber.api.webhooks import WebhooksResource
@@ -122,7 +123,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),
         "customers": CustomersResource(s.customers, s.customer_accounts, places, s.devices, s.clients, s.tokens),
-        "devices": DevicesResource(s.devices, s.updates, s.ownership, s.calls),
+        "devices": DevicesResource(s.devices, s.updates, s.ownership, s.transfers, s.calls),
         "docs": DocsResource(compat),
         "events": EventsResource(s.events, places),
         "groups": GroupsResource(s.groups, places),
@@ -136,6 +137,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "products": ProductsResource(s.products),
         "sims": SimsResource(s.products),
         "teams": TeamsResource(s.teams, places),
+        "transfers": TransfersResource(s.transfers),
         "users": UsersResource(s.users, s.accounts, s.factors, s.resets, s.devices, guards),
         "webhooks": WebhooksResource(s.webhooks, places, s.public_url),
     }

@@ -12,16 +12,22 @@ from cloudchamber.clock import iso
 from cloudchamber.fleet.model import UNCHANGED, DeviceRecord
 from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.updates import DeviceChanges, DeviceUpdates
+from cloudchamber.ids import parse_device_id
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import SignalTimedOut
+from cloudchamber.ownership.errors import BelongsToAnother
 from cloudchamber.ownership.service import Ownership
+from cloudchamber.ownership.transfers.service import Transfers
 
 
 class DevicesResource:
-    def __init__(self, devices: Devices, updates: DeviceUpdates, ownership: Ownership, calls: Calls) -> None:
+    def __init__(
+        self, devices: Devices, updates: DeviceUpdates, ownership: Ownership, transfers: Transfers, calls: Calls
+    ) -> None:
         self._devices = devices
         self._updates = updates
         self._ownership = ownership
+        self._transfers = transfers
         self._calls = calls
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
@@ -33,7 +39,16 @@ class DevicesResource:
         return render.device_detail(await self._devices.view(record))
 
     async def claim(self, call: Call, requester: Bearer) -> Any:
-        record = await self._ownership.claim(requester, call.data.text("id"))
+        """Where the device is somebody else's and `request_transfer` is set, its owner is asked for it."""
+        reference = call.data.text("id")
+        try:
+            record = await self._ownership.claim(requester, reference)
+        except BelongsToAnother:
+            device = parse_device_id((reference or "").strip())
+            if not call.data.flag("request_transfer") or device is None:
+                raise
+            transfer = await self._transfers.request(requester, device)
+            return {"ok": True, "id": device, "transfer_id": transfer.id, "expires_at": iso(transfer.expires_at)}
         return render.claimed(await self._devices.view(record))
 
     async def update_own(self, call: Call, requester: Bearer) -> Any:

@@ -32,7 +32,7 @@ from cloudchamber.api.routes import (
     Route,
 )
 from cloudchamber.api.sse import EventStream
-from cloudchamber.errors import CloudError
+from cloudchamber.errors import CloudError, Forbidden, NotFound
 
 # API users belong to a product or an organization; what else there is below /v1 is people's and customers'.
 _OPEN_TO_API_USERS: Final = ("/v1/products", "/v1/orgs/", "/v1/binaries")
@@ -69,6 +69,8 @@ def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | N
     respond = _by_access(route, handler, guards, check_principal)
     if limits is not None and isinstance(route.access, ClientCredentials):
         respond = _counting_guesses(respond, limits)
+    if limits is not None and route.limit == "search":
+        respond = _counting_misses(respond, limits)
     if limits is not None and route.limit == "stream":
         respond = _counting_streams(respond, limits)
     return respond if check_address is None else _checking_first(respond, check_address)
@@ -106,6 +108,19 @@ def _counting_guesses(respond: Responder, limits: Limits) -> Responder:
                 limits.guessed(req, right=False)
             raise
         limits.guessed(req, right=True)
+
+    return counting
+
+
+def _counting_misses(respond: Responder, limits: Limits) -> Responder:
+    """For routes on which ids are tried."""
+
+    async def counting(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        try:
+            await respond(req, resp, **params)
+        except (NotFound, Forbidden):
+            limits.missed(req)
+            raise
 
     return counting
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from cloudchamber.access.requester import Anonymous, Device
 from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api.addresses import limit_key
 from cloudchamber.api.call import EdgeRequest
@@ -30,6 +31,9 @@ class Rate:
     """Counted for whoever holds the token, wherever they are."""
     is_shared: bool = False
     """One count for all routes of the class."""
+    of_misses: bool = False
+    """Only what was not there, or not for whoever asked, counts: by address and by principal, for all routes of the
+    class together. It slows down who tries ids until one fits."""
 
 
 ANY_ROUTE: Final = Rate(10_000, 5 * MINUTE)
@@ -39,6 +43,7 @@ CLASSES: Final = {
     "reset": Rate(100, 5 * MINUTE),
     "stream": Rate(100, 5 * MINUTE, is_shared=True),
     "serial_number": Rate(50, HOUR, by_principal=True),
+    "search": Rate(30, 10 * MINUTE, of_misses=True),
 }
 """What a route's `limit` may name."""
 
@@ -59,6 +64,7 @@ class Limits:
         self._clock = clock
         self._addresses = _allowance(ANY_ROUTE)
         self._principals = _allowance(ANY_ROUTE)
+        self._misses = _allowance(CLASSES["search"])
         self._failures = Lockouts[str](MAX_FAILURES, BLOCK_MS)
         self._shared = {name: _allowance(rate) for name, rate in CLASSES.items() if rate.is_shared}
         self._streams: dict[str, int] = {}
@@ -80,6 +86,8 @@ class Limits:
         if name is None:
             return None, self.principal
         rate = CLASSES[name]
+        if rate.of_misses:
+            return self._search_from, self._search_by
         allowance = self._shared[name] if rate.is_shared else _allowance(rate)
 
         def check(key: str) -> None:
@@ -93,6 +101,27 @@ class Limits:
         if rate.by_principal:
             return None, principal
         return lambda req: check(limit_key(req.client_ip)), self.principal
+
+    # -- searches ---------------------------------------------------------------------------------------------------
+
+    def missed(self, req: EdgeRequest) -> None:
+        """What the request named was not there, or not for whoever asked."""
+        now = self._clock.now()
+        self._misses.take(limit_key(req.client_ip), now)
+        if req.requester is not None and not isinstance(req.requester, Device | Anonymous):
+            self._misses.take(principal_key(req.requester), now)
+
+    def _search_from(self, req: EdgeRequest) -> None:
+        self._check_search(limit_key(req.client_ip))
+
+    def _search_by(self, requester: BearerRequester) -> None:
+        self.principal(requester)
+        self._check_search(principal_key(requester))
+
+    def _check_search(self, key: str) -> None:
+        """Raises TooManyRequests."""
+        if wait := self._misses.wait_ms(key, self._clock.now()):
+            raise self._too_many("search", wait)
 
     # -- guesses ----------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from cloudchamber.oauth.web.sessions import BrowserSessions
 from cloudchamber.organizations.service import Organizations
 from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
+from cloudchamber.ownership.transfers.service import Transfers
 from cloudchamber.webhooks.service import Webhooks
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
@@ -54,6 +55,7 @@ class Services:
     imports: Imports
     groups: Groups
     ownership: Ownership
+    transfers: Transfers
     calls: Calls
     events: Events
     webhooks: Webhooks

@@ -407,6 +407,26 @@ claim_codes = table(
     Index(None, "expires_at"),
 )
 
+# The devices' foreign key takes their requests along; those of accounts that go are removed by the code.
+transfers = table(
+    metadata,
+    "transfers",
+    text("id", key=True),
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE")),
+    text("giver_kind"),
+    text("giver_id"),
+    text("taker_kind"),
+    text("taker_id"),
+    text("status"),
+    whole("created_at"),
+    whole("expires_at"),
+    whole("decided_at", null=True),
+    Index(None, "device_id"),
+    Index(None, "giver_kind", "giver_id"),
+    Index(None, "taker_kind", "taker_id"),
+    Index(None, "expires_at"),
+)
+
 # Append-only: triggers, which the migration makes, refuse UPDATE and DELETE. No foreign key, since the log outlives
 # what it speaks of.
 custody = table(

@@ -75,6 +75,7 @@ from cloudchamber.api.routes import (
     product_devices,
     products,
     sims,
+    transfers,
     users,
 )
 from cloudchamber.api.routes.model import (
@@ -135,6 +136,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     devices.FAMILY,
     product_devices.FAMILY,
     groups.FAMILY,
+    transfers.FAMILY,
     integrations.FAMILY,
     sims.FAMILY,
     compiling.FAMILY,

@@ -18,6 +18,7 @@ from cloudchamber.api.schemas.devices import (
     FunctionReturn,
     Pinged,
     Signaled,
+    TransferRequested,
     VariableReturn,
 )
 
@@ -40,7 +41,8 @@ FAMILY: Final = Family(
             "devices.claim",
             "Claims a device.",
             request=Claim,
-            answer=Claimed,
+            answer=(Claimed, TransferRequested),
+            limit="search",
             errors=(404,),
         ),
         route(

@@ -52,6 +52,7 @@ FIELDS: Final = {
     "scope": "Whose instance of a ledger: a device, a product, an owner.",
     "secret": "A secret's name.",
     "token": "The token itself.",
+    "transfer": "A transfer's id.",
     "username": "The name of a member, of somebody invited, or of an API user.",
     "variable": "An environment variable's name, or its device's id.",
     "version": "A version.",

@@ -62,6 +62,15 @@ class Claimed(Struct):
     customer_id: ObjectId | Maybe = UNSET
 
 
+class TransferRequested(Struct):
+    """The device is somebody else's, who was asked for it."""
+
+    id: DeviceId
+    ok: bool
+    transfer_id: ObjectId
+    expires_at: Date
+
+
 class DeviceChanges(Struct):
     """One thing at a time: a file or a known app to flash, a signal, or fields to change."""
 
