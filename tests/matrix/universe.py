@@ -243,19 +243,17 @@ class _Maker:
             at_home: {
                 "client": spare_corporate[0],
                 "username": "guest@example.com",
+                "customer": await self._spare_customer(at_home, spare_corporate),
                 "hook": await self._hook(f"/v1/orgs/{at_home}/integrations", ann),
             },
             elsewhere: {
                 "client": other_corporate[0],
                 "username": "eve@example.com",
+                "customer": await self._spare_customer(elsewhere, other_corporate),
                 "hook": await self._hook(f"/v1/orgs/{elsewhere}/integrations", eve),
             },
-            home: {
-                "client": spare[0],
-                "username": "guest@example.com",
-                "hook": await self._hook(f"/v1/products/{home}/integrations", ann),
-            },
-            foreign: {"client": other[0], "hook": await self._hook(f"/v1/products/{foreign}/integrations", eve)},
+            home: {"client": spare[0], "username": "guest@example.com", **await self._things(home, ann, spare)},
+            foreign: {"client": other[0], "username": "eve@example.com", **await self._things(foreign, eve, other)},
             None: {"client": own[0], "hook": await self._hook("/v1/integrations", ann)},
         }
         return found
@@ -335,6 +333,21 @@ class _Maker:
         return found
 
     # -- things -----------------------------------------------------------------------------------------------------
+
+    async def _things(self, product: ProductId, token: str, client: tuple[str, str]) -> dict[str, str]:
+        """One of each kind that a product has, for whoever wants to change it or take it away."""
+        await self._ask("POST", f"/v1/products/{product}/groups", token, json={"name": "spare"})
+        return {
+            "group": "spare",
+            "hook": await self._hook(f"/v1/products/{product}/integrations", token),
+            "customer": await self._spare_customer(product, client),
+            "token": await self._acting(client),
+        }
+
+    async def _spare_customer(self, place: ProductId | OrganizationId, client: tuple[str, str]) -> str:
+        self._count += 1
+        await self._customer(place, client, f"spare{self._count}")
+        return f"spare{self._count}@example.com"
 
     async def _device(self, found: Universe, token: str, product: ProductId, owner: str | None) -> Thing:
         self._count += 1
