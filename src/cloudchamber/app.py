@@ -27,6 +27,11 @@ from cloudchamber.api.services import Services as ApiServices
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
 from cloudchamber.errors import CloudError
+from cloudchamber.firmware.apps import KnownApps
+from cloudchamber.firmware.binaries import Binaries
+from cloudchamber.firmware.service import ProductFirmware
+from cloudchamber.firmware.store import BinaryStore, FirmwareStore, UpdateStore
+from cloudchamber.firmware.updates import FirmwareUpdates, Pace
 from cloudchamber.fleet.connections import Connections
 from cloudchamber.fleet.groups.service import Groups
 from cloudchamber.fleet.groups.store import GroupStore
@@ -35,7 +40,6 @@ from cloudchamber.fleet.imports.store import ImportStore
 from cloudchamber.fleet.keys import DeviceKeys
 from cloudchamber.fleet.lists.service import DeviceLists
 from cloudchamber.fleet.lists.store import ListStore
-from cloudchamber.fleet.ports import AnyFirmware
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
@@ -356,9 +360,6 @@ class Cloud:
             accepts_unknown=settings.accept_unknown_devices,
         )
         device_keys = DeviceKeys(db, device_store, key_store, devices, hub, clock)
-        updates = DeviceUpdates(
-            db, device_store, key_store, group_store, custody, devices, AnyFirmware(), hub, bus, clock
-        )
         connections = Connections(
             db,
             devices,
@@ -424,10 +425,37 @@ class Cloud:
             signal_timeout_s=settings.signal_timeout_s,
             ping_timeout_s=settings.ping_timeout_s,
         )
-        services = GatewayServices(Inbox(connections, ownership, events, audience, clock), hub, clock, Mailboxes())
+        binaries = Binaries(db, BinaryStore(), clock)
+        self.firmware_updates = firmware_updates = FirmwareUpdates(
+            db,
+            UpdateStore(),
+            FirmwareStore(),
+            binaries,
+            devices,
+            audience,
+            events,
+            hub,
+            hub,
+            bus,
+            clock,
+            Pace(
+                max_running=settings.max_updates,
+                settle_s=settings.update_delay_s,
+                start_timeout_s=settings.flash_timeout_s,
+                restart_s=settings.update_restart_s,
+            ),
+        )
+        await firmware_updates.start()
+        updates = DeviceUpdates(
+            db, device_store, key_store, group_store, custody, devices, firmware_updates, hub, bus, clock
+        )
+        inbox = Inbox(connections, ownership, events, audience, bus, clock)
+        services = GatewayServices(inbox, hub, clock, Mailboxes())
         saved = SavedSessions(db, SessionStore(), sealer, clock)
         tcp = await self._start_tcp(services, keys)
         udp = await self._start_udp(services, saved, keys)
+        # Before the gateways stop: what is under way is ended in words, and stays on record.
+        self._exit.push_async_callback(firmware_updates.stop)
 
         webhooks = Webhooks(db, hook_store, bus, clock, deliveries, worker)
         leavers.append(webhooks)
@@ -458,6 +486,9 @@ class Cloud:
             browser_sessions=browser_sessions,
             user_passwords=policy,
             customer_accounts=customer_accounts,
+            firmware=ProductFirmware(db, FirmwareStore(), binaries, bus, clock),
+            firmware_updates=firmware_updates,
+            apps=KnownApps(settings.apps_folder),
             clock=clock,
             ready=self._ready,
             public_url=public_url,
@@ -465,7 +496,7 @@ class Cloud:
             compat_uses=self.compat_uses,
         )
         await self._serve(make_server(create_app(api, settings)), http, streams)
-        gauges = _gauges(hub, tcp, udp, streams, worker, api)
+        gauges = _gauges(hub, tcp, udp, streams, worker, firmware_updates, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
         purging = asyncio.create_task(
             self._every(
@@ -478,6 +509,7 @@ class Cloud:
                 teams.purge,
                 saved.purge,
                 deliveries.purge,
+                binaries.purge,
                 customer_accounts.purge,
                 authorization.purge,
                 device_grants.purge,
@@ -587,7 +619,15 @@ def _issuer(public_url: str) -> str:
     return "cloudchamber" if Address(host, 0).is_loopback else host
 
 
-def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker: Worker, api: ApiServices) -> Gauges:
+def _gauges(
+    hub: Hub,
+    tcp: TcpGateway,
+    udp: UdpGateway,
+    streams: Streams,
+    worker: Worker,
+    updates: FirmwareUpdates,
+    api: ApiServices,
+) -> Gauges:
     return Gauges(
         {
             "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
@@ -602,6 +642,8 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker
                 lambda: api.limits.locked_out if api.limits else 0,
             ),
             "cloudchamber_webhooks_held": ("Webhook deliveries in memory.", lambda: worker.held),
+            "cloudchamber_updates_running": ("Firmware updates under way.", lambda: updates.running),
+            "cloudchamber_updates_waiting": ("Devices whose turn for an update is not yet.", lambda: updates.waiting),
         },
         {
             "cloudchamber_tcp_closed": (
@@ -615,6 +657,11 @@ def _gauges(hub: Hub, tcp: TcpGateway, udp: UdpGateway, streams: Streams, worker
                 udp.datagrams,
             ),
             "cloudchamber_udp_handshakes": ("DTLS handshakes.", "result", udp.handshakes),
+            "cloudchamber_update_attempts": (
+                "Attempts to update a device.",
+                "outcome",
+                lambda: dict(updates.outcomes),
+            ),
             "cloudchamber_rate_limited": (
                 "Requests that were answered 429.",
                 "limit",

@@ -156,6 +156,13 @@ class Settings:
     webhook_private_targets: bool = _setting(
         False, "Webhooks may reach loopback and private addresses: for a cloud on a laptop or a closed network."
     )
+    flash_timeout_s: float = _setting(90.0, "How long somebody who flashes a device waits for it to begin.")
+    update_delay_s: float = _setting(5.0, "How long after its connect a device is left alone before an update.")
+    update_restart_s: float = _setting(300.0, "How long a device may take to come back with firmware that it was sent.")
+    max_updates: int = _setting(50, "Firmware updates of a product's devices that run at once.")
+    apps: str = _setting(
+        "", "Folder of known applications (tinker-6.bin: for platform 6); empty: apps in the data folder."
+    )
     max_streams: int = _setting(1_000, "Event streams open at once.")
     max_devices: int = _setting(20_000, "Device connections open at once.")
     compat: Compat = _setting(None, "Compatibility switches; those not named are as the profile has them.")
@@ -174,6 +181,10 @@ class Settings:
         public URL tells that it is public."""
         host = urlsplit(self.public_url).hostname
         return self.http.is_loopback and (host is None or Address(host, 0).is_loopback)
+
+    @property
+    def apps_folder(self) -> Path:
+        return Path(self.apps) if self.apps else self.data / "apps"
 
     @property
     def registration_is_open(self) -> bool:

@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from cloudchamber.testing import Cloud
+from cloudchamber.wire.update.module import build_module
 from tests.api.conftest import Maker, bearer
 from tests.whole.story import Story
 
@@ -41,6 +42,9 @@ async def test_what_a_product_sets_and_a_customer_cannot(http: httpx.AsyncClient
     await http.post(f"/v1/products/{maker.product}/devices", json={"id": device}, headers=mine)
     kim = bearer(await maker.customer("kim@locks.example"))
     assert (await http.post("/v1/devices", json={"id": device}, headers=kim)).json()["ok"] is True
+    firmware = build_module(b"program", platform_id=6, product_id=maker.product, product_version=3)
+    versions = f"/v1/products/{maker.product}/firmware"
+    await http.post(versions, data={"version": "3"}, files={"binary": ("a.bin", firmware)}, headers=mine)
     locked = (await http.put(path, json={"desired_firmware_version": 3, "flash": False}, headers=mine)).json()
     assert (locked["id"], locked["desired_firmware_version"]) == (device, 3)
     for nothing in ({"json": {"desired_firmware_version": None}}, {"data": {"desired_firmware_version": "null"}}):

@@ -33,7 +33,7 @@ def all_hear(event: str, *names: str) -> dict[str, list[str]]:
 
 @pytest.fixture
 def inbox(world: World) -> Inbox:
-    return Inbox(world.connections, world.ownership, world.events, world.audience, world.clock)
+    return Inbox(world.connections, world.ownership, world.events, world.audience, world.bus, world.clock)
 
 
 async def test_who_hears_whose_events(world: World, inbox: Inbox) -> None:

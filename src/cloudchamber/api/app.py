@@ -21,6 +21,7 @@ from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
 from cloudchamber.api.events import EventsResource
 from cloudchamber.api.faults import add_error_handlers
+from cloudchamber.api.firmware import FirmwareResource, Flasher
 from cloudchamber.api.groups import GroupsResource
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.health import HealthResource
@@ -109,6 +110,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
     )
     sign_in = SignIn(shell, people)
     consents = Consents(shell, people, s.devices)
+    flasher = Flasher(s.firmware_updates, s.apps)
     return {
         "application_pages": ApplicationPages(shell, people, sign_in, s.authorization),
         "asset_pages": AssetPages(shell),
@@ -123,16 +125,26 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),
         "customers": CustomersResource(s.customers, s.customer_accounts, places, s.devices, s.clients, s.tokens),
-        "devices": DevicesResource(s.devices, s.updates, s.ownership, s.transfers, s.calls),
+        "devices": DevicesResource(s.devices, s.updates, s.ownership, s.transfers, s.calls, flasher),
         "docs": DocsResource(compat),
         "events": EventsResource(s.events, places),
+        "firmware": FirmwareResource(s.firmware, places),
         "groups": GroupsResource(s.groups, places),
         "health": HealthResource(s.ready),
         "later": LaterResource(),
         "oauth": OAuthResource(s.token_endpoint),
         "organizations": OrganizationsResource(s.organizations, s.products, places),
         "product_devices": ProductDevicesResource(
-            s.devices, s.device_lists, s.updates, s.imports, s.groups, places, s.ownership, s.calls
+            s.devices,
+            s.device_lists,
+            s.updates,
+            s.imports,
+            s.groups,
+            places,
+            s.ownership,
+            s.calls,
+            s.firmware_updates,
+            flasher,
         ),
         "products": ProductsResource(s.products),
         "sims": SimsResource(s.products),

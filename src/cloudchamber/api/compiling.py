@@ -17,11 +17,13 @@ from cloudchamber.errors import NotFound
 PLATFORMS: Final = {"Core": 0, "Photon": 6, "P1": 8, "Electron": 10, "Argon": 12, "Boron": 13}
 
 
+NOT_COMPILED: Final = "Compiling is not available on this server: compile with a local toolchain and flash the binary"
+
+
 class CompilingResource:
     async def compile(self, _call: Call, requester: Bearer) -> Any:
         require(requester, Action.BINARY_COMPILE, OwnThings())
-        text = "Compiling is not available on this server: compile with a local toolchain and flash the binary"
-        return Reply({"ok": False, "errors": [text]}, 501)
+        return Reply({"ok": False, "errors": [NOT_COMPILED]}, 501)
 
     async def binary(self, _call: Call, requester: Bearer) -> Any:
         require(requester, Action.BINARY_COMPILE, OwnThings())

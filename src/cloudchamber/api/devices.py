@@ -6,7 +6,8 @@ from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
-from cloudchamber.api.fields import FieldInvalid, Fields
+from cloudchamber.api.fields import Fields
+from cloudchamber.api.firmware import Flasher
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso
 from cloudchamber.fleet.model import UNCHANGED, DeviceRecord
@@ -22,13 +23,20 @@ from cloudchamber.ownership.transfers.service import Transfers
 
 class DevicesResource:
     def __init__(
-        self, devices: Devices, updates: DeviceUpdates, ownership: Ownership, transfers: Transfers, calls: Calls
+        self,
+        devices: Devices,
+        updates: DeviceUpdates,
+        ownership: Ownership,
+        transfers: Transfers,
+        calls: Calls,
+        flasher: Flasher,
     ) -> None:
         self._devices = devices
         self._updates = updates
         self._ownership = ownership
         self._transfers = transfers
         self._calls = calls
+        self._flasher = flasher
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         records = await self._devices.mine(requester)
@@ -52,7 +60,9 @@ class DevicesResource:
         return render.claimed(await self._devices.view(record))
 
     async def update_own(self, call: Call, requester: Bearer) -> Any:
-        refuse_flashing(call)
+        if self._flasher.is_meant(call):
+            record = await self._devices.own(requester, call.params["device"], Action.DEVICES_UPDATE)
+            return await self._flasher.flash(call, record)
         on = call.data.flag("signal")
         if on is not None:
             record = await self._devices.own(requester, call.params["device"], Action.DEVICES_SIGNAL)
@@ -101,8 +111,3 @@ def update_answer(record: DeviceRecord, changes: DeviceChanges) -> dict[str, Any
 
 def signal_answer(record: DeviceRecord, *, on: bool) -> dict[str, Any]:
     return {"id": record.id, "connected": True, "signaling": on}
-
-
-def refuse_flashing(call: Call) -> None:
-    if call.files or "app" in call.data or "app_id" in call.data:
-        raise FieldInvalid("Updates over the air are not available on this server yet")

@@ -20,6 +20,7 @@ from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Account, Action, DeviceResource, OwnThings
 from cloudchamber.access.rules import Reason
 from cloudchamber.errors import CloudError, Invalid, TooLarge, TooManyRequests, Unauthenticated, Unavailable
+from cloudchamber.firmware.errors import FlashRefused, FlashTimedOut, UpdateRunning
 from cloudchamber.fleet.errors import DeviceUnknown
 from cloudchamber.messaging.errors import SignalTimedOut, VariableTimedOut
 from cloudchamber.oauth.errors import MfaRequired, OAuthError
@@ -150,6 +151,8 @@ def render(error: CloudError, *, below_organization: bool = False, vendor_status
         return Rendered(error.status, {"ok": False, "errors": [[error.message, error.status]]})
     if isinstance(error, SignalTimedOut):
         return Rendered(error.status, {"ok": False, "code": error.status, "errors": [{"error": error.message}]})
+    if isinstance(error, FlashTimedOut | FlashRefused | UpdateRunning):
+        return Rendered(error.status, {"ok": False, "code": error.status, "errors": [error.message]})
     if isinstance(error, VariableTimedOut):
         return Rendered(error.status, {"error": error.message})
     if isinstance(error, BodyTooLarge):

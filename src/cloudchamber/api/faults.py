@@ -12,6 +12,7 @@ from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.errors import Header, Rendered, render, text_error
 from cloudchamber.api.reply import encode_json
 from cloudchamber.errors import CloudError
+from cloudchamber.firmware.errors import FlashTimedOut
 from cloudchamber.messaging.errors import DeviceTimedOut
 from cloudchamber.oauth.errors import OAuthError
 
@@ -34,7 +35,7 @@ def add_error_handlers(
 
 
 def _tell(req: EdgeRequest, error: CloudError) -> None:
-    if error.status >= 500 and not isinstance(error, DeviceTimedOut):
+    if error.status >= 500 and not isinstance(error, DeviceTimedOut | FlashTimedOut):
         _log.error("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail or error)
     elif error.detail is not None:
         _log.info("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail)

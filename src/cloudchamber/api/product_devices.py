@@ -9,12 +9,14 @@ from cloudchamber.access.requester import Bearer
 from cloudchamber.access.service import require
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
-from cloudchamber.api.devices import own_changes, refuse_flashing, signal_answer, update_answer
+from cloudchamber.api.devices import own_changes, signal_answer, update_answer
 from cloudchamber.api.fields import FieldInvalid, Fields
+from cloudchamber.api.firmware import Flasher
 from cloudchamber.api.paging import paging
 from cloudchamber.api.places import Places
 from cloudchamber.api.reply import NO_CONTENT
 from cloudchamber.api.waiting import WhileConnected
+from cloudchamber.firmware.updates import FirmwareUpdates
 from cloudchamber.fleet.groups.service import Groups
 from cloudchamber.fleet.imports.rules import ids_in_file
 from cloudchamber.fleet.imports.service import Imports
@@ -22,7 +24,7 @@ from cloudchamber.fleet.lists.model import DeviceFilter
 from cloudchamber.fleet.lists.rules import order_of
 from cloudchamber.fleet.lists.service import DeviceLists
 from cloudchamber.fleet.model import UNCHANGED, Product, Unchanged
-from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.service import Devices, DeviceView
 from cloudchamber.fleet.updates import DeviceChanges, DeviceUpdates
 from cloudchamber.ids import MAX_PRODUCT_ID
 from cloudchamber.messaging.calls import Calls
@@ -41,6 +43,8 @@ class ProductDevicesResource:
         places: Places,
         ownership: Ownership,
         calls: Calls,
+        firmware_updates: FirmwareUpdates,
+        flasher: Flasher,
     ) -> None:
         self._devices = devices
         self._lists = lists
@@ -50,6 +54,8 @@ class ProductDevicesResource:
         self._places = places
         self._ownership = ownership
         self._calls = calls
+        self._firmware_updates = firmware_updates
+        self._flasher = flasher
 
     async def list(self, call: Call, requester: Bearer) -> Any:
         query = call.query
@@ -76,7 +82,7 @@ class ProductDevicesResource:
             view.record.owner.id: view.owner_name for view in views if isinstance(view.record.owner, OwnedByCustomer)
         }
         return {
-            "devices": [render.product_device(view) for view in views],
+            "devices": [render.product_device(view, await self._released(view)) for view in views],
             "customers": [{"id": id_, "username": name} for id_, name in customers.items()],
             "meta": render.pages(total, per_page),
         }
@@ -84,7 +90,8 @@ class ProductDevicesResource:
     async def get(self, call: Call, requester: Bearer) -> Any:
         product = await self._places.holding(call, requester, Action.DEVICES_GET)
         record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_GET)
-        return render.product_device_detail(await self._devices.view(record))
+        view = await self._devices.view(record)
+        return render.product_device_detail(view, await self._released(view))
 
     async def import_(self, call: Call, requester: Bearer) -> Any:
         """One `id`, an array `ids`, or a file with one id on each line."""
@@ -111,7 +118,10 @@ class ProductDevicesResource:
         return {"ok": True}
 
     async def update(self, call: Call, requester: Bearer) -> Any:
-        refuse_flashing(call)
+        if self._flasher.is_meant(call):
+            product = await self._places.holding(call, requester, Action.DEVICES_UPDATE)
+            record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_UPDATE)
+            return await self._flasher.flash(call, record)
         on = call.data.flag("signal")
         action = Action.DEVICES_UPDATE if on is None else Action.DEVICES_SIGNAL
         product = await self._places.holding(call, requester, action)
@@ -132,6 +142,9 @@ class ProductDevicesResource:
     async def release(self, call: Call, requester: Bearer) -> Any:
         await self._ownership.release(requester, await self._product(call), call.params["device"])
         return {"ok": True}
+
+    async def _released(self, view: DeviceView) -> int | None:
+        return await self._firmware_updates.released_version(view.record)
 
     async def _product(self, call: Call) -> Product:
         return await self._places.product(call)

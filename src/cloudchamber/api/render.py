@@ -7,6 +7,7 @@ from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.reply import Reply
 from cloudchamber.clock import iso, iso_or_none
+from cloudchamber.firmware.model import Firmware
 from cloudchamber.fleet.imports.model import ImportReport
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.service import DeviceView
@@ -140,14 +141,15 @@ def device_detail(view: DeviceView) -> dict[str, Any]:
     return device(view) | {"mobile_secret": view.record.mobile_secret}
 
 
-def product_device(view: DeviceView) -> dict[str, Any]:
-    """A device in its product's list: what its owner sees, and how the product holds it."""
+def product_device(view: DeviceView, released: int | None) -> dict[str, Any]:
+    """A device in its product's list: what its owner sees, and how the product holds it; `released` is the version that
+    its product's releases give it."""
     record = view.record
     body = device(view) | {
         "firmware_product_id": record.firmware_product_id,
         "firmware_version": record.firmware_version,
         "desired_firmware_version": record.desired_firmware_version,
-        "targeted_firmware_release_version": None,
+        "targeted_firmware_release_version": released,
         "groups": list(record.groups),
         "development": record.is_development,
         "quarantined": record.is_quarantined,
@@ -156,8 +158,8 @@ def product_device(view: DeviceView) -> dict[str, Any]:
     return body | _owner(record.owner)
 
 
-def product_device_detail(view: DeviceView) -> dict[str, Any]:
-    return product_device(view) | {"mobile_secret": view.record.mobile_secret}
+def product_device_detail(view: DeviceView, released: int | None) -> dict[str, Any]:
+    return product_device(view, released) | {"mobile_secret": view.record.mobile_secret}
 
 
 def claimed(view: DeviceView) -> dict[str, Any]:
@@ -180,6 +182,29 @@ def _owner(owner: Owner | None) -> dict[str, str]:
             return {"customer_id": customer}
         case None:
             return {}
+
+
+def firmware(found: Firmware) -> dict[str, Any]:
+    """`uploaded_by` is an empty object where no person uploaded it."""
+    uploader = {"id": found.uploaded_by, "username": found.uploaded_by_name} if found.uploaded_by is not None else {}
+    return {
+        "_id": found.id,
+        "version": found.version,
+        "title": found.title,
+        "description": found.description,
+        "name": found.name,
+        "size": found.size,
+        "product_id": found.product,
+        "uploaded_on": iso(found.uploaded_at),
+        "updated_at": iso(found.updated_at),
+        "uploaded_by": uploader,
+        "current": found.is_product_default,
+        "product_default": found.is_product_default,
+        "groups": found.groups,
+        "mandatory": found.is_mandatory,
+        "intelligent": found.is_intelligent,
+        "device_count": found.device_count,
+    }
 
 
 def import_report(report: ImportReport) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from cloudchamber.api.limits import Limits
 from cloudchamber.clock import Clock, SystemClock
+from cloudchamber.firmware.apps import KnownApps
+from cloudchamber.firmware.service import ProductFirmware
+from cloudchamber.firmware.updates import FirmwareUpdates
 from cloudchamber.fleet.groups.service import Groups
 from cloudchamber.fleet.imports.service import Imports
 from cloudchamber.fleet.lists.service import DeviceLists
@@ -65,6 +68,9 @@ class Services:
     customer_accounts: CustomerAccounts
     user_passwords: PasswordPolicy
     """Which passwords hosted pages take."""
+    firmware: ProductFirmware
+    firmware_updates: FirmwareUpdates
+    apps: KnownApps
     ready: Readiness
     public_url: str
     """What links in answers begin with, without a slash at the end."""

@@ -4,8 +4,10 @@ import base64
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
+from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.connections import Connections, KeyRefused
 from cloudchamber.fleet.imports.rules import is_iccid, is_imei
@@ -25,13 +27,32 @@ _CC3000_EVENT: Final = "spark/cc3000-patch-version"
 _MAX_CC3000_LENGTH: Final = 32
 _RANDOM_BYTES: Final = 30  # 40 characters of base64
 
+DEVICE_ONLINE: Final = "device.online"
+"""Bus subject; the message is the DeviceRecord, with what the device said in its Hello. Also when it says another Hello
+within its session."""
+DEVICE_DESCRIBED: Final = "device.described"
+"""Bus subject; the message is a DescribedDevice."""
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedDevice:
+    member: Member
+    describe: Describe
+
 
 class Inbox:
     """The gateway's DeviceInbox. For one device the calls come one after the other."""
 
     def __init__(
-        self, connections: Connections, ownership: Ownership, events: Events, audience: Audience, clock: Clock
+        self,
+        connections: Connections,
+        ownership: Ownership,
+        events: Events,
+        audience: Audience,
+        bus: InProcessBus,
+        clock: Clock,
     ) -> None:
+        self._bus = bus
         self._connections = connections
         self._ownership = ownership
         self._events = events
@@ -58,6 +79,8 @@ class Inbox:
         self._audience.enter(device, record)
         if record is not None and not was_there:
             await self._announce(record, "spark/status", "online")
+        if record is not None:
+            self._bus.publish(DEVICE_ONLINE, record)
 
     async def described(self, device: DeviceId, describe: Describe) -> None:
         await self._connections.described(
@@ -70,6 +93,9 @@ class Inbox:
                 iccid=_number(describe.system, "iccid", is_iccid),
             ),
         )
+        member = self._audience.member(device)
+        if member is not None:
+            self._bus.publish(DEVICE_DESCRIBED, DescribedDevice(member, describe))
 
     async def claim_code(self, device: DeviceId, code: str) -> bool:
         return await self._ownership.present_code(device, code) is not None

@@ -34,8 +34,8 @@ def whole(name: str, *rules: Any, null: bool = False, key: bool = False) -> Colu
     return Column(name, _WHOLE, *rules, nullable=null, primary_key=key, autoincrement=False)
 
 
-def blob(name: str, *, null: bool = False, key: bool = False) -> Column[Any]:
-    return Column(name, LargeBinary, nullable=null, primary_key=key)
+def blob(name: str, *rules: Any, null: bool = False, key: bool = False) -> Column[Any]:
+    return Column(name, LargeBinary, *rules, nullable=null, primary_key=key)
 
 
 def flag(name: str, default: int = 0) -> Column[Any]:

@@ -562,3 +562,67 @@ dtls_sessions = table(
     Index(None, "address"),
     Index(None, "updated_at"),
 )
+
+# Firmware files, by the SHA-256 of the whole, in pieces of 64 KiB.
+firmware_binaries = table(
+    metadata,
+    "firmware_binaries",
+    blob("hash", key=True),
+    whole("size"),
+    whole("created_at"),
+    Index(None, "created_at"),
+)
+
+firmware_pieces = table(
+    metadata,
+    "firmware_pieces",
+    blob("hash", ForeignKey("firmware_binaries.hash", ondelete="CASCADE"), key=True),
+    whole("number", key=True),
+    blob("data"),
+)
+
+firmware = table(
+    metadata,
+    "firmware",
+    text("id", key=True),
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE")),
+    whole("version"),
+    text("title"),
+    text("description"),
+    text("name"),
+    whole("size"),
+    blob("hash", ForeignKey("firmware_binaries.hash")),
+    text("uploaded_by", ForeignKey("users.id", ondelete="SET NULL"), null=True),
+    flag("is_mandatory"),
+    flag("is_product_default"),
+    flag("is_intelligent"),
+    flag("has_run"),  # a device of the product was seen with it
+    whole("released_at", null=True),
+    whole("uploaded_at"),
+    whole("updated_at"),
+    UniqueConstraint("product_id", "version"),
+    CheckConstraint("version BETWEEN 0 AND 65534", name="version"),
+    Index(None, "hash"),
+    Index(None, "uploaded_by"),
+)
+
+# The last update of each device. No foreign key on its product: a device may leave that.
+firmware_updates = table(
+    metadata,
+    "firmware_updates",
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE"), key=True),
+    whole("product_id", null=True),
+    text("owner_kind", null=True),
+    text("owner_id", null=True),
+    whole("version", null=True),
+    blob("hash", ForeignKey("firmware_binaries.hash"), null=True),
+    text("name"),
+    text("state"),
+    whole("attempts"),
+    whole("not_before"),
+    text("error", null=True),
+    whole("requested_at"),
+    whole("updated_at"),
+    Index(None, "state"),
+    Index(None, "hash"),
+)

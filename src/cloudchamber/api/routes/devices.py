@@ -3,7 +3,7 @@
 from typing import Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.api.routes.model import Bearer, Family, Raw, route
+from cloudchamber.api.routes.model import FIRMWARE_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import DEVICE, DEVICE_KEYWORDS, names_below
 from cloudchamber.api.schemas.common import Nothing, Ok
 from cloudchamber.api.schemas.devices import (
@@ -21,6 +21,7 @@ from cloudchamber.api.schemas.devices import (
     TransferRequested,
     VariableReturn,
 )
+from cloudchamber.api.schemas.firmware import Flashing
 
 FAMILY: Final = Family(
     "Devices",
@@ -60,8 +61,9 @@ FAMILY: Final = Family(
             "devices.update_own",
             "Changes one of one's own devices, makes it signal, or flashes it.",
             request=DeviceChanges,
-            answer=(DeviceChanged, Signaled),
-            errors=(500,),
+            answer=(DeviceChanged, Signaled, Flashing),
+            errors=(409, 500, 501),
+            body_limit=FIRMWARE_BODY_LIMIT,
         ),
         route(
             "DELETE",

@@ -13,6 +13,8 @@ MIB: Final = 1024 * KIB
 DEFAULT_BODY_LIMIT: Final = 1 * MIB
 # A file of 100,000 device ids, one on each line, has 2.6 MB.
 IMPORT_BODY_LIMIT: Final = 8 * MIB
+# The largest firmware (`firmware.model.MAX_BINARY`), in a multipart body.
+FIRMWARE_BODY_LIMIT: Final = 5 * MIB + 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)

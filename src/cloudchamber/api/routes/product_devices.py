@@ -3,7 +3,7 @@
 from typing import Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.api.routes.model import IMPORT_BODY_LIMIT, Bearer, Family, Raw, route
+from cloudchamber.api.routes.model import FIRMWARE_BODY_LIMIT, IMPORT_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import (
     DEVICE_OF_PRODUCT,
     LEGACY_DEVICE,
@@ -22,6 +22,7 @@ from cloudchamber.api.schemas.devices import (
     Signaled,
     VariableReturn,
 )
+from cloudchamber.api.schemas.firmware import Flashing
 from cloudchamber.api.schemas.product_devices import (
     Import,
     ImportQuery,
@@ -85,8 +86,9 @@ FAMILY: Final = Family(
             "product_devices.update",
             "Changes one of a product's devices, makes it signal, or flashes it.",
             request=ProductDeviceChanges,
-            answer=(ProductDeviceChanged, Signaled),
-            errors=(500,),
+            answer=(ProductDeviceChanged, Signaled, Flashing),
+            errors=(409, 500, 501),
+            body_limit=FIRMWARE_BODY_LIMIT,
         ),
         route(
             "DELETE",
