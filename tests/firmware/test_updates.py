@@ -179,7 +179,7 @@ async def test_a_busy_device_is_told_and_says_when_it_is_ready(
     await works.release(ann, thing, 2, is_intelligent=True)
     await works.rest()
     assert works.sent == []
-    assert world.connected.told == [(device_id(1), PENDING_EVENT, b"true")]
+    assert world.connected.system_events == [(device_id(1), PENDING_EVENT, b"true")]
     assert await works.heard() == [f"{PENDING_EVENT} true"], "once"
     with pytest.raises(FlashRefused, match="firmware_updates_forced"):
         await works.updates.flash(await world.record(1), "x.bin", works.binary(thing, 2))

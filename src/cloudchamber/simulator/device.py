@@ -281,7 +281,7 @@ class VirtualDevice:
         if self._drops_at is not None and received >= self._drops_at:
             self._drops_at, self._dropped_size = None, self._update_size
             self.console.log(self.id, f"network pulled at {received} bytes of the update")
-            asyncio.get_running_loop().call_soon(self.drop)
+            self.drop()
 
     def updated(self, data: bytes, now: float) -> None:
         """Starts with the new firmware."""

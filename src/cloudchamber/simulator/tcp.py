@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
@@ -11,6 +11,9 @@ from cloudchamber.wire.tcp.connection import DeviceConnection
 
 if TYPE_CHECKING:
     from cloudchamber.simulator.device import VirtualDevice
+
+
+_PIECE: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,12 @@ class TcpLine(Line, asyncio.Protocol):
         self._pump()
 
     def data_received(self, data: bytes) -> None:
-        self._connection.receive(data, self._loop.time())
-        self._pump()
+        # In pieces, so that a network that is pulled in the middle of an update takes what comes after with it.
+        for at in range(0, len(data), _PIECE):
+            if self._transport is None or self._transport.is_closing():
+                return
+            self._connection.receive(data[at : at + _PIECE], self._loop.time())
+            self._pump()
 
     def eof_received(self) -> bool:
         self._connection.receive_eof(self._loop.time())
