@@ -55,6 +55,7 @@ class Running:
 @dataclass
 class Serving(Running):
     url: str = ""
+    metrics: str = ""
 
 
 class Cloudchamber:
@@ -89,11 +90,12 @@ class Cloudchamber:
     def serve(self, folder: Path, *words: str) -> Iterator[Serving]:
         """On free ports, over the data folder `folder`/data."""
         listeners = ("--http", "--tcp", "--udp", "--metrics")
-        addresses = [word for listener in listeners for word in (listener, "127.0.0.1:0")]
-        with self.start("serve", "--data", str(folder / "data"), *addresses, *words, kind=Serving) as running:
+        on_free_ports = [word for listener in listeners for word in (listener, "127.0.0.1:0")]
+        with self.start("serve", "--data", str(folder / "data"), *on_free_ports, *words, kind=Serving) as running:
             assert isinstance(running, Serving)
             ready = running.wait_for("ready http=")
-            running.url = next(word.removeprefix("http=") for word in ready.split() if word.startswith("http="))
+            addresses = dict(word.split("=", 1) for word in ready.split() if "=" in word)
+            running.url, running.metrics = addresses["http"], addresses["metrics"]
             yield running
 
     @contextlib.contextmanager

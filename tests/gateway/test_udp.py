@@ -333,6 +333,21 @@ async def test_a_device_that_is_gone_leaves_nothing_in_memory(
     assert device.network.handshakes == 1
 
 
+async def test_few_are_awake_at_a_time_however_many_are_asked(store_file: Path) -> None:
+    async with start_udp_cloud(store_file, UdpLimits(max_awake=3)) as udp:
+        ids = [device_id(number) for number in range(20)]
+        devices = [await udp.online(device) for device in ids]
+        for _ in range(2):
+            for device in ids:
+                assert await udp.hub.call_function(device, "brew", "5", 5) == FunctionReturned(5)
+            assert udp.gateway.sessions <= 5
+            assert udp.gateway.sessions + udp.gateway.dozing == 20
+        answers = await asyncio.gather(*(udp.hub.call_function(device, "slow", "0.2", 5) for device in ids))
+        assert answers == [FunctionReturned(200)] * 20, "who is busy stays awake"
+        assert all(device.network.handshakes == 1 for device in devices)
+        assert [udp.inbox.names(device).count("online") for device in ids] == [1] * 20
+
+
 async def test_a_restart_while_devices_doze_is_unseen_and_keeps_their_windows(drowsy: UdpCloud) -> None:
     device = await drowsy.online()
     await until(lambda: drowsy.gateway.dozing == 1)

@@ -65,6 +65,9 @@ COOKIE_LIFETIME_S: Final = 300.0
 MAX_LOOKED_AT: Final = 64
 """When memory is full: among so many sessions that were silent longest, one is expected to be idle."""
 
+MAX_LAID_DOWN: Final = 8
+"""At a time. When these are all busy, the next ones come next."""
+
 MAX_GIVEN_UP: Final = 256
 """Dozing devices that are found to be gone in one sweep: each is woken for it, and may have to be stored."""
 
@@ -83,9 +86,11 @@ class UdpLimits:
     max_unsent: int = 1024 * 1024
     """The kernel takes datagrams at once; where it does not, old ones are worth nothing."""
     awake_s: float = 5.0
-    """Silent for so long, a session is packed. To pack one and to wake it takes half as long as to handle a message, so
-    one that speaks every few seconds stays as it is; and when a whole fleet comes online, a few seconds' arrivals are
-    awake at a time."""
+    """Silent for so long, a session lies down. To pack one and to wake it takes half as long as to handle a message, so
+    one that speaks every few seconds stays as it is."""
+    max_awake: int = 2_048
+    """When a whole fleet comes online or is asked for, those that were silent longest lie down earlier: what was awake
+    at one time is memory that the process keeps. Each takes 6 KB."""
     sweep_s: float = 2.0
 
 
@@ -235,6 +240,9 @@ class UdpGateway:
         if not self._is_stopping:
             self._endpoint.receive_datagram(data, address, self._loop.time())
             self._pump()
+            # Here and nowhere else, because no session is in the middle of anything.
+            if len(self._sessions) > self._limits.max_awake:
+                self._lay_down()
 
     def _ring(self) -> None:
         self._endpoint.handle_deadline(self._loop.time())
@@ -352,6 +360,13 @@ class UdpGateway:
         dozing = session.doze(self, self._endpoint.pack(session.dtls))
         self._dozing.add(dozing)
         dozing.lie_down()
+
+    def _lay_down(self) -> None:
+        for session in list(islice(self._sessions.values(), MAX_LAID_DOWN)):
+            if session.may_doze:
+                self._lie_down(session)
+            else:
+                self._sessions[session.dtls.id] = self._sessions.pop(session.dtls.id)
 
     def _unsaved(self, dozing: Dozing) -> list[SavedSession]:
         """What the store lacks of it, which is the end of the replay window at most."""

@@ -29,6 +29,12 @@ from cloudchamber.wire.update.device import UpdateTraits
 MAX_DEVICES = 100_000
 KEY_THREADS = 4
 
+AT_ONCE = 256
+"""Devices that are switched on and not online yet, before the next ones follow. Of thousands at once most would only
+wait for each other, ask again meanwhile, and take twice as long: all of them run in this one process."""
+HELD_UP_S = 5.0
+"""One that is not online by then holds up nobody any more."""
+
 
 class Ota(Enum):
     """How devices take updates."""
@@ -124,22 +130,36 @@ class Fleet:
         return sum(device.state is State.ONLINE for device in self.devices)
 
     async def run(self) -> None:
-        tasks = [asyncio.ensure_future(device.run()) for device in self.devices]
+        tasks: list[asyncio.Task[None]] = []
         stop = asyncio.ensure_future(self._stop.wait())
+        switching_on = asyncio.ensure_future(self._switch_on(tasks))
         try:
+            await asyncio.wait([stop, switching_on], return_when=asyncio.FIRST_COMPLETED)
             # A device returns only when it is told to stop, so one that is done by itself has failed.
             await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            switching_on.cancel()
             for device in self.devices:
                 device.stop()
             # One that is connecting at this moment would go on for as long as a connect may take.
             await asyncio.wait(tasks, timeout=GOODBYE_TIMEOUT_S)
         finally:
-            for task in (stop, *tasks):
+            for task in (stop, switching_on, *tasks):
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    async def _switch_on(self, tasks: list[asyncio.Task[None]]) -> None:
+        loop = asyncio.get_running_loop()
+        connecting: list[tuple[VirtualDevice, float]] = []
+        for device in self.devices:
+            while len(connecting) >= AT_ONCE:
+                await asyncio.sleep(0.02)
+                since = loop.time() - HELD_UP_S
+                connecting = [each for each in connecting if each[0].state is not State.ONLINE and each[1] > since]
+            connecting.append((device, loop.time()))
+            tasks.append(loop.create_task(device.run()))
 
     def stop(self) -> None:
         self._stop.set()
