@@ -1,12 +1,14 @@
 """Real Device OS firmware, built for this machine (its gcc platform), against a whole cloud.
 
 CLOUDCHAMBER_DEVICE_OS names a binary, or a folder of `vdev-<version>` files. How to build them is Device OS's own
-matter. The firmware's application is expected to have an int variable and a function of one string, and to subscribe
-to events that begin with `testEvent`. This platform never reads a port, so the cloud listens on 5683 and 5684.
+matter. The firmware's application is expected to have an int variable and a function of one string, to publish an event
+every few seconds, and to subscribe to events that begin with `testEvent`. This platform never reads a port, so the
+cloud listens on 5683 and 5684.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -123,6 +125,21 @@ async def claim(story: Story, token: str, firmware: Firmware, timeout_s: float =
             await asyncio.sleep(0.2)
 
 
+async def hears_the_device(story: Story, token: str, device: str) -> None:
+    """What the application publishes comes out of its owner's stream."""
+    headers = {"Authorization": f"Bearer {token}"}
+    path = f"/v1/devices/{device}/events"
+    async with asyncio.timeout(20), story.http.stream("GET", path, headers=headers, timeout=None) as stream:
+        name = ""
+        async for line in stream.aiter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: ") and not name.startswith(("spark/", "particle/", "testEvent")):
+                assert json.loads(line.removeprefix("data: "))["coreid"] == device
+                return
+    raise AssertionError("the stream ended")
+
+
 async def everything_works(story: Story, token: str, firmware: Firmware, event: str) -> None:
     """Variables of each type, a function, ping, signal, an event."""
     device = firmware.id
@@ -146,6 +163,7 @@ async def everything_works(story: Story, token: str, firmware: Firmware, event: 
         while f"testEventHandler called {event}" not in firmware.log():
             await story.ok("POST", "/v1/devices/events", token, data=published)
             await asyncio.sleep(0.5)
+    await hears_the_device(story, token, device)
     assert firmware.process.returncode is None, firmware.log()[-3000:]
 
 
