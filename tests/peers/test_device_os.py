@@ -4,6 +4,10 @@ CLOUDCHAMBER_DEVICE_OS names a binary, or a folder of `vdev-<version>` files. Ho
 matter. The firmware's application is expected to have an int variable and a function of one string, to publish an event
 every few seconds, and to subscribe to events that begin with `testEvent`. This platform never reads a port, so the
 cloud listens on 5683 and 5684.
+
+It takes an update as far as this platform does: up to 3.x it writes the file to `output.bin` and ends its program; from
+4.0 on it reads the module, tells of it from then on, and starts anew. It speaks the legacy protocol, or version 3 where
+it was built with `HAL_PLATFORM_OTA_PROTOCOL_V3`: over datagrams alone, for its streams have no room for the answers.
 """
 
 import asyncio
@@ -27,6 +31,7 @@ from cloudchamber.settings import Address
 from cloudchamber.testing import Cloud
 from cloudchamber.wire.keys import ServerAddress, build_server_key_file
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.update.module import Function, build_module
 from tests.gateway.udp_cloud import Relay
 from tests.whole.story import Story
 
@@ -35,6 +40,12 @@ ANY_PORT = Address("127.0.0.1", 0)
 TCP, UDP = Address("127.0.0.1", 5683), Address("127.0.0.1", 5684)
 
 SESSION = "session"
+GCC = 3
+"""The number of this platform."""
+NEW_VERSION = 6299
+"""Of the module that updates bring: what this platform tells of itself is one monolithic module."""
+SAYS_VERSION_3, RESTARTS = b"Received UpdateStart request", "Saved module info to"
+"""Of its log."""
 # Its socket layer binds UDP to a multicast address, from which no answer reaches it.
 CANNOT_UDP = {"vdev-0.7.0"}
 
@@ -267,6 +278,76 @@ async def test_real_firmware_on_a_network_that_loses_30_percent(binary: Path, tm
     answered = outcomes.count(200)
     assert answered > 20
     assert len(outcomes) - answered <= 8 * (made - 1), f"{answered} of {len(outcomes)}, {made} handshakes"
+
+
+@contextlib.asynccontextmanager
+async def flash_statuses(story: Story, token: str) -> AsyncIterator[list[str]]:
+    """What the owner's stream tells of updates."""
+    statuses: list[str] = []
+    opened = asyncio.Event()
+
+    async def listen() -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with story.http.stream("GET", "/v1/devices/events/spark", headers=headers, timeout=None) as stream:
+            name = ""
+            async for line in stream.aiter_lines():
+                opened.set()
+                if line.startswith("event: "):
+                    name = line.removeprefix("event: ")
+                elif line.startswith("data: ") and name == "spark/flash/status":
+                    statuses.append(json.loads(line.removeprefix("data: "))["data"])
+
+    listening = asyncio.create_task(listen())
+    try:
+        await asyncio.wait_for(opened.wait(), 10)
+        yield statuses
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+@pytest.mark.parametrize("transport", list(Transport), ids=lambda transport: transport.value)
+@pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)
+async def test_real_firmware_takes_an_update(binary: Path, transport: Transport, tmp_path: Path) -> None:
+    """From the upload to the restart: the device has the file, byte for byte, and works again."""
+    if transport is Transport.UDP and binary.name in CANNOT_UDP:
+        pytest.skip(f"{binary.name} binds UDP to a multicast address: no answer can reach it")
+    if transport is Transport.TCP and SAYS_VERSION_3 in binary.read_bytes():
+        pytest.skip(f"{binary.name} speaks version 3, for which its streams have no room")
+    folder, device_id = tmp_path / "device", secrets.token_hex(12)
+    data = build_module(
+        secrets.token_bytes(40_000), platform_id=GCC, function=Function.MONOLITHIC, index=0, version=NEW_VERSION
+    )
+    listener = {"tcp": TCP} if transport is Transport.TCP else {"udp": UDP}
+    async with Cloud(update_delay_s=0.1, **listener) as cloud, Story(cloud.url) as story:
+        flash(binary, cloud.data, folder, transport)
+        token = await story.user()
+        async with flash_statuses(story, token) as statuses, contextlib.AsyncExitStack() as stack:
+            firmware = await stack.enter_async_context(switched_on(folder, device_id, transport))
+            await claim(story, token, firmware)
+            await everything_works(story, token, firmware, "before-the-update")
+            files = {"file": ("firmware.bin", data)}
+            answer = await story.ok("PUT", f"/v1/devices/{device_id}", token, files=files)
+            assert answer == {"id": device_id, "status": "Update started"}
+            async with asyncio.timeout(30):
+                while firmware.process.returncode is None and RESTARTS not in firmware.log():
+                    await asyncio.sleep(0.1)
+            written = folder / "output.bin"
+            if firmware.process.returncode is not None:
+                assert firmware.process.returncode == 0, firmware.log()[-3000:]
+                assert written.read_bytes() == data
+                firmware = await stack.enter_async_context(switched_on(folder, device_id, transport))
+            else:
+                assert f'Applying module update: function: "m", index: 0, version: {NEW_VERSION}' in firmware.log()
+            async with asyncio.timeout(60):
+                while len(statuses) < 2:
+                    await asyncio.sleep(0.1)
+            assert statuses == ["started firmware.bin", "success firmware.bin"]
+            async with asyncio.timeout(60):
+                # Over datagrams it counts as connected all the while.
+                while (await story.ask("GET", f"/v1/devices/{device_id}/counter", token)).status_code != 200:
+                    await asyncio.sleep(0.5)
+            await everything_works(story, token, firmware, "after-the-update")
 
 
 @pytest.mark.parametrize("binary", binaries(), ids=lambda path: path.name)
