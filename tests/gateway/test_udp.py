@@ -1,6 +1,7 @@
 """Devices over DTLS: what they can do, how their sessions outlive them, and who is not let in."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from cloudchamber.wire.events import Acknowledged, Disconnected, FunctionReturne
 from cloudchamber.wire.messages import Subscription
 from cloudchamber.wire.reliability import CLOUD
 from cloudchamber.wire.udp import connection as connection_module
+from cloudchamber.wire.udp.connection import CloudDatagramSession
+from cloudchamber.wire.udp.packed import PackedSession
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
 
@@ -323,6 +326,9 @@ async def test_a_device_that_is_gone_leaves_nothing_in_memory(
     await until(lambda: "offline" in drowsy.inbox.names(ID))
     await until(lambda: drowsy.gateway.sessions == 0)
     assert drowsy.gateway._endpoint.session_count == drowsy.gateway.dozing == 0
+    gc.collect()
+    of_sessions = (UdpSession, DtlsSession, CloudDatagramSession, Dozing, PackedSession)
+    assert [found for found in gc.get_objects() if type(found) in of_sessions] == []
     saved = await drowsy.saved.by_device(ID)
     assert saved is not None
     assert (

@@ -20,6 +20,8 @@ from cloudchamber.wire.values import VariableType
 MAX_SHARED: Final = 256
 """Applications that are kept to be shared: a fleet runs a few. The largest description has 32 KiB."""
 
+DIGEST_SIZE: Final = 8
+
 
 class Part(IntFlag):
     """The byte of a describe request. Ask for one part at a time: 3.3 to 4.x answer combined ones with invalid JSON,
@@ -68,8 +70,8 @@ class Known:
 
 
 def digest_of(system: Mapping[str, Any]) -> bytes:
-    """8 bytes. A device that finds two of one digest hides a change of its own from itself."""
-    return hashlib.blake2s(json.dumps(dict(system)).encode(), digest_size=8).digest()
+    """A device that finds two of one digest hides a change of its own from itself."""
+    return hashlib.blake2s(json.dumps(dict(system)).encode(), digest_size=DIGEST_SIZE).digest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ session's keys. This is that state as one value, and as bytes for a store.
 """
 
 import json
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from cloudchamber.wire.describe import Known, application
+from cloudchamber.wire.describe import DIGEST_SIZE, Known, application
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.messages import Hello, Subscription, shared
 from cloudchamber.wire.values import VariableType
@@ -32,15 +32,13 @@ class SessionMemory:
 
     def to_bytes(self) -> bytes:
         """JSON, UTF-8. Nothing in it is secret."""
-        hello = self.hello
-        device_id = hello.device_id.hex() if hello.device_id is not None else None
         known = self.known
         return json.dumps(
             {
                 "version": _VERSION,
-                "hello": [*astuple(hello)[:4], device_id, *astuple(hello)[5:]],
+                "hello": _hello_row(self.hello),
                 "describe": None if known is None else _describe_row(known),
-                "subscriptions": [astuple(subscription) for subscription in self.subscriptions],
+                "subscriptions": [_subscription_row(subscription) for subscription in self.subscriptions],
                 "next_message_id": self.next_message_id,
             },
             separators=(",", ":"),
@@ -64,6 +62,17 @@ class SessionMemory:
         return memory
 
 
+def _hello_row(hello: Hello) -> list[Any]:
+    assert hello.device_id is not None
+    facts = (hello.product_id, hello.product_version, hello.flags, hello.platform_id)
+    sizes = (hello.system_version, hello.max_message_size, hello.max_binary_size, hello.ota_chunk_size)
+    return [*facts, hello.device_id.hex(), *sizes]
+
+
+def _subscription_row(said: Subscription) -> list[Any]:
+    return [said.prefix, said.own_devices, said.device_id, said.encoding]
+
+
 def _hello(row: list[Any]) -> Hello:
     product_id, product_version, flags, platform_id, device_id, *tail = row
     if len(tail) != 4:
@@ -83,7 +92,10 @@ def _describe_row(known: Known) -> list[Any]:
 def _known(row: list[Any]) -> Known:
     functions, variables, digest = row
     kinds = {name: VariableType(number) for name, number in variables.items()}
-    return Known(application(tuple(_text(name) for name in functions), kinds), bytes.fromhex(digest))
+    system_digest = bytes.fromhex(digest)
+    if len(system_digest) != DIGEST_SIZE:
+        raise ValueError
+    return Known(application(tuple(_text(name) for name in functions), kinds), system_digest)
 
 
 def _subscription(prefix: Any, own_devices: Any, device_id: Any, encoding: Any) -> Subscription:
