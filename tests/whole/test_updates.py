@@ -172,8 +172,10 @@ async def test_a_file_that_the_device_rejects() -> None:
 
 
 @contextlib.asynccontextmanager
-async def photons(data: Path, server: str, count: int, product_id: int, ota: Ota) -> AsyncIterator[Fleet]:
-    """Devices that outlive a cloud."""
+async def photons(
+    recorder: Recorder, data: Path, server: str, count: int, product_id: int, ota: Ota
+) -> AsyncIterator[Fleet]:
+    """Devices that outlive a cloud, and lose their network in the middle of an update."""
     plan = FleetPlan(
         first_id=DEVICE,
         count=count,
@@ -185,8 +187,9 @@ async def photons(data: Path, server: str, count: int, product_id: int, ota: Ota
         product_id=product_id,
         product_version=1,
         ota=ota,
+        drop_update_at=0.5,
     )
-    fleet = Fleet(plan, load_keys(plan, lambda: None), Recorder())
+    fleet = Fleet(plan, load_keys(plan, lambda: None), recorder)
     running = asyncio.create_task(fleet.run())
     try:
         await until(lambda: fleet.online == count, 30)
@@ -199,21 +202,24 @@ async def photons(data: Path, server: str, count: int, product_id: int, ota: Ota
 @pytest.mark.parametrize("ota", [Ota.SLOW, Ota.V3])
 async def test_a_restart_of_the_cloud_in_the_middle(tmp_path: Path, ota: Ota) -> None:
     """One device gets a flashed file, and one its product's firmware; both are in the middle of it."""
-    data = tmp_path / "data"
+    data, said = tmp_path / "data", Recorder()
     async with contextlib.AsyncExitStack() as stack:
         async with cloud_for_updates(data=data) as cloud, Story(cloud.url) as story:
             tcp = cloud.listening.tcp
             product = await story.product(await story.user())
-            fleet = await stack.enter_async_context(photons(data, str(tcp), 2, product.id, ota))
+            fleet = await stack.enter_async_context(photons(said, data, str(tcp), 2, product.id, ota))
             flashed, updated = fleet.devices
             await story.import_devices(product, [device.id for device in fleet.devices])
             file = as_module("tinker", platform_id=6, product_id=product.id, product_version=9, size=400_000)
             await upload(story, product, 2, size=400_000)
             path = f"/v1/products/{product.id}/devices"
-            await story.ok("PUT", f"{path}/{flashed.id}", product.owner_token, files={"file": ("tinker.bin", file)})
             lock = {"desired_firmware_version": 2, "flash": True}
-            await story.ok("PUT", f"{path}/{updated.id}", product.owner_token, json=lock)
-            await until(lambda: cloud.cloud.firmware_updates.running == 2, 10)
+            await asyncio.gather(
+                story.ok("PUT", f"{path}/{flashed.id}", product.owner_token, files={"file": ("tinker.bin", file)}),
+                story.ok("PUT", f"{path}/{updated.id}", product.owner_token, json=lock),
+            )
+            # A device without its network takes half a second at least to be back.
+            await until(lambda: sum("network pulled" in line for line in said.log_lines) == 2, HOPEFUL_S)
             assert flashed.updates == updated.updates == 0
         async with cloud_for_updates(data=data, tcp=tcp):
             await until(lambda: flashed.updates == updated.updates == 1, 60)
