@@ -4,6 +4,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+# The tests wait more than they work, so there are more processes than cores.
+WORKERS = $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 UV := $(BIN)/uv
 PIP_INSTALL := $(UV) pip install --quiet --python $(BIN)/python
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -23,8 +25,8 @@ setup-dev: $(STAMPS)/dev $(STAMPS)/peers system-tools ## the same, and all that 
 demo: $(STAMPS)/runtime ## a cloud, its devices and a customer's story; ONCE=1 stops after the walk
 	@$(BIN)/cloudchamber demo $(if $(filter-out 0,$(ONCE)),--once) $(ARGS)
 
-test: setup-dev ## every test but the long ones; ARGS="-x tests/wire" chooses
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup-dev ## every test but the long ones; ARGS="-x tests/wire" chooses, WORKERS=0 takes one process
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMPS)/dev ## ruff, format, types, import layers
 	$(BIN)/ruff check .

@@ -17,8 +17,15 @@ from tests.databases import (
     postgres,
 )
 from tests.loops import Uvloop
+from tests.matrix import count
 
 __all__ = ["database", "database_kind", "database_url", "empty_database_url", "migrated_file", "postgres"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(count)
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(count.Workers())
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
