@@ -38,8 +38,8 @@ format: $(STAMPS)/dev ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMPS)/dev ## the benchmarks
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(STAMPS)/bench-peers ## the benchmarks; ONLY=tokens chooses
+	@$(BIN)/python -m bench $(ONLY) $(ARGS)
 
 soak: setup-dev ## the long tests: soaks, storms, millions of mutations
 	@$(BIN)/python -m pytest -m soak $(ARGS)
@@ -50,7 +50,7 @@ lock: $(STAMPS)/build ## work out the locks anew from pyproject.toml; ARGS=--upg
 	$(LOCK) --group dev -c requirements.lock -c requirements-build.lock -o requirements-dev.lock $(ARGS)
 
 clean: ## remove .venv, the Node packages and every cache; data folders stay
-	rm -rf $(VENV) $(PEERS:=/node_modules) test-artefacts dist build
+	rm -rf $(VENV) $(PEERS:=/node_modules) bench/peers/node_modules test-artefacts dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -84,6 +84,12 @@ $(STAMPS)/peers: $(PEERS:=/package-lock.json) $(PEERS:=/.npmrc) $(STAMPS)/dev
 		echo "installing $$folder/package-lock.json"; \
 		(cd $$folder && $(CURDIR)/$(BIN)/node $(CURDIR)/$(BIN)/npm ci --loglevel=error >/dev/null) || exit 1; \
 	done
+	@touch $@
+
+$(STAMPS)/bench-peers: bench/peers/package-lock.json bench/peers/.npmrc $(STAMPS)/dev
+	@scripts/system-tools wrk=wrk c++=g++ make=make
+	@echo "installing $<"
+	@scripts/bench-peers
 	@touch $@
 
 .PHONY: system-tools

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from bench import udp
+from bench import beside, udp
 from bench.benchmarks import BENCHMARKS, Benchmark, hello_request
 from bench.load import Load, LoadFailed, Order, Sample
 from bench.processes import CannotStart
@@ -49,7 +49,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, *udp.NAMES]), metavar="[NAME]...")
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, *udp.NAMES, *beside.NAMES]), metavar="[NAME]...")
 @click.option("--seconds", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Length of a slice.")
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Slices of each benchmark.")
 @click.option(
@@ -67,20 +67,32 @@ class Result(msgspec.Struct, frozen=True):
     show_default=True,
     help="sessions: seconds of silence until a device counts as offline; all have to be asked within that time.",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="tokens: the folder in which both keep their databases; another disk answers otherwise.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Where all samples go.")
 def main(
-    names: tuple[str, ...], seconds: float, rounds: int, count: int, offline_s: float, json_file: Path | None
+    names: tuple[str, ...],
+    seconds: float,
+    rounds: int,
+    count: int,
+    offline_s: float,
+    data: Path | None,
+    json_file: Path | None,
 ) -> None:
     """Measure a cloud: what requests cost, beside a bare ASGI application.
 
-    NAMEs choose among token, devices, device and variable, and, of devices over UDP, handshakes, exchange, sessions
-    and flood. Without any, all of them run, which takes ten minutes.
+    NAMEs choose among token, devices, device and variable; of devices over UDP, handshakes, exchange, sessions and
+    flood; beside oidc-provider, tokens and bearer. Without any, all of them run, which takes twelve minutes.
     """
     if sys.platform != "linux":
         raise click.ClickException("The benchmarks read another process's CPU clock, which only Linux has.")
-    wanted = dict.fromkeys(names or (*BENCHMARKS, *udp.NAMES))
+    wanted = dict.fromkeys(names or (*BENCHMARKS, *udp.NAMES, *beside.NAMES))
     chosen = [BENCHMARKS[name] for name in wanted if name in BENCHMARKS]
     over_udp = [name for name in wanted if name in udp.NAMES]
+    compared = [name for name in wanted if name in beside.NAMES]
     shown, samples = [], []
     try:
         if chosen:
@@ -91,6 +103,10 @@ def main(
             found = udp.measure(over_udp, rounds, count, offline_s)
             shown += udp.tables(found)
             samples.append(msgspec.json.encode(found))
+        if compared:
+            comparisons = beside.measure(compared, seconds, rounds, data)
+            shown.append(beside.table(comparisons))
+            samples.append(msgspec.json.encode(comparisons))
     except (CannotStart, LoadFailed, httpx.HTTPError) as error:
         raise click.ClickException(str(error)) from error
     for each in shown:

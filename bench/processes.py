@@ -1,9 +1,10 @@
 """Servers and devices as processes of their own, as a user runs them."""
 
 import contextlib
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +16,23 @@ class CannotStart(Exception):
 
 
 @contextlib.contextmanager
-def running(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """`python ARGUMENTS` until the end of the block; its standard error goes to `log`."""
+def running(
+    arguments: list[str],
+    log: Path,
+    *,
+    program: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """`PROGRAM ARGUMENTS` until the end of the block; its standard error goes to `log`. `environment` comes on top of
+    this process's own."""
     with log.open("w") as errors:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(
+            [program, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **(environment or {})},
+        )
     try:
         yield process
     finally:
@@ -31,20 +45,32 @@ def running(arguments: list[str], log: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextlib.contextmanager
-def server(arguments: list[str], log: Path) -> Iterator[tuple[int, str]]:
+def server(
+    arguments: list[str],
+    log: Path,
+    *,
+    program: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, str]]:
     """As `listening`; gives the process id and the URL alone."""
-    with listening(arguments, log) as (pid, addresses):
+    with listening(arguments, log, program=program, environment=environment) as (pid, addresses):
         yield pid, addresses["http"]
 
 
 @contextlib.contextmanager
-def listening(arguments: list[str], log: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def listening(
+    arguments: list[str],
+    log: Path,
+    *,
+    program: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[int, dict[str, str]]]:
     """As `running`, for what prints a line `ready http=URL udp=HOST:PORT ...` when it is up. Gives its process id and
     these addresses by name.
 
     Raises CannotStart.
     """
-    with running(arguments, log) as process:
+    with running(arguments, log, program=program, environment=environment) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         addresses = dict(word.split("=", 1) for word in line.split()[1:] if "=" in word)

@@ -28,6 +28,7 @@ class Scene:
     hello_url: str
     hello_pid: int
     client: tuple[str, str]
+    customer: str
     customer_token: str
     device: str
 
@@ -51,7 +52,7 @@ def scene(folder: Path) -> Iterator[Scene]:
         stack.enter_context(running(simulate, folder / "simulate.log"))
         _wait_online(http, product, product_token, folder / "simulate.log")
         _post(http, "/v1/devices", customer["access_token"], id=_DEVICE)
-        yield Scene(url, pid, hello_url, hello_pid, client, customer["access_token"], _DEVICE)
+        yield Scene(url, pid, hello_url, hello_pid, client, _CUSTOMER, customer["access_token"], _DEVICE)
 
 
 def make_product(http: httpx.Client, platform_id: int = 6) -> tuple[tuple[str, str], int, str]:

@@ -1,0 +1,81 @@
+"""wrk, which drives servers that are compared with each other: in C, it leaves the machine to them."""
+
+import json
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from bench.load import LoadFailed, Sample, cpu_time
+from bench.processes import CannotStart
+
+# wrk counts what it did and tells it to the script's `done`, in microseconds.
+_DONE: Final = """
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\\n{"requests":%d,"us":%d,"p50_us":%d,"p99_us":%d,"failed":%d,"refused":%d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.timeout, errors.status
+  ))
+end
+"""
+
+
+# A disk that others use as well can let a commit wait for seconds.
+_TIMEOUT: Final = "30s"
+
+
+class Request(msgspec.Struct, frozen=True):
+    url: str
+    headers: dict[str, str]
+    method: str = "GET"
+    body: str = ""
+
+
+def find() -> str:
+    """Raises CannotStart."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise CannotStart("wrk is not on this machine: `make bench` installs it (Debian: apt-get install wrk)")
+    return found
+
+
+def run(request: Request, connections: int, seconds: float, server_pid: int, folder: Path) -> Sample:
+    """`connections` ask for `seconds`, each again as soon as it has its answer. Raises LoadFailed, CannotStart."""
+    script = folder / "request.lua"
+    # A JSON string of plain ASCII is a Lua string as well.
+    lines = [f"wrk.method = {json.dumps(request.method)}", f"wrk.body = {json.dumps(request.body)}"]
+    lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()]
+    script.write_text("\n".join(lines) + _DONE)
+    command = [find(), "-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s"]
+    command += ["--timeout", _TIMEOUT, "-s", str(script)]
+    cpu, own = cpu_time(server_pid), _childrens_cpu()
+    ended = subprocess.run([*command, request.url], capture_output=True, text=True, check=False)
+    cpu, own = cpu_time(server_pid) - cpu, _childrens_cpu() - own
+    last = ended.stdout.strip().rpartition("\n")[2]
+    where = f"{request.method} {urlsplit(request.url).path}"
+    if ended.returncode or not last.startswith("{"):
+        raise LoadFailed(f"wrk, {where}: {ended.stdout}{ended.stderr}")
+    told = json.loads(last)
+    if told["failed"] or told["refused"] or not told["requests"]:
+        raise LoadFailed(
+            f"wrk, {where}: {told['requests']} answers, {told['refused']} refusals, {told['failed']} failures"
+        )
+    return Sample(
+        requests=told["requests"],
+        seconds=told["us"] / 1e6,
+        server_cpu_seconds=cpu,
+        client_cpu_seconds=own,
+        p50_ms=told["p50_us"] / 1e3,
+        p99_ms=told["p99_us"] / 1e3,
+    )
+
+
+def _childrens_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
