@@ -45,8 +45,8 @@ def _faults() -> Iterator[list[str]]:
     found: list[str] = []
     create_app = cloudchamber.app.create_app
 
-    def watched(services: Any, settings: Any) -> Any:
-        app = create_app(services, settings)
+    def watched(services: Any, settings: Any, *parts: Any) -> Any:
+        app = create_app(services, settings, *parts)
         app.add_middleware(Watch(settings.compat, found))
         return app
 

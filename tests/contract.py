@@ -12,6 +12,7 @@ from cloudchamber.api.routes import ROUTES, Raw, Route, Stream, enabled
 from cloudchamber.api.routes.model import errors_of
 from cloudchamber.api.schemas.common import Open
 from cloudchamber.api.schemas.errors import ERRORS
+from cloudchamber.console.sections import ROUTES as CONSOLE
 from cloudchamber.settings import Compat
 
 JSON: Final = "application/json; charset=utf-8"
@@ -21,7 +22,7 @@ class Watch:
     """Middleware of Falcon's; sees the answer as the handler or the error handler made it."""
 
     def __init__(self, compat: Compat, found: list[str]) -> None:
-        self._rows = {(row.method, path): row for row in enabled(ROUTES, compat) for path in row.paths}
+        self._rows = {(row.method, path): row for row in enabled((*ROUTES, *CONSOLE), compat) for path in row.paths}
         self._found = found
 
     async def process_response(self, req: Any, resp: Any, _resource: Any, _succeeded: bool) -> None:

@@ -26,6 +26,7 @@ from cloudchamber.api.server import EdgeServer, make_server
 from cloudchamber.api.services import Services as ApiServices
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
+from cloudchamber.console.part import console_part
 from cloudchamber.errors import CloudError
 from cloudchamber.firmware.apps import KnownApps
 from cloudchamber.firmware.binaries import Binaries
@@ -67,6 +68,7 @@ from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
 from cloudchamber.messaging.inbox import Inbox
+from cloudchamber.messaging.presence import Presence
 from cloudchamber.messaging.streams import Streams
 from cloudchamber.metrics import Gauges, metrics_app
 from cloudchamber.oauth.clients import Clients
@@ -326,6 +328,7 @@ class Cloud:
         }
         endpoint = TokenEndpoint(clients, tokens, grants, factors, self.compat_uses, browser_grants)
         await clients.install_well_known(is_enabled=settings.compat.builtin_clients)
+        await clients.install_console()
 
         hub = Hub()
         provisional = ProvisionalDevices()
@@ -480,6 +483,7 @@ class Cloud:
             transfers=transfers,
             calls=calls,
             events=events,
+            presence=Presence(audience),
             webhooks=webhooks,
             authorization=authorization,
             device_grants=device_grants,
@@ -495,7 +499,7 @@ class Cloud:
             limits=Limits(clock) if settings.limits_rates else None,
             compat_uses=self.compat_uses,
         )
-        await self._serve(make_server(create_app(api, settings)), http, streams)
+        await self._serve(make_server(create_app(api, settings, console_part(api))), http, streams)
         gauges = _gauges(hub, tcp, udp, streams, worker, firmware_updates, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
         purging = asyncio.create_task(

@@ -3,6 +3,8 @@
 import logging
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import falcon.asgi
@@ -42,7 +44,7 @@ from cloudchamber.api.pages.sign_in import SignIn
 from cloudchamber.api.places import Places
 from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
-from cloudchamber.api.routes import ROUTES, Page, enabled
+from cloudchamber.api.routes import ROUTES, Page, Route, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
 from cloudchamber.api.teams import TeamsResource
@@ -62,7 +64,15 @@ _HEADERS: Final = "Authorization, Content-Type, Accept, X-Particle-Tool, X-Parti
 _MAX_ECHO: Final = 1_000
 
 
-def create_app(services: Services, settings: Settings) -> App:
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Routes of another package that the same server answers, and the objects that their handlers name."""
+
+    routes: tuple[Route, ...]
+    objects: Mapping[str, object]
+
+
+def create_app(services: Services, settings: Settings, *parts: Part) -> App:
     guards = Guards(
         services.tokens,
         services.clients,
@@ -73,7 +83,8 @@ def create_app(services: Services, settings: Settings) -> App:
         services.compat_uses,
         services.limits,
     )
-    pages = frozenset(path for row in ROUTES if isinstance(row.access, Page) for path in row.paths)
+    rows = [*ROUTES, *(row for part in parts for row in part.routes)]
+    pages = frozenset(path for row in rows if isinstance(row.access, Page) for path in row.paths)
     common = Common(Proxies(networks(settings.trusted_proxies)), services.limits, pages)
     app: App = falcon.asgi.App(
         media_type="application/json; charset=utf-8",
@@ -84,8 +95,10 @@ def create_app(services: Services, settings: Settings) -> App:
     # iOS posts to /v1/users/.
     app.req_options.strip_url_path_trailing_slash = True
     add_error_handlers(app, vendor_statuses=settings.compat.vendor_statuses, compat_uses=services.compat_uses)
-    routes = enabled(ROUTES, settings.compat)
+    routes = enabled(rows, settings.compat)
     objects = resources(services, guards, settings.compat)
+    for part in parts:
+        objects |= part.objects
     for path, responder in responders(routes, objects, guards, services.limits).items():
         app.add_route(path, responder)
     return app
@@ -96,18 +109,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
     s = services
     places = Places(s.products, s.organizations, OrganizationDevices(s.devices, s.products))
     shell = Shell(s.public_url)
-    people = People(
-        shell,
-        s.users,
-        s.customers,
-        s.factors,
-        s.clients,
-        s.products,
-        s.organizations,
-        s.browser_sessions,
-        s.user_passwords,
-        s.limits,
-    )
+    people = people_on(shell, s)
     sign_in = SignIn(shell, people)
     consents = Consents(shell, people, s.devices)
     flasher = Flasher(s.firmware_updates, s.apps)
@@ -155,12 +157,30 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
     }
 
 
+def people_on(shell: Shell, s: Services) -> People:
+    """Who signs in on the pages that `shell` sends."""
+    return People(
+        shell,
+        s.users,
+        s.customers,
+        s.factors,
+        s.clients,
+        s.products,
+        s.organizations,
+        s.browser_sessions,
+        s.user_passwords,
+        s.limits,
+    )
+
+
 class Common:
     """The headers of every answer, the client's address and what it may, and the answer to every preflight."""
 
     def __init__(self, proxies: Proxies, limits: Limits | None, pages: frozenset[str]) -> None:
         """`pages` are the paths that no other origin's script may read."""
-        self._pages = pages
+        self._pages = frozenset(path for path in pages if "{" not in path)
+        # Up to its first field: nothing of the API begins like a page.
+        self._below = tuple(path.partition("{")[0] for path in pages if "{" in path)
         self._proxies = proxies
         self._limits = limits
 
@@ -176,7 +196,7 @@ class Common:
         if self._limits is not None:
             self._limits.any_route(req)
         if req.method == "OPTIONS":
-            if req.path in self._pages:
+            if req.path in self._pages or req.path.startswith(self._below):
                 resp.delete_header("access-control-allow-origin")
             _preflight(req, resp)
 

@@ -27,6 +27,7 @@ from cloudchamber.api.routes import (
     BearerOrClient,
     BearerOrPassword,
     ClientCredentials,
+    Console,
     Page,
     Public,
     Route,
@@ -78,6 +79,8 @@ def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | N
 
 def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: CheckPrincipal | None) -> Responder:
     match route.access:
+        case Console():
+            return _console(handler)
         case Page():
             return _page(route, handler)
         case Public():
@@ -155,6 +158,16 @@ def _page(route: Route, handler: Handler) -> Responder:
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
         resp.delete_header("access-control-allow-origin")
         await public(req, resp, **params)
+
+    return respond
+
+
+def _console(handler: Handler) -> Responder:
+    """The handler finds out who is signed in, and only then reads the body (console/frame.py)."""
+
+    async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
+        resp.delete_header("access-control-allow-origin")
+        write(req, resp, await handler(Call(req, params, fields(query_of(req)), NO_FIELDS, ())))
 
     return respond
 

@@ -23,6 +23,7 @@ from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
+from cloudchamber.messaging.presence import Presence
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
 from cloudchamber.oauth.tokens import Tokens
@@ -61,6 +62,7 @@ class Services:
     transfers: Transfers
     calls: Calls
     events: Events
+    presence: Presence
     webhooks: Webhooks
     authorization: Authorization
     device_grants: DeviceGrants

@@ -31,6 +31,9 @@ WELL_KNOWN: Final = {
     "user": "client_secret_here",
 }
 
+CONSOLE: Final = ClientId("console")
+"""Through which the requests of people in the console are made."""
+
 Place = ProductResource | OrganizationResource
 """What a client can act for, other than its user."""
 
@@ -73,6 +76,30 @@ class Clients:
                     await self._store.update(tx, replace(client, is_enabled=is_enabled))
 
             await self._db.transaction(write)
+
+    async def install_console(self) -> None:
+        """The console, as what people sign in to: their second factors' challenges belong to a client. It has no secret
+        and no redirect, so no grant takes it, and it is not one of the public clients that can be switched off."""
+        if await self._store.by_id(self._db, CONSOLE) is not None:
+            return
+        client = Client(
+            id=CONSOLE,
+            secret_hash=None,
+            name="Console",
+            type=ClientType.INSTALLED,
+            redirect_uri=None,
+            scope=None,
+            user=None,
+            product=None,
+            is_builtin=True,
+            is_enabled=True,
+            created_at=self._clock.now(),
+        )
+
+        async def write(tx: Transaction) -> None:
+            await self._store.insert(tx, client)
+
+        await self._db.transaction(write)
 
     async def authenticate(self, client: str, secret: str) -> Client:
         """Raises OAuthError (invalid_client), the same for an unknown id and a wrong secret."""

@@ -101,17 +101,25 @@ class Shell:
 
     def visit(self, call: Call) -> Visit:
         """Raises FormForged."""
+        visit = self.begin(call)
+        self.check_form(visit)
+        return visit
+
+    def begin(self, call: Call) -> Visit:
+        """A visit whose body may be still unread: `check_form` before anything is done for a POST."""
         cookies = _cookies(call.req.get_header("cookie"))
         csrf = cookies.get(_CSRF_COOKIE, "")
         visit = Visit(call, cookies, csrf)
-        if call.req.method == "POST":
-            self._check_form(call, csrf)
-        elif not csrf:
+        if call.req.method != "POST" and not csrf:
             visit.csrf = secrets.token_urlsafe(24)
-            visit.set_cookies.append(self._cookie(_CSRF_COOKIE, visit.csrf))
+            self.set_cookie(visit, _CSRF_COOKIE, visit.csrf)
         return visit
 
-    def _check_form(self, call: Call, csrf: str) -> None:
+    def check_form(self, visit: Visit) -> None:
+        """Raises FormForged for a POST that is not of one of our forms."""
+        call, csrf = visit.call, visit.csrf
+        if call.req.method != "POST":
+            return
         origin = call.req.get_header("origin")
         sent = call.data.get("csrf")
         site = call.req.get_header("sec-fetch-site")
@@ -130,18 +138,18 @@ class Shell:
         return visit.cookies.get(realm.cookie, "")
 
     def keep_session(self, visit: Visit, realm: Realm, secret: str, *, is_remembered: bool) -> None:
-        visit.set_cookies.append(self._cookie(realm.cookie, secret, _REMEMBER_S if is_remembered else None))
+        self.set_cookie(visit, realm.cookie, secret, _REMEMBER_S if is_remembered else None)
 
     def drop_session(self, visit: Visit, realm: Realm) -> None:
-        visit.set_cookies.append(self._cookie(realm.cookie, "", 0))
+        self.set_cookie(visit, realm.cookie, "", 0)
 
-    def _cookie(self, name: str, value: str, max_age_s: int | None = None) -> str:
+    def set_cookie(self, visit: Visit, name: str, value: str, max_age_s: int | None = None) -> None:
         parts = [f"{name}={value}", "Path=/", "HttpOnly", "SameSite=Lax"]
         if self._is_secure:
             parts.append("Secure")
         if max_age_s is not None:
             parts.append(f"Max-Age={max_age_s}")
-        return "; ".join(parts)
+        visit.set_cookies.append("; ".join(parts))
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -164,6 +172,18 @@ class Shell:
         content = self._templates.get_template(template).render(
             title=title, brand=brand, error=error, done=done, csrf=visit.csrf, static=STATIC, **fields
         )
+        return self.html(visit, content, status, form_target=form_target, reaches_devices=reaches_devices)
+
+    def html(
+        self,
+        visit: Visit,
+        content: str,
+        status: int = 200,
+        *,
+        form_target: str | None = None,
+        reaches_devices: bool = False,
+    ) -> Reply:
+        """A page that is rendered already, as every page is sent."""
         policy = _policy(form_target, reaches_devices=reaches_devices)
         headers = (*_HEADERS, ("content-security-policy", policy), *self._set_cookies(visit))
         return Reply(content.encode(), status, headers)
@@ -197,19 +217,24 @@ class Shell:
 
     def asset(self, name: str) -> Reply | None:
         content = self._static.get(name)
-        kind = _TYPES.get(name.rpartition(".")[2])
-        if content is None or kind is None:
-            return None
-        headers: tuple[Header, ...] = (
-            ("content-type", kind),
-            ("cache-control", "public, max-age=3600"),
-            ("x-content-type-options", "nosniff"),
-        )
-        return Reply(content, 200, headers)
+        return None if content is None else asset_reply(name, content)
 
     @staticmethod
     def _set_cookies(visit: Visit) -> tuple[Header, ...]:
         return tuple(("set-cookie", cookie) for cookie in visit.set_cookies)
+
+
+def asset_reply(name: str, content: bytes) -> Reply | None:
+    """A file of the pages, by the ending of its name; None for one that is not to be sent."""
+    kind = _TYPES.get(name.rpartition(".")[2])
+    if kind is None:
+        return None
+    headers: tuple[Header, ...] = (
+        ("content-type", kind),
+        ("cache-control", "public, max-age=3600"),
+        ("x-content-type-options", "nosniff"),
+    )
+    return Reply(content, 200, headers)
 
 
 _HEADERS: Final[tuple[Header, ...]] = (

@@ -31,6 +31,15 @@ class Page(Public):
 
 
 @dataclass(frozen=True, slots=True)
+class Console(Page):
+    """A page of the console, for a user who is signed in; everybody else is sent to sign in. `action` is what the user
+    needs on the product or organization of the path, and where there is neither, on their account. The body is left
+    unread until the user is known."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """A client's id and secret, checked by the handler's service in the order that clients can tell."""
 

@@ -1,0 +1,310 @@
+"""What every page of the console goes through.
+
+Nobody gets to a handler who is not signed in, whose role does not allow the row's action in the product or the
+organization of the path, or whose form did not come from its page. A handler gets an `Ask`, made anew for each request.
+"""
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, ClassVar, Final
+from urllib.parse import quote, unquote, urlencode
+
+import jinja2
+
+from cloudchamber.access.errors import AccessRefused
+from cloudchamber.access.model import (
+    Account,
+    Action,
+    DeviceResource,
+    OrganizationResource,
+    ProductDeviceResource,
+    ProductResource,
+    Resource,
+)
+from cloudchamber.access.requester import User
+from cloudchamber.access.rules import Allowed, Reason, decide
+from cloudchamber.access.service import require
+from cloudchamber.api.app import people_on
+from cloudchamber.api.call import Call, body_of, fields
+from cloudchamber.api.pages.account import BRAND
+from cloudchamber.api.pages.shell import Realm, Shell, Visit
+from cloudchamber.api.reply import NO_CONTENT, Reply
+from cloudchamber.api.routes import Console, Route, Stream
+from cloudchamber.api.services import Services
+from cloudchamber.console import words
+from cloudchamber.console.live import LiveSessions
+from cloudchamber.console.section import PREFIX, Section
+from cloudchamber.errors import CloudError, NotFound, TooManyRequests
+from cloudchamber.fleet.model import DeviceRecord, Product
+from cloudchamber.ids import UserId
+from cloudchamber.oauth.clients import CONSOLE
+from cloudchamber.oauth.model import PrincipalKind
+from cloudchamber.oauth.web.model import BrowserSession
+from cloudchamber.organizations.model import Organization
+
+SIGN_IN: Final = f"{PREFIX}/sign-in"
+STATIC: Final = f"{PREFIX}/static"
+REALM: Final = Realm("users", BRAND)
+THEMES: Final = ("auto", "light", "dark")
+
+_NOTE_COOKIE: Final = "cc_note"
+THEME_COOKIE: Final = "cc_theme"
+# Above what any sentence of ours has; what others put into the cookie is cut.
+_MAX_NOTE: Final = 300
+# The switcher is for going back and forth; whoever has more products finds them on the first page.
+_MAX_SWITCHER: Final = 40
+
+_OUTSIDE: Final = frozenset({Reason.NOT_IN_TEAM, Reason.OTHER_PRODUCT, Reason.OTHER_ORGANIZATION})
+
+Handler = Callable[["Ask"], Awaitable[Any]]
+
+
+class PageNotFound(NotFound):
+    code: ClassVar[str] = "page_not_found"
+
+
+@dataclass(slots=True)
+class Ask:
+    """One request of somebody who is signed in, allowed to do what its row says."""
+
+    visit: Visit
+    session: BrowserSession
+    requester: User
+    username: str
+    product: Product | None = None
+    organization: Organization | None = None
+
+    @property
+    def the_product(self) -> Product:
+        assert self.product is not None, "the row's path names no product"
+        return self.product
+
+    @property
+    def call(self) -> Call:
+        return self.visit.call
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        return self.visit.call.params
+
+    @property
+    def form(self) -> Mapping[str, str]:
+        return self.visit.form
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.visit.query
+
+    @property
+    def place(self) -> ProductResource | OrganizationResource | Account:
+        if self.product is not None:
+            return self.product.resource(self.requester)
+        return self.organization.resource(self.requester) if self.organization is not None else Account()
+
+    def may(self, action: Action, on: Resource | DeviceRecord | None = None) -> bool:
+        """Would `action` be allowed: on the product or organization of the path, or on a device of it?"""
+        resource: Resource
+        if isinstance(on, DeviceRecord):
+            shut_out = (on.is_quarantined, on.is_denied)
+            if self.product is not None:
+                resource = ProductDeviceResource(on.id, self.product.resource(self.requester), *shut_out)
+            else:
+                resource = DeviceResource(on.id, on.owner, on.product, *shut_out)
+        else:
+            resource = on if on is not None else self.place
+        return isinstance(decide(self.requester, action, resource), Allowed)
+
+
+class Frame:
+    def __init__(self, services: Services, sections: Sequence[Section]) -> None:
+        self.services = services
+        self.shell = Shell(services.public_url)
+        self.people = people_on(self.shell, services)
+        self.live = LiveSessions(services.browser_sessions, services.clock)
+        self._sections = sections
+        self._static = {entry.name: entry.read_bytes() for entry in (files(__package__) / "static").iterdir()}
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader("cloudchamber.console"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals |= {
+            "A": Action,
+            "PREFIX": PREFIX,
+            "brand": BRAND,
+            "counted": words.counted,
+            "grouped": words.grouped,
+            "static": self.static_url,
+            "themes": THEMES,
+            "when": lambda at, never="never": words.time_tag(at, services.clock.now(), never),
+        }
+
+    # -- in -----------------------------------------------------------------------------------------------------------
+
+    def guarded(self, row: Route, access: Console, handler: Handler) -> Callable[[Call], Awaitable[Any]]:
+        """The handler of a row, as the edge calls it."""
+        is_live = isinstance((row.answer or {}).get(200), Stream)
+
+        async def respond(call: Call) -> Any:
+            visit = self.shell.begin(call)
+            ask: Ask | None = None
+            try:
+                session = await self.people.current(visit, REALM)
+                if session is None or session.principal.kind is not PrincipalKind.USER:
+                    return NO_CONTENT if is_live else self._to_sign_in(visit, row)
+                ask = await self._ask(visit, session)
+                if call.req.method == "POST":
+                    body, uploads = await body_of(call.req, row.body_limit)
+                    visit.call = Call(call.req, call.params, call.query, fields(body), uploads)
+                    self.shell.check_form(visit)
+                await self._enter_place(ask)
+                require(ask.requester, access.action, ask.place)
+                return await handler(ask)
+            except CloudError as error:
+                if is_live and error.status < 429:
+                    return NO_CONTENT
+                return await self.failure(visit, ask, error)
+
+        return respond
+
+    async def _ask(self, visit: Visit, session: BrowserSession) -> Ask:
+        requester = User(UserId(session.principal.id), CONSOLE)
+        visit.call.req.requester = requester
+        if self.services.limits is not None:
+            self.services.limits.principal(requester)
+        username = await self.people.username(session.principal)
+        return Ask(visit, session, requester, username or "")
+
+    async def _enter_place(self, ask: Ask) -> None:
+        """Raises ProductNotFound, OrganizationNotFound."""
+        if "product" in ask.params:
+            ask.product = await self.services.products.find(ask.params["product"])
+        elif "organization" in ask.params:
+            ask.organization = await self.services.organizations.find(ask.params["organization"])
+
+    def _to_sign_in(self, visit: Visit, row: Route) -> Reply:
+        """And back to the page that was asked for; after a form, to the page on which it stands."""
+        req = visit.call.req
+        path = req.path
+        if req.method == "GET" and req.raw_query:
+            path += "?" + req.raw_query.decode("ascii", "replace")
+        elif req.method == "POST" and row.paths[0] != PREFIX:
+            path = path.rpartition("/")[0]
+        return self.shell.redirect(visit, f"{SIGN_IN}?{urlencode({'to': path})}")
+
+    # -- out ----------------------------------------------------------------------------------------------------------
+
+    async def page(
+        self,
+        ask: Ask,
+        template: str,
+        *,
+        title: str,
+        section: str | None = None,
+        status: int = 200,
+        error: str | None = None,
+        done: str | None = None,
+        back: tuple[str, str] | None = None,
+        **values: Any,
+    ) -> Reply:
+        """A page in the frame. `section` is the key of the navigation's entry; `back` a link above the title, URL and
+        text; `error` and `done` say what came of a form, and with an error `filled(name)` is what was sent."""
+        content = self._templates.get_template(template).render(
+            title=title,
+            section=section,
+            error=error,
+            done=done or self._note(ask.visit),
+            back=back,
+            csrf=ask.visit.csrf,
+            theme=_theme(ask.visit),
+            here=ask.call.req.path,
+            username=ask.username,
+            product=ask.product,
+            base=product_url(ask.product) if ask.product is not None else PREFIX,
+            may=ask.may,
+            filled=lambda name, default="": (ask.form if error is not None else {}).get(name, default),
+            nav=self._nav(ask),
+            switcher=await self._switcher(ask),
+            **values,
+        )
+        return self.shell.html(ask.visit, content, status)
+
+    def redirect(self, ask: Ask, url: str, done: str | None = None) -> Reply:
+        """After a form that has done its work; `done` is said once, on the page that comes next."""
+        if done is not None:
+            self.shell.set_cookie(ask.visit, _NOTE_COOKIE, quote(done[:_MAX_NOTE]), 60)
+        return self.shell.redirect(ask.visit, url)
+
+    def render(self, template: str, **values: Any) -> str:
+        """A piece of a page, for what comes live."""
+        return self._templates.get_template(template).render(**values)
+
+    async def failure(self, visit: Visit, ask: Ask | None, error: CloudError) -> Reply:
+        if ask is None:
+            return self.shell.failure(visit, error, BRAND)
+        status = getattr(error, "http_status", error.status)
+        text = error.message
+        if isinstance(error, AccessRefused) and error.reason in _OUTSIDE:
+            status, text = 404, "There is no such page, or you are not in its team."
+        # What the path names may be what is missing.
+        ask.product = ask.product if status not in {403, 404} or ask.may(Action.PRODUCTS_GET) else None
+        reply = await self.page(ask, "failure.html", title="That did not work", status=status, error=text)
+        if isinstance(error, TooManyRequests):
+            return Reply(reply.body, status, (*reply.headers, ("retry-after", str(error.retry_after_s))))
+        return reply
+
+    def static_url(self, name: str) -> str:
+        """With what is in the file, so that browsers keep it until it changes."""
+        digest = hashlib.sha256(self._static[name]).digest()
+        return f"{STATIC}/{name}?v={base64.urlsafe_b64encode(digest[:6]).decode()}"
+
+    def static(self, name: str) -> bytes | None:
+        return self._static.get(name)
+
+    def _note(self, visit: Visit) -> str | None:
+        found = visit.cookies.get(_NOTE_COOKIE)
+        if not found or visit.call.req.method != "GET":
+            return None
+        self.shell.set_cookie(visit, _NOTE_COOKIE, "", 0)
+        return unquote(found)[:_MAX_NOTE]
+
+    def _nav(self, ask: Ask) -> list[dict[str, str]]:
+        found = []
+        for section in self._sections:
+            nav = section.nav
+            if nav is None or (nav.place == "product" and ask.product is None):
+                continue
+            if nav.place == "product" and ask.may(nav.action):
+                url = f"{product_url(ask.the_product)}/{nav.path}".rstrip("/")
+            elif nav.place == "account" and ask.may(nav.action, Account()):
+                url = f"{PREFIX}/{nav.path}".rstrip("/")
+            else:
+                continue
+            found.append({"key": section.key, "title": section.title, "url": url, "place": nav.place})
+        return found
+
+    async def _switcher(self, ask: Ask) -> list[tuple[str, list[Product]]]:
+        """The products of whoever asks, by organization."""
+        found: dict[str, list[Product]] = {}
+        for product in (await self.services.products.of_requester(ask.requester))[:_MAX_SWITCHER]:
+            found.setdefault(await self.organization_name(product), []).append(product)
+        return list(found.items())
+
+    async def organization_name(self, product: Product) -> str:
+        if product.is_personal:
+            return "Personal" if product.owner_name else product.organization_slug
+        return (await self.services.organizations.by_id(product.organization)).name
+
+
+def product_url(product: Product) -> str:
+    return f"{PREFIX}/products/{product.id}"
+
+
+def _theme(visit: Visit) -> str:
+    found = visit.cookies.get(THEME_COOKIE, "")
+    return found if found in THEMES else "auto"

@@ -1,0 +1,11 @@
+"""The sections, in the order of the navigation. A new one is a line here; see the package's docstring."""
+
+from typing import Final
+
+from cloudchamber.api.routes import Route
+from cloudchamber.console import entrance, home
+from cloudchamber.console.section import Section
+
+SECTIONS: Final[tuple[Section, ...]] = (home.SECTION, home.OVERVIEW)
+
+ROUTES: Final[tuple[Route, ...]] = (*entrance.ROUTES, *(row for section in SECTIONS for row in section.routes))

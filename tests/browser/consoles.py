@@ -1,0 +1,112 @@
+"""A cloud with a team and its fleet, and people of the team at its console in a real browser."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+
+from cloudchamber.testing import Cloud, Devices
+from tests.browser.conftest import ARGUMENTS, DESKTOP, PHONE, chromium
+from tests.whole.story import PASSWORD, Product, Story
+
+MAKER, VIEWER, SUPPORT = "maker@example.com", "viewer@example.com", "support@example.com"
+CUSTOMER = "jane@example.com"
+LAMP = "e00fce68c0ffee0123456789"
+"""Online over TCP, Jane's."""
+BOAT = "e00fce68c0ffee9876543210"
+"""Online over DTLS, nobody's."""
+OFFLINE = [f"e00fce68{number:016x}" for number in range(1, 61)]
+MAX_PAGE_BYTES = 200_000
+
+
+@dataclass
+class Scene:
+    cloud: Cloud
+    story: Story
+    chrome: Browser
+    product: Product
+    lamp: Devices
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"{self.cloud.url}/console"
+
+    @property
+    def product_url(self) -> str:
+        return f"{self.url}/products/{self.product.id}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene() -> AsyncIterator[Scene]:
+    async with Cloud(rate_limits="off") as cloud, Story(cloud) as story, async_playwright() as playwright:
+        maker = await story.user(MAKER)
+        product = await story.product(maker, "Garden lamp")
+        tokens = {MAKER: maker}
+        for name, role in ((VIEWER, "View-only"), (SUPPORT, "Support")):
+            tokens[name] = await story.user(name)
+            await story.ok("POST", f"/v1/products/{product.id}/team", maker, json={"username": name, "role": role})
+        await story.import_devices(product, [LAMP, BOAT, *OFFLINE])
+        jane = await story.customer(product, CUSTOMER)
+        lamp = await cloud.start_device(LAMP, product_id=product.id)
+        await cloud.start_device(BOAT, protocol="udp", product_id=product.id)
+        await story.ok("POST", "/v1/devices", jane, data={"id": LAMP})
+        await story.ok("PUT", f"/v1/products/{product.id}/devices/{LAMP}", product.token, data={"name": "porch"})
+        chrome = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        yield Scene(cloud, story, chrome, product, lamp, tokens | {CUSTOMER: jane})
+        await chrome.close()
+
+
+Open = Callable[..., Awaitable[Page]]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def open_as(scene: Scene, screen: str) -> AsyncIterator[Open]:
+    """Signs somebody in and opens a page of the console; what its browser complains of fails the test."""
+    complaints: list[str] = []
+    contexts = []
+
+    async def signed_in(name: str, path: str = "", **more: Any) -> Page:
+        phone = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
+        options: dict[str, Any] = {"viewport": PHONE, **phone} if screen == "phone" else {"viewport": DESKTOP}
+        context = await scene.chrome.new_context(**options, **more)
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.complaints = complaints  # type: ignore[attr-defined]
+        await page.goto(f"{scene.url}{path}")
+        await page.get_by_label("E-mail").fill(name)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        return page
+
+    yield signed_in
+    for context in contexts:
+        await context.close()
+    assert complaints == []
+
+
+@pytest.fixture(params=["desktop", "phone"])
+def screen(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def weight(page: Page, url: str) -> int:
+    """Bytes of a page with all that it loads, with nothing in the browser's cache."""
+    sizes: list[int] = []
+
+    async def count(response: Any) -> None:
+        sizes.append(len(await response.body()))
+
+    fresh = await page.context.browser.new_context(storage_state=await page.context.storage_state())  # type: ignore[union-attr]
+    tab = await fresh.new_page()
+    tab.on("response", count)
+    await tab.goto(url, wait_until="load")
+    await fresh.close()
+    assert sizes
+    return sum(sizes)

@@ -1,0 +1,75 @@
+"""Into the console and out of it, and what all of its pages have in common."""
+
+import re
+
+import httpx
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.conftest import check
+from tests.browser.consoles import MAKER, MAX_PAGE_BYTES, VIEWER, Open, Scene, open_as, scene, screen, weight
+
+__all__ = ["open_as", "scene", "screen"]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_deep_link_is_kept_through_the_sign_in(scene: Scene, open_as: Open) -> None:
+    page = await open_as(MAKER, "?organization=nowhere")
+    assert page.url == f"{scene.url}?organization=nowhere"
+    await page.goto(scene.url)
+    row = page.get_by_role("row", name=re.compile("Garden lamp"))
+    await expect(row).to_contain_text("62")
+    await expect(row.locator(".lamp.on")).to_be_visible()
+    await check(page, "console-home")
+    assert await weight(page, scene.url) < MAX_PAGE_BYTES
+
+
+async def test_light_dark_and_keys(scene: Scene, open_as: Open) -> None:
+    page = await open_as(MAKER)
+    await page.locator("#me > summary").click()
+    await page.get_by_role("button", name="Dark").click()
+    await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    await check(page, "console-home-dark")
+    # A keyboard gets past the bar at once, and out of what it opened.
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#main")).to_be_focused()
+    await page.locator("#switcher > summary").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#switcher").get_by_role("link", name=re.compile("Garden lamp"))).to_be_visible()
+    await check(page, "console-switcher")
+    await page.keyboard.press("Escape")
+    await expect(page.locator("#switcher")).not_to_have_attribute("open", "")
+
+
+async def test_signing_out_ends_the_session_on_the_server(scene: Scene, open_as: Open) -> None:
+    page = await open_as(MAKER)
+    other = await open_as(MAKER)
+    kept = {cookie["name"]: cookie["value"] for cookie in await page.context.cookies()}  # type: ignore[typeddict-item]
+    await page.locator("#me > summary").click()
+    await page.get_by_role("button", name="Sign out everywhere").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    # The cookie of before, and the other browser, are worth nothing now.
+    async with httpx.AsyncClient(cookies=kept) as http:
+        answer = await http.get(scene.url)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in?to=%2Fconsole")
+    await other.reload()
+    await expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_a_product_is_made_in_the_browser(scene: Scene, open_as: Open, screen: str) -> None:
+    page = await open_as(MAKER)
+    await page.get_by_label("Name").fill(f"Kettle {screen}")
+    await page.get_by_label("Hardware").select_option(label="Boron")
+    await page.get_by_role("button", name="Create the product").click()
+    await expect(page.get_by_role("status")).to_contain_text(f"Kettle {screen} is there")
+
+
+async def test_whoever_may_not_see_a_product_is_told_that_there_is_none(scene: Scene, open_as: Open) -> None:
+    page = await open_as(VIEWER)
+    made = await scene.story.product(scene.tokens[MAKER], "Secret")
+    for path in (f"/products/{made.id}/", "/products/59999", "/orgs/nowhere"):
+        answer = await page.request.get(f"{scene.url}{path}")
+        assert answer.status == 404, path
+    page.complaints.clear()  # type: ignore[attr-defined]
