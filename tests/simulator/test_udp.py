@@ -12,10 +12,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloudchamber.cli.simulate import simulate
+from cloudchamber.simulator import fleet
 from cloudchamber.simulator.keys import KeyUnusable, device_key, server_key
 from cloudchamber.simulator.target import find_target
-from cloudchamber.simulator.udp import KeptSession
+from cloudchamber.simulator.udp import KeptSession, UdpNetwork
 from cloudchamber.storage.migrate import migrate
+from cloudchamber.testing import Cloud
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import FunctionReturned
 from cloudchamber.wire.keys import ServerAddress, build_server_key_file
@@ -77,6 +79,22 @@ async def test_sleep_move_and_loss(udp: UdpCloud, tmp_path: Path) -> None:
         await until(lambda: udp.gateway.counters.moved >= 5, 30)
         await end(process)
     assert udp.inbox.count("offline") >= 3
+
+
+async def test_a_device_whose_goodbye_nobody_hears_is_switched_off_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its socket is closed (one left open fails the test), and its session is kept."""
+    monkeypatch.setattr(fleet, "GOODBYE_TIMEOUT_S", 0.1)
+    async with Cloud() as cloud:
+        devices = await cloud.start_device(ID, protocol="udp")
+        network = devices.all[0].network
+        assert isinstance(network, UdpNetwork)
+        network.loss = 1.0
+        session = network.session_file
+        assert session is not None
+        await devices.stop()
+        assert KeptSession.from_json(session.read_bytes()).uses == 0
 
 
 @pytest.mark.parametrize(

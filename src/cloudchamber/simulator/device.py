@@ -199,7 +199,9 @@ class VirtualDevice:
         if self._stop.is_set():
             line.abort()
         try:
-            closed = await line.closed
+            # Not by `await`: who is cancelled would cancel the future, and a line that has ended does not end again.
+            await asyncio.wait([line.closed])
+            closed = line.closed.result()
         finally:
             if line.session is not None:
                 self.setup = replace(self.setup, partial=line.session.partial)
