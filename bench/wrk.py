@@ -49,7 +49,9 @@ def run(request: Request, connections: int, seconds: float, server_pid: int, fol
     """`connections` ask for `seconds`, each again as soon as it has its answer. Raises LoadFailed, CannotStart."""
     script = folder / "request.lua"
     # A JSON string of plain ASCII is a Lua string as well.
-    lines = [f"wrk.method = {json.dumps(request.method)}", f"wrk.body = {json.dumps(request.body)}"]
+    lines = [f"wrk.method = {json.dumps(request.method)}"]
+    if request.body:
+        lines.append(f"wrk.body = {json.dumps(request.body)}")
     lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()]
     script.write_text("\n".join(lines) + _DONE)
     command = [find(), "-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s"]

@@ -47,7 +47,10 @@ def _faults() -> Iterator[list[str]]:
 
     def watched(services: Any, settings: Any, *parts: Any) -> Any:
         app = create_app(services, settings, *parts)
-        app.add_middleware(Watch(settings.compat, found))
+        watch = Watch(settings.compat, found)
+        app.add_middleware(watch)
+        if app.direct is not None:
+            app.direct.watch = watch.direct
         return app
 
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import falcon
 import msgspec
 
+from cloudchamber.api.direct import Way
 from cloudchamber.api.errors import Rendered, text_error
 from cloudchamber.api.routes import ROUTES, Raw, Route, Stream, enabled
 from cloudchamber.api.routes.model import errors_of
@@ -35,6 +36,11 @@ class Watch:
         content_type = resp.get_header("content-type") or (JSON if resp.data is not None else None)
         for wrong in faults(row, req.method, status, content_type, resp.data, is_stream=resp.stream is not None):
             self._found.append(f"{req.method} {req.uri_template or req.path}: {wrong}")
+
+    def direct(self, way: Way, body: bytes) -> None:
+        """What api/direct.py answers; server.py writes its head (tests/api/test_direct.py)."""
+        for wrong in faults(self._rows["GET", way.template], "GET", 200, JSON, body, is_stream=False):
+            self._found.append(f"GET {way.template}, directly: {wrong}")
 
 
 def faults(

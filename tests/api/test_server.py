@@ -17,7 +17,7 @@ Talk = Callable[..., Awaitable[bytes]]
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answers with the length of the body; `/early` without reading it, `/large` with 64 MB."""
+    """Answers with the length of the body; `/early` without reading it, `/large` with 64 MB, `/slow` late."""
     size = 0
     headers = [(b"content-type", b"text/plain")]
     while scope["path"] != "/early":
@@ -29,6 +29,8 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
             break
     if scope["path"] == "/early":
         headers.append((b"connection", b"close"))
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.7)
     body = b"x" * 64_000_000 if scope["path"] == "/large" else str(size).encode()
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -182,6 +184,19 @@ async def test_an_idle_connection_is_not_a_slow_request(talk: Talk, monkeypatch:
     monkeypatch.setattr(server_module, "REQUEST_TIMEOUT_S", 0.05)
     got = await talk(GET + b"\r\n", b"", GET + b"Connection: close\r\n\r\n", pause_s=0.2)
     assert got.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_connection_that_asks_nothing_is_closed(port: int, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its first request, and 75 s after its last; not while an answer is under way or between requests."""
+    monkeypatch.setattr(server_module.EdgeProtocol, "idle_s", 0.3)
+    loop = asyncio.get_running_loop()
+    for pieces, answers in (((), 0), ((GET + b"\r\n",), 1), ((GET + b"\r\n", GET + b"\r\n", GET + b"\r\n"), 3)):
+        started = loop.time()
+        got = await talk(*pieces, pause_s=0.2)
+        assert got.count(b"HTTP/1.1 200 OK") == answers
+        assert 0.2 < loop.time() - started < 5
+    got = await talk(GET.replace(b"GET / ", b"GET /slow ", 1) + b"Connection: close\r\n\r\n")
+    assert got.endswith(b"0")
 
 
 async def test_a_client_that_is_still_sending_gets_its_refusal(talk: Talk) -> None:

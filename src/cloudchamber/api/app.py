@@ -1,7 +1,6 @@
 """The ASGI application: Falcon's router over the route table, and what every answer has in common."""
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from cloudchamber.api.clients import ClientsResource
 from cloudchamber.api.compiling import CompilingResource
 from cloudchamber.api.customers import CustomersResource
 from cloudchamber.api.devices import DevicesResource
+from cloudchamber.api.direct import DirectAnswers
 from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
 from cloudchamber.api.events import EventsResource
@@ -44,6 +44,7 @@ from cloudchamber.api.pages.sign_in import SignIn
 from cloudchamber.api.places import Places
 from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
+from cloudchamber.api.reply import JSON, request_id
 from cloudchamber.api.routes import ROUTES, Page, Route, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
@@ -55,13 +56,17 @@ from cloudchamber.api.webhooks import WebhooksResource
 from cloudchamber.fleet.through import OrganizationDevices
 from cloudchamber.settings import Compat, Settings, networks
 
-App = falcon.asgi.App[EdgeRequest, falcon.asgi.Response]
-
 _access_log = logging.getLogger("cloudchamber.access_log")
 
 _METHODS: Final = "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS"
 _HEADERS: Final = "Authorization, Content-Type, Accept, X-Particle-Tool, X-Particle-Project, User-Agent"
 _MAX_ECHO: Final = 1_000
+
+
+class App(falcon.asgi.App[EdgeRequest, falcon.asgi.Response]):
+    """`direct` answers what needs no ASGI request at all; None where each one has to be seen, for a line in the log."""
+
+    direct: DirectAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,10 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
     )
     rows = [*ROUTES, *(row for part in parts for row in part.routes)]
     pages = frozenset(path for row in rows if isinstance(row.access, Page) for path in row.paths)
-    common = Common(Proxies(networks(settings.trusted_proxies)), services.limits, pages)
-    app: App = falcon.asgi.App(
-        media_type="application/json; charset=utf-8",
+    proxies = Proxies(networks(settings.trusted_proxies))
+    common = Common(proxies, services.limits, pages)
+    app = App(
+        media_type=JSON,
         request_type=EdgeRequest,
         # The log first: a preflight's answer is complete in Common, and what comes after it does not see the request.
         middleware=[*([AccessLog()] if settings.access_log else []), common],
@@ -101,6 +107,8 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
         objects |= part.objects
     for path, responder in responders(routes, objects, guards, services.limits).items():
         app.add_route(path, responder)
+    if not settings.access_log:
+        app.direct = DirectAnswers(routes, objects, services.tokens, proxies, services.limits)
     return app
 
 
@@ -185,9 +193,7 @@ class Common:
         self._limits = limits
 
     async def process_request(self, req: EdgeRequest, resp: falcon.asgi.Response) -> None:
-        # A UUID of version 4, without the 1.5 µs of the uuid module.
-        digits = os.urandom(16).hex()
-        req.request_id = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+        req.request_id = request_id()
         resp.set_header("x-request-id", req.request_id)
         # No credentials mode: a page of another origin can use only the token that it holds itself.
         resp.set_header("access-control-allow-origin", "*")

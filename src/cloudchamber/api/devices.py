@@ -46,6 +46,16 @@ class DevicesResource:
         record = await self._devices.own(requester, call.params["device"], Action.DEVICES_GET)
         return render.device_detail(await self._devices.view(record))
 
+    def list_own_now(self, requester: Bearer, _last: str) -> Any:
+        records = self._devices.mine_now(requester)
+        views = None if records is None else self._devices.views_now(records)
+        return None if views is None else [render.device(view) for view in views]
+
+    def get_own_now(self, requester: Bearer, last: str) -> Any:
+        record = self._devices.own_now(requester, last, Action.DEVICES_GET)
+        views = None if record is None else self._devices.views_now((record,))
+        return None if views is None else render.device_detail(views[0])
+
     async def claim(self, call: Call, requester: Bearer) -> Any:
         """Where the device is somebody else's and `request_transfer` is set, its owner is asked for it."""
         reference = call.data.text("id")

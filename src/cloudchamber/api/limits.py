@@ -81,6 +81,13 @@ class Limits:
         if wait := self._principals.take(principal_key(requester), self._clock.now()):
             raise self._too_many("principal", wait)
 
+    def both(self, address: str, requester: BearerRequester) -> bool:
+        """Counts a request for its address and its principal if both may make one, else for neither."""
+        now, address, principal = self._clock.now(), limit_key(address), principal_key(requester)
+        if self._principals.wait_ms(principal, now) or self._addresses.take(address, now):
+            return False
+        return not self._principals.take(principal, now)
+
     def of_route(self, name: str | None) -> tuple[CheckAddress | None, CheckPrincipal]:
         """What one route of a class checks before anything else, and once it knows who asks."""
         if name is None:

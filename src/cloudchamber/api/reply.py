@@ -1,14 +1,23 @@
 """What a handler may answer with."""
 
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import falcon.asgi
 import msgspec
 
 from cloudchamber.api.errors import Header
 
+JSON: Final = "application/json; charset=utf-8"
+
 encode_json = msgspec.json.Encoder().encode
+
+
+def request_id() -> str:
+    """A UUID of version 4, without the 1.5 µs of the uuid module."""
+    digits = os.urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ from cloudchamber.identity.service import Customers, Users
 from cloudchamber.ids import DeviceId, ProductId, UserId, parse_device_id
 from cloudchamber.storage.database import Database, Transaction
 
+_OWN_THINGS: Final = OwnThings()
+
 DEVICE_CHANGED: Final = "device.changed"
 """Bus subject; the message is the DeviceRecord as it is now."""
 
@@ -98,7 +100,7 @@ class Devices:
 
         Raises DeviceUnknown, AccessRefused.
         """
-        require(requester, action, OwnThings())
+        require(requester, action, _OWN_THINGS)
         device = parse_device_id(reference)
         found = await self.get(device) if device is not None else None
         owner = owner_of(requester)
@@ -106,11 +108,16 @@ class Devices:
             found = await self._store.by_name(self._db, owner, reference)
         if found is None:
             raise device_unknown()
-        require(
-            requester,
-            action,
-            DeviceResource(found.id, found.owner, found.product, found.is_quarantined, found.is_denied),
-        )
+        _require_own(requester, action, found)
+        return found
+
+    def own_now(self, requester: Requester, reference: str, action: Action) -> DeviceRecord | None:
+        """As `own` by id, from memory; None where only the database can tell. Raises AccessRefused."""
+        require(requester, action, _OWN_THINGS)
+        device = parse_device_id(reference)
+        found = self._cache.record(device) if device is not None else None
+        if found is not None:
+            _require_own(requester, action, found)
         return found
 
     async def in_product(self, requester: Requester, product: Product, reference: str, action: Action) -> DeviceRecord:
@@ -126,7 +133,7 @@ class Devices:
 
     async def mine(self, requester: Requester) -> Sequence[DeviceRecord]:
         """The devices of whoever asks, newest handshake first; none for a product's token. Raises AccessRefused."""
-        require(requester, Action.DEVICES_LIST, OwnThings())
+        require(requester, Action.DEVICES_LIST, _OWN_THINGS)
         owner = owner_of(requester)
         if owner is None:
             return ()
@@ -138,6 +145,12 @@ class Devices:
         self._cache.keep_list(owner, found, version)
         return found
 
+    def mine_now(self, requester: Requester) -> Sequence[DeviceRecord] | None:
+        """As `mine`, from memory; None where only the database can tell. Raises AccessRefused."""
+        require(requester, Action.DEVICES_LIST, _OWN_THINGS)
+        owner = owner_of(requester)
+        return () if owner is None else self._cache.of_owner(owner)
+
     async def of_customers(self, customers: Sequence[str]) -> list[DeviceRecord]:
         """The devices of these customers, for a list of customers that the requester was allowed to see."""
         return await self._store.of_owners(self._db, "customer", customers)
@@ -148,19 +161,23 @@ class Devices:
 
     async def views(self, records: Iterable[DeviceRecord]) -> list[DeviceView]:
         """As `view`, for a list."""
+        return [self._view(record, await self.owner_name(record.owner)) for record in records]
+
+    def views_now(self, records: Iterable[DeviceRecord]) -> list[DeviceView] | None:
+        """As `views`, from memory; None where an owner's name is not in it."""
         views = []
         for record in records:
-            name = await self.owner_name(record.owner)
-            heard = self._live.last_heard(record.id)
-            views.append(
-                DeviceView(
-                    record,
-                    self._live.is_online(record.id),
-                    heard if heard is not None else record.last_heard,
-                    name,
-                )
-            )
+            name = None if record.owner is None else self._names.get(record.owner)
+            if name is None and record.owner is not None:
+                return None
+            views.append(self._view(record, name))
         return views
+
+    def _view(self, record: DeviceRecord, owner_name: str | None) -> DeviceView:
+        heard = self._live.last_heard(record.id)
+        return DeviceView(
+            record, self._live.is_online(record.id), heard if heard is not None else record.last_heard, owner_name
+        )
 
     async def owner_name(self, owner: Owner | None) -> str | None:
         """A name that was read once is kept, until its account is renamed; no id is used twice."""
@@ -229,6 +246,15 @@ class Devices:
     def _changed(self, record: DeviceRecord) -> None:
         self._provisional.remove(record.id)
         self._cache.changed(record)
+
+
+def _require_own(requester: Requester, action: Action, found: DeviceRecord) -> None:
+    """Raises AccessRefused."""
+    require(
+        requester,
+        action,
+        DeviceResource(found.id, found.owner, found.product, found.is_quarantined, found.is_denied),
+    )
 
 
 def key_algorithm(public_key: bytes) -> KeyAlgorithm:

@@ -18,6 +18,7 @@ How a route is written, in the module of its family:
         errors=(409,),                           # statuses of errors that not every route has
         body_limit=IMPORT_BODY_LIMIT,            # bytes, where the default of 1 MiB is wrong
         limit="token",                           # the class of requests it counts for, where addresses are limited
+        direct="groups.list_now",                # a second handler, which answers at once or not at all (api/direct.py)
         switch="unauthenticated_revoke",         # the `compat` setting without which it is not there
     )
 

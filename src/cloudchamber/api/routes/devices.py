@@ -34,6 +34,7 @@ FAMILY: Final = Family(
             "devices.list_own",
             "Lists one's own devices, the newest handshake first.",
             answer=list[Device],
+            direct="devices.list_own_now",
         ),
         route(
             "POST",
@@ -53,6 +54,7 @@ FAMILY: Final = Family(
             "devices.get_own",
             "Shows one of one's own devices.",
             answer=DeviceDetail,
+            direct="devices.get_own_now",
         ),
         route(
             "PUT",

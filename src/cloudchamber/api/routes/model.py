@@ -99,7 +99,8 @@ class Route:
 
     `switch` names a setting under `compat` that must be on for this route to be there, or with a leading `not `, off.
     `limit` names the class of requests that this one counts for where they are limited by address. `errors` are
-    statuses of errors beyond those that every route with its kind of access can give (`errors_of`).
+    statuses of errors beyond those that every route with its kind of access can give (`errors_of`). `direct` names a
+    handler that answers from memory (api/direct.py).
     """
 
     method: str
@@ -114,6 +115,7 @@ class Route:
     body_limit: int = DEFAULT_BODY_LIMIT
     limit: str | None = None
     switch: str | None = None
+    direct: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +141,14 @@ def route(
     body_limit: int = DEFAULT_BODY_LIMIT,
     limit: str | None = None,
     switch: str | None = None,
+    direct: str | None = None,
 ) -> Route:
     """A row. `answer` may be the document of a plain 200 alone."""
     paths = (path,) if isinstance(path, str) else path
     answers = answer if answer is None or isinstance(answer, Mapping) else {200: answer}
-    return Route(method, paths, access, handler, summary, query, request, answers, errors, body_limit, limit, switch)
+    return Route(
+        *(method, paths, access, handler, summary, query, request, answers, errors, body_limit, limit, switch, direct)
+    )
 
 
 def errors_of(row: Route) -> tuple[int, ...]:

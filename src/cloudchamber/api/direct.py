@@ -1,0 +1,126 @@
+"""Answers out of memory, given while the request is still in the parser's hands.
+
+Most requests of a busy cloud are a few GETs, asked time and again with a token that is known already, for what is in
+memory already. The long way (an ASGI scope, a task, the framework's request and response, its router) costs three
+times as much as their answers do. So a row of the route table may name a handler that answers `direct`ly: it is
+synchronous, takes the requester and the last part of the path, and gives what the row's own handler would give, or
+None where it cannot tell without waiting.
+
+Whatever is not plain goes the long way: an error, a refusal, a limit that was reached, a token or a device that is not
+in memory, a query, a body, a path with anything unusual in it. Nothing is counted or changed before that is known, so
+the long way finds the request as if it were the first to see it, and every refusal is made in one place. What is
+answered here passed the same checks in the same order: address, token, principal, kind of requester, scope, and the
+rule that the handler asks.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cloudchamber.access.requester import ApiUser
+from cloudchamber.access.requester import Bearer as BearerRequester
+from cloudchamber.api.addresses import Proxies
+from cloudchamber.api.auth import bearer_in_header
+from cloudchamber.api.limits import Limits
+from cloudchamber.api.reply import encode_json
+from cloudchamber.api.routes import Bearer, Route
+from cloudchamber.errors import CloudError
+from cloudchamber.oauth.tokens import Tokens
+
+Handler = Callable[[BearerRequester, str], Any]
+
+_AUTHORIZATION: Final = b"authorization"
+_FORWARDED: Final = b"x-forwarded-for"
+# With one of these a request has a body, or wants more than an answer.
+_NOT_PLAIN: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A route that can be answered directly."""
+
+    template: str
+    handler: Handler
+    scope: str
+
+
+Watch = Callable[[Way, bytes], None]
+
+
+class DirectAnswers:
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        resources: Mapping[str, object],
+        tokens: Tokens,
+        proxies: Proxies,
+        limits: Limits | None,
+    ) -> None:
+        self._tokens = tokens
+        self._proxies = proxies
+        self._limits = limits
+        self._whole: dict[bytes, Way] = {}
+        self._below: dict[bytes, Way] = {}
+        self.watch: Watch | None = None
+        """Sees each answer; for tests."""
+        for route in routes:
+            if route.direct is not None:
+                self._add(route, resources)
+
+    def _add(self, route: Route, resources: Mapping[str, object]) -> None:
+        # Those who need more than a token, or are limited by more than the common limits, are not for this way.
+        assert route.method == "GET", route
+        assert isinstance(route.access, Bearer), route
+        assert route.limit is None, route
+        assert route.direct is not None
+        resource, _, name = route.direct.partition(".")
+        for path in route.paths:
+            way = Way(path, getattr(resources[resource], name), route.access.action.value)
+            before, _, last = path.rpartition("/")
+            fixed, ways = (before, self._below) if last.startswith("{") else (path, self._whole)
+            assert "{" not in fixed, f"{path}: only the end of a path that is answered directly may vary"
+            ways[fixed.encode()] = way
+
+    def find(self, target: bytes) -> tuple[Way, str] | None:
+        """The way of a request's target, and the last part of its path where that varies."""
+        way = self._whole.get(target)
+        if way is not None:
+            return way, ""
+        before, _, last = target.rpartition(b"/")
+        way = self._below.get(before)
+        # What is quoted, has a query, or is not ASCII has another meaning than it has letters.
+        return (way, last.decode()) if way is not None and last.isalnum() else None
+
+    def answer(self, found: tuple[Way, str], headers: Iterable[tuple[bytes, bytes]], peer: str) -> bytes | None:
+        """The body of a 200; None for everything else. `headers` have lower-case names; `peer` is the connection's
+        other end."""
+        authorization = forwarded = None
+        for name, value in headers:
+            if name == _AUTHORIZATION:
+                if authorization is not None:
+                    return None
+                authorization = value
+            elif name == _FORWARDED:
+                if forwarded is not None:
+                    return None
+                forwarded = value
+            elif name in _NOT_PLAIN:
+                return None
+        if authorization is None:
+            return None
+        way, last = found
+        try:
+            if self._proxies and forwarded is not None:
+                peer = self._proxies.client(peer, forwarded.decode("latin-1"))
+            requester = self._tokens.cached(bearer_in_header(authorization.decode("latin-1")), peer)
+            if requester is None or isinstance(requester, ApiUser) or not requester.scopes.allow(way.scope):
+                return None
+            document = way.handler(requester, last)
+        except CloudError:
+            return None
+        if document is None or (self._limits is not None and not self._limits.both(peer, requester)):
+            return None
+        body = encode_json(document)
+        if self.watch is not None:
+            self.watch(way, body)
+        return body
