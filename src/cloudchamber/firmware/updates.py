@@ -269,7 +269,8 @@ class FirmwareUpdates:
         is_open = device in self._open
         if self._is_stopping or not (is_open or record.product in self._products):
             return
-        if self._open.get(device) is UpdateState.SENT:
+        if self._open.get(device) in {UpdateState.SENDING, UpdateState.SENT}:
+            # One that is back before its last word was noted is judged, too, before this counts.
             self._restarted.add(device)
         version = running_version(record)
         is_new = (
@@ -290,9 +291,16 @@ class FirmwareUpdates:
             return
         for module in (told.describe.system or {}).get("m") or ():
             if isinstance(module, dict) and module.get("f") == "u" and isinstance(module.get("u"), str):
-                self._restarted.discard(told.member.id)
-                self._spawn(self._announce(told.member, HASH_EVENT, module["u"]))
+                self._spawn(self._told_hash(told.member, module["u"]))
                 return
+
+    async def _told_hash(self, member: Member, hash_: str) -> None:
+        arriving = self._arriving.get(member.id)
+        if arriving is not None:
+            await asyncio.wait([arriving])
+        if member.id in self._restarted:
+            self._restarted.discard(member.id)
+            await self._announce(member, HASH_EVENT, hash_)
 
     def _on_firmware(self, product: ProductId) -> None:
         self._products.add(product)
@@ -328,9 +336,12 @@ class FirmwareUpdates:
         if update is None or not update.is_open:
             return
         has_come_back = was_sent and update.state is UpdateState.SENT
+        runs_it = not update.is_flash and (update.product, update.version) == (record.product, version)
+        if not (has_come_back or runs_it):
+            self._restarted.discard(record.id)
         if has_come_back and update.is_flash:
             await self._put(replace(update, state=UpdateState.DONE, hash=None))
-        elif not update.is_flash and (update.product, update.version) == (record.product, version):
+        elif runs_it:
             await self._put(replace(update, state=UpdateState.DONE))
         elif has_come_back:
             await self._failed(record, update, "the device came back without it", REFUSED)
