@@ -40,10 +40,14 @@ def encode_event(event: Event, *, detailed: bool) -> bytes:
         "coreid": event.source,
     }
     if detailed:
-        body["userid"] = event.user_id
-        body["fw_version"] = event.version
+        # Absent where there is none: the SDK declares them as strings and numbers that may be missing, never null.
+        if event.user_id is not None:
+            body["userid"] = event.user_id
+        if event.version is not None:
+            body["fw_version"] = event.version
         body["public"] = event.is_public
-        body["productID"] = event.product_id
+        if event.product_id is not None:
+            body["productID"] = event.product_id
     # The standard library's encoder escapes everything beyond ASCII; line ends in the data are escaped by any.
     text = json.dumps(body, separators=(",", ":"))
     name = event.name.replace("\r", " ").replace("\n", " ")
