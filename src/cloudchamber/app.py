@@ -499,7 +499,9 @@ class Cloud:
             limits=Limits(clock) if settings.limits_rates else None,
             compat_uses=self.compat_uses,
         )
-        await self._serve(make_server(create_app(api, settings, console_part(api))), http, streams)
+        console = console_part(api)
+        self._exit.push_async_callback(console.stop)
+        await self._serve(make_server(create_app(api, settings, console)), http, streams)
         gauges = _gauges(hub, tcp, udp, streams, worker, firmware_updates, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
         purging = asyncio.create_task(

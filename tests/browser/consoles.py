@@ -1,8 +1,10 @@
 """A cloud with a team and its fleet, and people of the team at its console in a real browser."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import pytest_asyncio
@@ -30,6 +32,8 @@ class Scene:
     product: Product
     lamp: Devices
     tokens: dict[str, str] = field(default_factory=dict)
+    signed_in: dict[str, Any] = field(default_factory=dict)
+    """Browsers' cookies, by whose they are."""
 
     @property
     def url(self) -> str:
@@ -65,14 +69,16 @@ Open = Callable[..., Awaitable[Page]]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_as(scene: Scene, screen: str) -> AsyncIterator[Open]:
-    """Signs somebody in and opens a page of the console; what its browser complains of fails the test."""
+    """Opens a page of the console as somebody who is signed in, or with `afresh` signs in on the way; what the browser
+    complains of fails the test."""
     complaints: list[str] = []
     contexts = []
 
-    async def signed_in(name: str, path: str = "", **more: Any) -> Page:
+    async def opened(name: str, path: str = "", *, afresh: bool = False, **more: Any) -> Page:
         phone = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
         options: dict[str, Any] = {"viewport": PHONE, **phone} if screen == "phone" else {"viewport": DESKTOP}
-        context = await scene.chrome.new_context(**options, **more)
+        state = None if afresh else scene.signed_in.get(name)
+        context = await scene.chrome.new_context(**options, **more, storage_state=state)
         contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(10_000)
@@ -80,12 +86,16 @@ async def open_as(scene: Scene, screen: str) -> AsyncIterator[Open]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.complaints = complaints  # type: ignore[attr-defined]
         await page.goto(f"{scene.url}{path}")
-        await page.get_by_label("E-mail").fill(name)
-        await page.get_by_label("Password").fill(PASSWORD)
-        await page.get_by_role("button", name="Sign in").click()
+        if state is None:
+            await page.get_by_label("E-mail").fill(name)
+            await page.get_by_label("Password").fill(PASSWORD)
+            await page.get_by_role("button", name="Sign in").click()
+            await page.wait_for_url(lambda url: "/sign-in" not in url)
+            if not afresh:
+                scene.signed_in[name] = await context.storage_state()
         return page
 
-    yield signed_in
+    yield opened
     for context in contexts:
         await context.close()
     assert complaints == []
@@ -97,16 +107,10 @@ def screen(request: pytest.FixtureRequest) -> str:
 
 
 async def weight(page: Page, url: str) -> int:
-    """Bytes of a page with all that it loads, with nothing in the browser's cache."""
-    sizes: list[int] = []
-
-    async def count(response: Any) -> None:
-        sizes.append(len(await response.body()))
-
-    fresh = await page.context.browser.new_context(storage_state=await page.context.storage_state())  # type: ignore[union-attr]
-    tab = await fresh.new_page()
-    tab.on("response", count)
-    await tab.goto(url, wait_until="load")
-    await fresh.close()
-    assert sizes
-    return sum(sizes)
+    """Bytes of a page with its style, script and pictures, as they come over the wire the first time."""
+    found = await (await page.request.get(url)).body()
+    assets = re.findall(rb'(?:href|src)="(/console/static/[^"]+)"', found)
+    assert len(assets) == 3
+    return len(found) + sum(
+        [len(await (await page.request.get(urljoin(url, each.decode()))).body()) for each in assets]
+    )

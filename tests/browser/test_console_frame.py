@@ -7,14 +7,14 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import check
-from tests.browser.consoles import MAKER, MAX_PAGE_BYTES, VIEWER, Open, Scene, open_as, scene, screen, weight
+from tests.browser.consoles import MAKER, MAX_PAGE_BYTES, SUPPORT, VIEWER, Open, Scene, open_as, scene, screen, weight
 
 __all__ = ["open_as", "scene", "screen"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_a_deep_link_is_kept_through_the_sign_in(scene: Scene, open_as: Open) -> None:
-    page = await open_as(MAKER, "?organization=nowhere")
+    page = await open_as(MAKER, "?organization=nowhere", afresh=True)
     assert page.url == f"{scene.url}?organization=nowhere"
     await page.goto(scene.url)
     row = page.get_by_role("row", name=re.compile("Garden lamp"))
@@ -44,8 +44,8 @@ async def test_light_dark_and_keys(scene: Scene, open_as: Open) -> None:
 
 
 async def test_signing_out_ends_the_session_on_the_server(scene: Scene, open_as: Open) -> None:
-    page = await open_as(MAKER)
-    other = await open_as(MAKER)
+    page = await open_as(SUPPORT, afresh=True)
+    other = await open_as(SUPPORT, afresh=True)
     kept = {cookie["name"]: cookie["value"] for cookie in await page.context.cookies()}  # type: ignore[typeddict-item]
     await page.locator("#me > summary").click()
     await page.get_by_role("button", name="Sign out everywhere").click()

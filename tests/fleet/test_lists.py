@@ -67,6 +67,7 @@ def matches(wanted: DeviceFilter, device: DeviceRecord) -> bool:
         contains(device.id, wanted.device_id)
         and contains(device.name, wanted.name)
         and contains(device.serial_number, wanted.serial_number)
+        and any(contains(text, wanted.text) for text in (device.id, device.name, device.serial_number))
         and (not wanted.groups or bool({g.lower() for g in wanted.groups} & {g.lower() for g in device.groups}))
         and (wanted.is_quarantined is None or wanted.is_quarantined == device.is_quarantined)
         and (wanted.is_denied is None or wanted.is_denied == device.is_denied)
@@ -90,6 +91,10 @@ FILTERS = [
     DeviceFilter(is_denied=True),
     DeviceFilter(name="lamp", groups=("beta",), is_quarantined=False),
     DeviceFilter(device_id="1", serial_number="s", is_denied=False),
+    DeviceFilter(text="a"),
+    DeviceFilter(text="sn1"),
+    DeviceFilter(text="0_"),
+    DeviceFilter(text="Lamp", groups=("beta",), is_denied=False),
 ]
 
 
@@ -109,6 +114,24 @@ async def pages(
         if not records:
             return found, totals
     raise AssertionError("there is no end")
+
+
+@pytest.mark.parametrize(("few", "step"), [(0, 3), (0, 1000), (1000, 3)])
+async def test_a_list_among_given_devices(world: World, monkeypatch, few: int, step: int) -> None:
+    monkeypatch.setattr(service, "FEW", few)
+    monkeypatch.setattr(service, "_STEP", step)
+    ann = await world.user("ann")
+    thing, devices = await fleet(world, ann)
+    among = {device.id for device in devices[::3]}
+    for wanted, order, descending in every(FILTERS, Order, (True, False)):
+        picked = [Hit(d.id, key_of(d, order)) for d in devices if d.id in among and matches(wanted, d)]
+        expected = in_order(picked, descending=descending)
+        for page in (1, 2, 4):
+            records, total = await world.lists.of_product(
+                ann, thing, wanted, order=order, descending=descending, page=page, per_page=7, among=among
+            )
+            assert total == len(expected), (wanted, order)
+            assert [record.id for record in records] == expected[(page - 1) * 7 : page * 7], (wanted, order, page)
 
 
 @pytest.mark.parametrize("few", [0, 10, 1000])

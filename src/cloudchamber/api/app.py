@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,10 +71,12 @@ class App(falcon.asgi.App[EdgeRequest, falcon.asgi.Response]):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Routes of another package that the same server answers, and the objects that their handlers name."""
+    """Routes of another package that the same server answers, the objects that their handlers name, and what ends the
+    work that they began."""
 
     routes: tuple[Route, ...]
     objects: Mapping[str, object]
+    stop: Callable[[], Awaitable[None]]
 
 
 def create_app(services: Services, settings: Settings, *parts: Part) -> App:

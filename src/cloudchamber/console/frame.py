@@ -4,9 +4,10 @@ Nobody gets to a handler who is not signed in, whose role does not allow the row
 organization of the path, or whose form did not come from its page. A handler gets an `Ask`, made anew for each request.
 """
 
+import asyncio
 import base64
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, ClassVar, Final
@@ -125,6 +126,7 @@ class Frame:
         self.people = people_on(self.shell, services)
         self.live = LiveSessions(services.browser_sessions, services.clock)
         self._sections = sections
+        self._tasks: set[asyncio.Task[None]] = set()
         self._static = {entry.name: entry.read_bytes() for entry in (files(__package__) / "static").iterdir()}
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader("cloudchamber.console"),
@@ -243,6 +245,20 @@ class Frame:
     def render(self, template: str, **values: Any) -> str:
         """A piece of a page, for what comes live."""
         return self._templates.get_template(template).render(**values)
+
+    # -- work that outlives its request -------------------------------------------------------------------------------
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """`work` keeps what comes of it, its errors too, for a page that is asked for later."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """What still runs is ended between two of its steps."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def failure(self, visit: Visit, ask: Ask | None, error: CloudError) -> Reply:
         if ask is None:

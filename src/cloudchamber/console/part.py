@@ -23,4 +23,4 @@ def console_part(services: Services) -> Part:
         namespace = objects.setdefault(owner, SimpleNamespace())
         assert not hasattr(namespace, name), f"{row.handler} stands in two rows, which may take two actions"
         setattr(namespace, name, handler)
-    return Part(ROUTES, objects)
+    return Part(ROUTES, objects, frame.stop)

@@ -3,9 +3,9 @@
 from typing import Final
 
 from cloudchamber.api.routes import Route
-from cloudchamber.console import entrance, home
+from cloudchamber.console import device, devices, entrance, home, imports
 from cloudchamber.console.section import Section
 
-SECTIONS: Final[tuple[Section, ...]] = (home.SECTION, home.OVERVIEW)
+SECTIONS: Final[tuple[Section, ...]] = (home.SECTION, home.OVERVIEW, devices.SECTION, device.SECTION, imports.SECTION)
 
 ROUTES: Final[tuple[Route, ...]] = (*entrance.ROUTES, *(row for section in SECTIONS for row in section.routes))

@@ -23,7 +23,7 @@ from cloudchamber.clock import Millis
 from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache
 from cloudchamber.fleet.errors import device_not_in_product, device_unknown
 from cloudchamber.fleet.groups.service import GROUPS_CHANGED
-from cloudchamber.fleet.model import DeviceRecord, KeyAlgorithm, Product
+from cloudchamber.fleet.model import DeviceRecord, KeyAlgorithm, Product, RecordedKey
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
 from cloudchamber.fleet.store import DeviceStore, KeyStore
@@ -154,6 +154,10 @@ class Devices:
     async def of_customers(self, customers: Sequence[str]) -> list[DeviceRecord]:
         """The devices of these customers, for a list of customers that the requester was allowed to see."""
         return await self._store.of_owners(self._db, "customer", customers)
+
+    async def key(self, record: DeviceRecord) -> RecordedKey | None:
+        """The public key on record of a device that the requester was given."""
+        return await self._keys.of_device(self._db, record.id)
 
     async def view(self, record: DeviceRecord) -> DeviceView:
         """The record with connection and owner's name."""

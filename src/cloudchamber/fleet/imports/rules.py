@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Final
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
-from cloudchamber.fleet.imports.model import Standing
+from cloudchamber.fleet.imports.model import Misfit, Standing
 from cloudchamber.fleet.model import Product
 from cloudchamber.ids import parse_device_id
 
@@ -46,6 +46,15 @@ def verdict(device: Standing | None, product: Product, *, accepts_unknown: bool)
     if not _may_join(device.owner, product):
         return Verdict.NONMEMBER
     return Verdict.ADD
+
+
+def misfit(device: Standing | None, product: Product) -> Misfit:
+    """Why the verdict was INVALID."""
+    if device is None:
+        return Misfit.UNKNOWN
+    if device.product not in (None, product.id) and not device.is_seen_only:
+        return Misfit.OTHER_PRODUCT
+    return Misfit.OTHER_HARDWARE
 
 
 def _may_join(owner: Owner | None, product: Product) -> bool:

@@ -2,7 +2,7 @@
 them everybody else gets their turn, so that a hundred thousand lines are felt by nobody but who sent them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -13,8 +13,8 @@ from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock
 from cloudchamber.errors import TooLarge
 from cloudchamber.fleet.errors import ClaimantNotInTeam
-from cloudchamber.fleet.imports.model import ImportReport, Standing
-from cloudchamber.fleet.imports.rules import CHANGES, Verdict, is_iccid, is_imei, serial_number_in, verdict
+from cloudchamber.fleet.imports.model import ImportReport, Misfit, Standing
+from cloudchamber.fleet.imports.rules import CHANGES, Verdict, is_iccid, is_imei, misfit, serial_number_in, verdict
 from cloudchamber.fleet.imports.store import ImportStore, Number
 from cloudchamber.fleet.lists.service import MEMBERSHIP_CHANGED
 from cloudchamber.fleet.model import Change, Custody, Product
@@ -56,6 +56,7 @@ class _Lines:
 @dataclass(frozen=True, slots=True)
 class _Done:
     verdicts: Mapping[DeviceId, Verdict]
+    misfits: Mapping[DeviceId, Misfit]
     created: Sequence[DeviceId]
     changed: Sequence[DeviceId]
 
@@ -85,10 +86,17 @@ class Imports:
         self._accepts_unknown = accepts_unknown
 
     async def import_(
-        self, requester: Requester, product: Product, given: Iterable[str], *, claim_user: str | None = None
+        self,
+        requester: Requester,
+        product: Product,
+        given: Iterable[str],
+        *,
+        claim_user: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> ImportReport:
         """Adds devices to a product, named by id, serial number, IMEI or ICCID. A second run of the same import changes
-        nothing. Those that have no owner become `claim_user`'s, who is in the product's team.
+        nothing. Those that have no owner become `claim_user`'s, who is in the product's team. `progress` is told how
+        many of how many devices are done.
 
         Raises AccessRefused, TooLarge, ClaimantNotInTeam.
         """
@@ -102,13 +110,18 @@ class Imports:
                     lines.devices[numbers[number]] = found[0]
         ids = lines.ids()
         verdicts: dict[DeviceId, Verdict] = {}
+        misfits: dict[DeviceId, Misfit] = {}
         await asyncio.sleep(0)
         # Neighbours in the tables are written together, where a batch of a shuffled file would touch every page; and
         # two imports that met from both ends would lock each other out.
         in_order = sorted(ids)
         for start in range(0, len(ids), _BATCH):
-            verdicts |= await self._import_batch(requester, product, in_order[start : start + _BATCH], owner)
-        return await _report(lines, ids, verdicts)
+            if progress is not None:
+                progress(start, len(ids))
+            done = await self._import_batch(requester, product, in_order[start : start + _BATCH], owner)
+            verdicts |= done.verdicts
+            misfits |= done.misfits
+        return await _report(lines, ids, verdicts, misfits)
 
     async def _claimant(self, product: Product, name: str) -> OwnedByUser:
         user = await self._users.find(name)
@@ -127,7 +140,7 @@ class Imports:
 
     async def _import_batch(
         self, requester: Requester, product: Product, ids: Sequence[DeviceId], owner: OwnedByUser | None
-    ) -> Mapping[DeviceId, Verdict]:
+    ) -> _Done:
         now = self._clock.now()
         actor = describe(requester)
         arrivals = {device: arrival for device in ids if (arrival := self._devices.arrival(device)) is not None}
@@ -163,7 +176,8 @@ class Imports:
                 await self._store.append_custody(
                     tx, [(device, free, owned) for device in claimed], Change.CLAIMED, actor, now
                 )
-            return _Done(verdicts, created, list(dict.fromkeys((*created, *joined, *approved, *claimed))))
+            misfits = {device: misfit(known.get(device), product) for device in those(Verdict.INVALID)}
+            return _Done(verdicts, misfits, created, list(dict.fromkeys((*created, *joined, *approved, *claimed))))
 
         done = await self._db.transaction(write)
         created = set(done.created)
@@ -174,7 +188,7 @@ class Imports:
                 self._devices.publish(record)
         if any(found in CHANGES for found in done.verdicts.values()):
             self._bus.publish(MEMBERSHIP_CHANGED, product.id)
-        return done.verdicts
+        return done
 
 
 def _custody(standing: Standing | None) -> Custody:
@@ -195,20 +209,28 @@ def _numbers_in(texts: Iterable[str]) -> dict[Number, dict[str, str]]:
     return {kind: numbers for kind, numbers in found.items() if numbers}
 
 
-async def _report(lines: _Lines, ids: Sequence[DeviceId], verdicts: Mapping[DeviceId, Verdict]) -> ImportReport:
+async def _report(
+    lines: _Lines,
+    ids: Sequence[DeviceId],
+    verdicts: Mapping[DeviceId, Verdict],
+    misfits: Mapping[DeviceId, Misfit],
+) -> ImportReport:
     found: dict[Verdict, list[DeviceId]] = {verdict: [] for verdict in Verdict}
     updated: list[DeviceId] = []
     async for _, device in _in_turns(ids):
         (updated if verdicts[device] in CHANGES else found[verdicts[device]]).append(device)
     invalid: list[str] = []
+    why: dict[str, Misfit] = {}
     async for _, (text, named) in _in_turns(lines.devices.items()):
         if named is None or verdicts[named] is Verdict.INVALID:
             invalid.append(text)
+            why[text] = Misfit.NO_DEVICE if named is None else misfits[named]
     return ImportReport(
         updated=tuple(updated),
         existing=tuple(found[Verdict.PRESENT]),
         nonmember=tuple(found[Verdict.NONMEMBER]),
         invalid=tuple(invalid),
+        why=why,
     )
 
 

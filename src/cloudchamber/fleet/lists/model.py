@@ -18,7 +18,7 @@ class Order(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
     """Which devices of a product a list shows. Ids, names and serial numbers match in part, and without regard to case;
-    groups are named in full, and one of them is enough."""
+    groups are named in full, and one of them is enough. `text` is part of any of the three."""
 
     device_id: str | None = None
     name: str | None = None
@@ -26,6 +26,7 @@ class DeviceFilter:
     serial_number: str | None = None
     is_quarantined: bool | None = None
     is_denied: bool | None = None
+    text: str | None = None
 
     @property
     def is_all(self) -> bool:

@@ -10,6 +10,7 @@ How a page stays fast, whatever the fleet's size:
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,10 +21,10 @@ from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import SECOND, Clock, Millis
 from cloudchamber.fleet.groups.store import GroupStore
 from cloudchamber.fleet.lists.model import DeviceFilter, Hit, Order, Span
-from cloudchamber.fleet.lists.rules import in_order, rest
+from cloudchamber.fleet.lists.rules import in_order, matches, rest
 from cloudchamber.fleet.lists.store import Conditions, ListStore
 from cloudchamber.fleet.model import DeviceRecord, Product
-from cloudchamber.ids import ProductId
+from cloudchamber.ids import DeviceId, ProductId
 from cloudchamber.storage.database import Database
 
 MEMBERSHIP_CHANGED: Final = "product.membership_changed"
@@ -31,6 +32,9 @@ MEMBERSHIP_CHANGED: Final = "product.membership_changed"
 
 # Found at once and sorted in memory; a filter that lets more through is walked along.
 FEW: Final = 1_000
+_STEP: Final = 5_000
+# More than any product has.
+_ALL: Final = 10_000_000
 _MAX_COUNTED: Final = 1_000
 _MAX_BOOKMARKS: Final = 1_000
 # Other processes may change a fleet; and devices that connect move in their list.
@@ -66,14 +70,20 @@ class DeviceLists:
         descending: bool = True,
         page: int = 1,
         per_page: int = 25,
+        among: Collection[DeviceId] | None = None,
     ) -> tuple[list[DeviceRecord], int]:
-        """One page (from 1), and the number of all that match. Raises AccessRefused."""
+        """One page (from 1), and the number of all that match: of the whole product, or of the devices `among`.
+
+        Raises AccessRefused.
+        """
         require(requester, Action.DEVICES_LIST, product.resource(requester))
         groups = await self._groups.ids(self._db, product.id, wanted.groups) if wanted.groups else ()
         if wanted.groups and not groups:
             return [], 0
         conditions = Conditions(product.id, wanted, groups)
         offset = (page - 1) * per_page
+        if among is not None:
+            return await self._among(conditions, wanted, order, descending, offset, per_page, frozenset(among))
         if not wanted.is_all:
             hits = await self._store.hits(self._db, conditions, order, FEW + 1)
             if len(hits) <= FEW:
@@ -88,6 +98,37 @@ class DeviceLists:
         if found and version == self._version:
             self._mark((product.id, wanted, order, descending, offset + len(found)), order, found[-1])
         return found, total
+
+    async def _among(
+        self,
+        conditions: Conditions,
+        wanted: DeviceFilter,
+        order: Order,
+        descending: bool,
+        offset: int,
+        limit: int,
+        among: frozenset[DeviceId],
+    ) -> tuple[list[DeviceRecord], int]:
+        if len(among) <= FEW:
+            records = await self._store.by_ids(self._db, tuple(among))
+            found = {record.id: record for record in records if matches(record, conditions.product, wanted)}
+            hits = [Hit(record.id, key_of(record, order)) for record in found.values()]
+            return [found[id_] for id_ in in_order(hits, descending=descending)[offset : offset + limit]], len(hits)
+        # Many of the product's, then: a page is found soon on the walk along the index.
+        ids: list[DeviceId] = []
+        # With a filter, all have to be counted anyway: in one go.
+        size = _STEP if wanted.is_all else _ALL
+        for known in (True, False):
+            start = 0
+            while True:
+                span = Span(known, start, size)
+                step = await self._store.ids(self._db, conditions, order, span, descending=descending)
+                ids += [id_ for id_ in step if id_ in among]
+                start += size
+                if len(step) < size or (wanted.is_all and len(ids) >= offset + limit):
+                    break
+        total = len(among) if wanted.is_all else len(ids)
+        return await self._store.by_ids(self._db, ids[offset : offset + limit]), total
 
     async def _walk(self, conditions: Conditions, start: Position, limit: int, total: int) -> list[DeviceRecord]:
         _, _, order, descending, offset = start
