@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ import pytest_asyncio
 from cloudchamber.access.requester import User
 from cloudchamber.api import limits
 from cloudchamber.api import server as api_server
-from cloudchamber.api.direct import DirectAnswers, Way
+from cloudchamber.api.direct import Asked, DirectAnswers
 from cloudchamber.app import Cloud
 from cloudchamber.clock import FixedClock
 from cloudchamber.ids import ClientId, UserId
@@ -44,12 +44,10 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     real = DirectAnswers.answer
 
-    def answer(
-        direct: DirectAnswers, way: tuple[Way, str], headers: Iterable[tuple[bytes, bytes]], peer: str
-    ) -> bytes | None:
-        body = real(direct, way, headers, peer)
+    def answer(direct: DirectAnswers, asked: Asked) -> bytes | None:
+        body = real(direct, asked)
         if body is not None:
-            found.append(way[0].template)
+            found.append(asked.way.template)
         return body
 
     monkeypatch.setattr(DirectAnswers, "answer", answer)
@@ -203,6 +201,91 @@ async def test_pipelined_requests_are_answered_in_their_order(cloud: Cloud, cust
     got = await talk(cloud, (one + every) * (many // 2), answers=many)
     assert [body[:1] for _, body in got] == [b"{", b"["] * (many // 2)
     assert len(answered) == api_server.MAX_DIRECT
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The targets of the requests that the parser was asked about."""
+    found: list[bytes] = []
+    real = DirectAnswers.read
+
+    def read(direct: DirectAnswers, target: bytes, headers: list[tuple[bytes, bytes]], peer: str) -> Asked | None:
+        found.append(target)
+        return real(direct, target, headers, peer)
+
+    monkeypatch.setattr(DirectAnswers, "read", read)
+    return found
+
+
+async def test_a_request_that_is_repeated_is_not_parsed_again(
+    cloud: Cloud, customer: str, answered: list[str], parsed: list[bytes]
+) -> None:
+    one, every = get(f"/v1/devices/{DEVICE}", customer), get("/v1/devices", customer)
+    long = get(f"/v1/devices/{DEVICE}", customer, b"X-Long: %b\r\n" % (b"x" * api_server.MAX_KNOWN))
+    await talk(cloud, one + every, answers=2)
+    for pieces, parsed_of_them, begins in (
+        ((one, one, one), 1, b"{{{"),
+        ((one, every, one), 3, b"{[{"),
+        ((one, one + one), 3, b"{{{"),
+        ((one + one, one), 3, b"{{{"),
+        ((one, one[:40], one[40:], one), 2, b"{{{"),
+        ((one, b"\r\n", one), 1, b"{{"),
+        ((long, long), 2, b"{{"),
+    ):
+        answered.clear()
+        parsed.clear()
+        got = await talk(cloud, *pieces, answers=len(begins), pause_s=0.05)
+        assert b"".join(body[:1] for _, body in got) == begins
+        assert len(parsed) == parsed_of_them, pieces
+        assert len(answered) == len(begins)
+        assert len({head for head, _ in got}) == len(got)  # each has a number of its own
+
+
+async def test_what_looks_like_a_request_that_is_known_may_be_a_body(
+    cloud: Cloud, customer: str, answered: list[str]
+) -> None:
+    request = get(f"/v1/devices/{DEVICE}", customer)
+    post = b"POST /v1/devices?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(request)
+    await talk(cloud, request)
+    answered.clear()
+    got = await talk(cloud, request, post, request, request, answers=3, pause_s=0.05)
+    assert [head[9:12] for head, _ in got] == [b"200", got[1][0][9:12], b"200"]
+    assert got[1][0][9:10] == b"4"
+    assert len(answered) == 2
+
+
+async def test_a_request_that_is_repeated_is_checked_again(cloud: Cloud, http: Api, maker: Maker) -> None:
+    """A connection that asks the same time and again sees each change, and the end of its token."""
+    token, device = await maker.customer("patient@example.com"), "d3" * 12
+    path = f"/v1/products/{maker.product}/devices"
+    assert (await http.post(path, data={"id": device}, headers=bearer(maker.token))).is_success
+    assert (await http.post("/v1/devices", data={"id": device}, headers=bearer(token))).is_success
+    request = get(f"/v1/devices/{device}", token)
+    assert cloud.listening.http is not None
+    reader, writer = await asyncio.open_connection(cloud.listening.http.host, cloud.listening.http.port)
+
+    async def ask() -> tuple[int, bytes]:
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        assert length is not None
+        return int(head[9:12]), await reader.readexactly(int(length[1]))
+
+    for _ in range(3):
+        assert (await ask())[0] == 200
+    assert (await http.put(f"/v1/devices/{device}", data={"name": "renamed"}, headers=bearer(token))).is_success
+    for _ in range(2):
+        status, body = await ask()
+        assert status == 200
+        assert b'"name":"renamed"' in body
+    assert (await http.delete(f"/v1/devices/{device}", headers=bearer(token))).is_success
+    assert (await ask())[0] == 403
+    assert (await http.post("/v1/devices", data={"id": device}, headers=bearer(token))).is_success
+    for _ in range(2):
+        assert (await ask())[0] == 200
+    assert (await http.delete("/v1/access_tokens/current", headers=bearer(token))).is_success
+    assert (await ask())[0] == 401
+    writer.close()
 
 
 async def test_the_access_log_sees_every_request(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+import msgspec
+
 from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 
 
@@ -107,13 +109,12 @@ class Role(IntEnum):
         return self.name.capitalize().replace("_", "-")
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedByUser:
+# Made and compared several times for each request: as Structs they cost a fifth of what dataclasses do.
+class OwnedByUser(msgspec.Struct, frozen=True):
     id: UserId
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedByCustomer:
+class OwnedByCustomer(msgspec.Struct, frozen=True):
     id: CustomerId
 
 
@@ -138,8 +139,7 @@ class ProductResource:
     organization: OrganizationId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceResource:
+class DeviceResource(msgspec.Struct, frozen=True):
     """A device reached as somebody's own: `/v1/devices/:id`."""
 
     id: DeviceId
@@ -149,8 +149,7 @@ class DeviceResource:
     is_denied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProductDeviceResource:
+class ProductDeviceResource(msgspec.Struct, frozen=True):
     """A device reached through its product: `/v1/products/:p/devices/:id`."""
 
     id: DeviceId

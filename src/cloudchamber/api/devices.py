@@ -1,6 +1,6 @@
 """Devices of whoever asks: `/v1/devices`."""
 
-from typing import Any
+from typing import Any, Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer
@@ -19,6 +19,8 @@ from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.errors import BelongsToAnother
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.transfers.service import Transfers
+
+_GET: Final = Action.DEVICES_GET
 
 
 class DevicesResource:
@@ -48,13 +50,20 @@ class DevicesResource:
 
     def list_own_now(self, requester: Bearer, _last: str) -> Any:
         records = self._devices.mine_now(requester)
-        views = None if records is None else self._devices.views_now(records)
-        return None if views is None else [render.device(view) for view in views]
+        if records is None:
+            return None
+        shown = []
+        for record in records:
+            view = self._devices.view_now(record)
+            if view is None:
+                return None
+            shown.append(render.device(view))
+        return shown
 
     def get_own_now(self, requester: Bearer, last: str) -> Any:
-        record = self._devices.own_now(requester, last, Action.DEVICES_GET)
-        views = None if record is None else self._devices.views_now((record,))
-        return None if views is None else render.device_detail(views[0])
+        record = self._devices.own_now(requester, last, _GET)
+        view = None if record is None else self._devices.view_now(record)
+        return None if view is None else render.device_detail(view)
 
     async def claim(self, call: Call, requester: Bearer) -> Any:
         """Where the device is somebody else's and `request_transfer` is set, its owner is asked for it."""

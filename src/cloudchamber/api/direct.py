@@ -44,6 +44,16 @@ class Way:
     scope: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request says: its way, what its path ends with, its token, and whose address it comes from."""
+
+    way: Way
+    last: str
+    token: str
+    address: str
+
+
 Watch = Callable[[Way, bytes], None]
 
 
@@ -81,19 +91,16 @@ class DirectAnswers:
             assert "{" not in fixed, f"{path}: only the end of a path that is answered directly may vary"
             ways[fixed.encode()] = way
 
-    def find(self, target: bytes) -> tuple[Way, str] | None:
-        """The way of a request's target, and the last part of its path where that varies."""
-        way = self._whole.get(target)
-        if way is not None:
-            return way, ""
-        before, _, last = target.rpartition(b"/")
-        way = self._below.get(before)
-        # What is quoted, has a query, or is not ASCII has another meaning than it has letters.
-        return (way, last.decode()) if way is not None and last.isalnum() else None
-
-    def answer(self, found: tuple[Way, str], headers: Iterable[tuple[bytes, bytes]], peer: str) -> bytes | None:
-        """The body of a 200; None for everything else. `headers` have lower-case names; `peer` is the connection's
-        other end."""
+    def read(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Asked | None:
+        """What a GET without a body asks for, if it can be answered here. `headers` have lower-case names; `peer` is
+        the connection's other end."""
+        way, last = self._whole.get(target), b""
+        if way is None:
+            before, _, last = target.rpartition(b"/")
+            way = self._below.get(before)
+            # What is quoted, has a query, or is not ASCII has another meaning than it has letters.
+            if way is None or not last.isalnum():
+                return None
         authorization = forwarded = None
         for name, value in headers:
             if name == _AUTHORIZATION:
@@ -108,17 +115,24 @@ class DirectAnswers:
                 return None
         if authorization is None:
             return None
-        way, last = found
+        if self._proxies and forwarded is not None:
+            peer = self._proxies.client(peer, forwarded.decode("latin-1"))
         try:
-            if self._proxies and forwarded is not None:
-                peer = self._proxies.client(peer, forwarded.decode("latin-1"))
-            requester = self._tokens.cached(bearer_in_header(authorization.decode("latin-1")), peer)
-            if requester is None or isinstance(requester, ApiUser) or not requester.scopes.allow(way.scope):
-                return None
-            document = way.handler(requester, last)
+            return Asked(way, last.decode(), bearer_in_header(authorization.decode("latin-1")), peer)
         except CloudError:
             return None
-        if document is None or (self._limits is not None and not self._limits.both(peer, requester)):
+
+    def answer(self, asked: Asked) -> bytes | None:
+        """The body of a 200; None for everything else."""
+        way, address = asked.way, asked.address
+        try:
+            requester = self._tokens.cached(asked.token, address)
+            if requester is None or isinstance(requester, ApiUser) or not requester.scopes.allow(way.scope):
+                return None
+            document = way.handler(requester, asked.last)
+        except CloudError:
+            return None
+        if document is None or (self._limits is not None and not self._limits.both(address, requester)):
             return None
         body = encode_json(document)
         if self.watch is not None:

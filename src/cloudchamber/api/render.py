@@ -138,7 +138,9 @@ def device(view: DeviceView) -> dict[str, Any]:
 
 
 def device_detail(view: DeviceView) -> dict[str, Any]:
-    return device(view) | {"mobile_secret": view.record.mobile_secret}
+    body = device(view)
+    body["mobile_secret"] = view.record.mobile_secret
+    return body
 
 
 def product_device(view: DeviceView, released: int | None) -> dict[str, Any]:

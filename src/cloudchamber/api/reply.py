@@ -1,6 +1,7 @@
 """What a handler may answer with."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,10 +15,16 @@ JSON: Final = "application/json; charset=utf-8"
 encode_json = msgspec.json.Encoder().encode
 
 
-def request_id() -> str:
-    """A UUID of version 4, without the 1.5 µs of the uuid module."""
-    digits = os.urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+def _request_ids() -> Iterator[str]:
+    """UUIDs of version 4, without the 1.5 µs of the uuid module, and with one call of the system for many."""
+    while True:
+        drawn = os.urandom(16 * 256).hex()
+        for at in range(0, len(drawn), 32):
+            digits = drawn[at : at + 32]
+            yield f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+request_id: Final = _request_ids().__next__
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from cloudchamber.api.direct import DirectAnswers
+from cloudchamber.api.direct import Asked, DirectAnswers
 from cloudchamber.api.reply import JSON, request_id
 
 # Tokens in a query, cookies of a proxy: honest headers have a few kilobytes.
@@ -38,6 +38,10 @@ SHUTDOWN_S: Final = 5
 # How many requests of one piece of input are answered while it is parsed: who sends thousands at once must not hold up
 # everybody else. What is beyond takes turns with the rest.
 MAX_DIRECT: Final = 16
+
+# The longest request that a connection keeps to know it again. Programs that ask the same time and again send a few
+# hundred bytes.
+MAX_KNOWN: Final = 1024
 
 # What every direct answer says besides its date, its number and its length; as the long way has it (app.py).
 _DIRECT: Final = (
@@ -104,7 +108,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._direct: DirectAnswers | None = getattr(self.config.app, "direct", None)
-        self._direct_left = 0
+        self._begun = self._answered = 0
+        self._asked: Asked | None = None
+        self._known_data = b""
+        self._known: Asked | None = None
         self._was_direct = False
         self._idle_since = 0.0
         self._head_of: list[tuple[bytes, bytes]] | None = None
@@ -134,18 +141,23 @@ class EdgeProtocol(HttpToolsProtocol):
         self._keep_alive_for(self.idle_s)
 
     def data_received(self, data: bytes) -> None:
+        if data == self._known_data and not self._in_request and self._repeats():
+            return
         if self._lingering is not None:
             self._lingered_bytes += len(data)
             if self._lingered_bytes > LINGER_BYTES:
                 self.transport.abort()
             return
-        self._direct_left = MAX_DIRECT
+        is_new = not self._in_request
+        self._begun = self._answered = 0
         super().data_received(data)
         if not self._in_request:
             # The usual case: the whole request came in one piece, and no timer was ever set.
             if self._request_timer is not None:
                 self._request_timer.cancel()
                 self._request_timer = None
+            if is_new and self._answered == self._begun == 1 and len(data) <= MAX_KNOWN:
+                self._known_data, self._known = data, self._asked
             return
         if self._request_timer is None:
             self._request_timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._too_slow)
@@ -155,6 +167,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 self.send_400_response("The request's headers are too large")
 
     def on_message_begin(self) -> None:
+        self._begun += 1
         self._in_request = self._in_headers = True
         self._header_bytes = 0
         # The ASGI scope waits until it is known that the request needs one.
@@ -184,19 +197,29 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _answers(self, direct: DirectAnswers) -> bool:
         """True when the request is answered. False: it goes the long way, and nothing has happened."""
-        found = direct.find(self.url)
-        if found is None or self._direct_left <= 0 or self.flow.write_paused:
-            return False
         parser = self.parser
         if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
             return False
-        # Answers leave in the order of their requests; and nothing leaves a connection that is being closed.
-        if self._is_answering() or self.transport.is_closing():
+        asked = direct.read(self.url, self.headers, self._peer)
+        if asked is None or self._answered >= MAX_DIRECT or not self._answers_asked(direct, asked):
             return False
-        body = direct.answer(found, self.headers, self._peer)
+        self._asked = asked
+        self._answered += 1
+        return True
+
+    def _repeats(self) -> bool:
+        """Answers a request that came byte for byte as the one before it: what it asks is known without the parser,
+        whose state is that of before either of them. Every check is made again."""
+        return self._direct is not None and self._known is not None and self._answers_asked(self._direct, self._known)
+
+    def _answers_asked(self, direct: DirectAnswers, asked: Asked) -> bool:
+        # Answers leave in the order of their requests; and nothing leaves a connection that is being closed, or to a
+        # reader who does not read.
+        if self._is_answering() or self.flow.write_paused or self._lingering is not None or self._stream.is_closing():
+            return False
+        body = direct.answer(asked)
         if body is None:
             return False
-        self._direct_left -= 1
         self._stream.write(_DIRECT % (self._status_and_date(), request_id().encode(), len(body), body))
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()

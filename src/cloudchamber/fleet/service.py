@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from cloudchamber.access.model import (
     Action,
     DeviceResource,
@@ -38,8 +40,7 @@ DEVICE_CHANGED: Final = "device.changed"
 """Bus subject; the message is the DeviceRecord as it is now."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceView:
+class DeviceView(msgspec.Struct, frozen=True):
     """A record with what only the open connection knows."""
 
     record: DeviceRecord
@@ -167,21 +168,15 @@ class Devices:
         """As `view`, for a list."""
         return [self._view(record, await self.owner_name(record.owner)) for record in records]
 
-    def views_now(self, records: Iterable[DeviceRecord]) -> list[DeviceView] | None:
-        """As `views`, from memory; None where an owner's name is not in it."""
-        views = []
-        for record in records:
-            name = None if record.owner is None else self._names.get(record.owner)
-            if name is None and record.owner is not None:
-                return None
-            views.append(self._view(record, name))
-        return views
+    def view_now(self, record: DeviceRecord) -> DeviceView | None:
+        """As `view`, from memory; None where the owner's name is not in it."""
+        name = None if record.owner is None else self._names.get(record.owner)
+        return None if name is None and record.owner is not None else self._view(record, name)
 
     def _view(self, record: DeviceRecord, owner_name: str | None) -> DeviceView:
-        heard = self._live.last_heard(record.id)
-        return DeviceView(
-            record, self._live.is_online(record.id), heard if heard is not None else record.last_heard, owner_name
-        )
+        live = self._live
+        heard = live.last_heard(record.id)
+        return DeviceView(record, live.is_online(record.id), record.last_heard if heard is None else heard, owner_name)
 
     async def owner_name(self, owner: Owner | None) -> str | None:
         """A name that was read once is kept, until its account is renamed; no id is used twice."""
