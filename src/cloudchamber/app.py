@@ -118,6 +118,8 @@ _PURGE_INTERVAL_MS: Final = HOUR
 _NOTE_INTERVAL_MS: Final = MINUTE
 # Of changes that the command line made in the database.
 _FOLLOW_INTERVAL_MS: Final = 5_000
+# Of tokens that it ended: whoever is shut out should be out within the second.
+_REVOKE_INTERVAL_MS: Final = 500
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
 _HTTP_STOP_S: Final = 4.0
@@ -320,8 +322,8 @@ class Cloud:
             allows_implicit=settings.compat.implicit_grant,
             compat_uses=self.compat_uses,
         )
-        device_grants = DeviceGrants(db, DeviceGrantStore(), clock)
-        browser_sessions = BrowserSessions(db, BrowserSessionStore(), clock)
+        device_grants = DeviceGrants(db, DeviceGrantStore(), TokenStore(), clock)
+        browser_sessions = BrowserSessions(db, BrowserSessionStore(), TokenStore(), clock)
         browser_grants: dict[str, BrowserGrant] = {
             "authorization_code": AuthorizationCodeGrant(authorization),
             "urn:ietf:params:oauth:grant-type:device_code": DeviceCodeGrant(device_grants),
@@ -525,6 +527,8 @@ class Cloud:
         self._exit.push_async_callback(_cancelled, purging)
         following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, device_keys.follow))
         self._exit.push_async_callback(_cancelled, following)
+        revoking = asyncio.create_task(self._every(_REVOKE_INTERVAL_MS, tokens.follow))
+        self._exit.push_async_callback(_cancelled, revoking)
         noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
         self._exit.push_async_callback(_cancelled, noting)
 

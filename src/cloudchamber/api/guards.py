@@ -23,7 +23,7 @@ from cloudchamber.identity.service import Users
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.endpoint import TokenEndpoint
-from cloudchamber.oauth.errors import MfaRequired, OAuthError
+from cloudchamber.oauth.errors import MfaRequired, OAuthError, client_unknown
 from cloudchamber.oauth.model import Client, ClientType
 from cloudchamber.oauth.rules import redirect_matches
 from cloudchamber.oauth.tokens import Tokens
@@ -129,7 +129,10 @@ class Guards:
             return await self._implicit(client_id, body, req.get_header("accept"))
         if client_id and secret:
             form = {"client_id": _text(body, "client_id") or client_id, "client_secret": secret}
-            return _acting(await self._endpoint.authenticate(form, basic)), None
+            acting = _acting(await self._endpoint.authenticate(form, basic))
+            if isinstance(acting, User) and not await self._users.is_enabled(acting.id):
+                raise client_unknown()
+            return acting, None
         if client_id and self._compat.implicit_grant:
             found = await self._clients.find(client_id)
             if found is not None and found.type is ClientType.WEB:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import click
@@ -14,6 +15,8 @@ from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.service import Users
 from cloudchamber.identity.store import FactorStore, UserStore
+from cloudchamber.oauth.store import TokenStore
+from cloudchamber.oauth.switching import AccountSwitch
 from cloudchamber.settings import Settings
 from cloudchamber.storage.database import Transaction
 
@@ -52,6 +55,64 @@ async def _create(settings: Settings, email: str, password: str, *, is_admin: bo
         return await users.create(email, password, is_admin=is_admin)
     finally:
         passwords.close()
+        await db.close()
+
+
+@user.command()
+@click.argument("email")
+@data_option
+@click.option("--database", help="Database URL, where it is not the data folder's.")
+def disable(email: str, *, data: Path | None, database: str | None) -> None:
+    """Shut EMAIL out, within a second: no log-in, and none of its tokens counts any more.
+
+    What the account has stays: its devices connect, and its products go on with their teams, clients and customers.
+    """
+    name = _switched(email, AccountSwitch.disable, data, database)
+    click.echo(f"{name} is shut out; `cloudchamber user enable {name}` lets it in again.")
+
+
+@user.command()
+@click.argument("email")
+@data_option
+@click.option("--database", help="Database URL, where it is not the data folder's.")
+def enable(email: str, *, data: Path | None, database: str | None) -> None:
+    """Let EMAIL log in again. Its old tokens stay dead."""
+    name = _switched(email, AccountSwitch.enable, data, database)
+    click.echo(f"{name} can log in again.")
+
+
+@user.command("log-out")
+@click.argument("email")
+@data_option
+@click.option("--database", help="Database URL, where it is not the data folder's.")
+def log_out(email: str, *, data: Path | None, database: str | None) -> None:
+    """End every log-in and token of EMAIL, within a second."""
+    name = _switched(email, AccountSwitch.log_out, data, database)
+    click.echo(f"{name} is logged out everywhere.")
+
+
+Switching = Callable[[AccountSwitch, str], Awaitable[str | None]]
+
+
+def _switched(email: str, switching: Switching, data: Path | None, database: str | None) -> str:
+    """The account's name."""
+    settings = settings_from({"data": data, "database": database})
+    try:
+        name = asyncio.run(_switch(settings, email, switching))
+    except CloudError as error:
+        raise failed(error) from error
+    if name is None:
+        raise click.ClickException(f"There is no account {email}.")
+    return name
+
+
+async def _switch(settings: Settings, email: str, switching: Switching) -> str | None:
+    prepare_data_folder(settings.data)
+    db = await open_migrated(settings)
+    try:
+        switch = AccountSwitch(db, UserStore(), FactorStore(), TokenStore(), SystemClock())
+        return await switching(switch, email)
+    finally:
         await db.close()
 
 

@@ -14,7 +14,7 @@ Nothing but this turns a second factor off: neither a new password nor a reset b
 import base64
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cloudchamber.access.model import Account, Action
@@ -144,12 +144,16 @@ class SecondFactors:
         """Does a log-in of this user take a second factor?"""
         return bool(await self._store.of_user(self._db, user))
 
-    async def begin_log_in(self, client: ClientId, user: UserId, scope: str | None, lifetime_s: int) -> str:
-        """The `mfa_token` of a log-in whose password was right."""
+    async def begin_log_in(
+        self, client: ClientId, user: UserId, scope: str | None, lifetime_s: int, began: Millis | None = None
+    ) -> str:
+        """The `mfa_token` of a log-in whose password was right; `began` is when it was shown."""
         token = new_token()
         challenge = self._challenge(
             ChallengeKind.LOG_IN, hash_secret(token), user, client, scope=scope, lifetime_s=lifetime_s
         )
+        if began is not None:
+            challenge = replace(challenge, created_at=began)
         await self._open(challenge, at_most=_MAX_OPEN_LOG_INS)
         return token
 

@@ -120,7 +120,12 @@ class Users:
         user = await self.find(username)
         right = await self._passwords.verify(user.password_hash if user else None, password)
         count_guess(self._guesses, name, self._clock.now(), right=right)
-        return user if right else None
+        # An account that is switched off looks like none, even to whoever knows its password.
+        return user if right and user is not None and await self.is_enabled(user.id) else None
+
+    async def is_enabled(self, user: UserId) -> bool:
+        """False while whoever runs the cloud has switched the account off."""
+        return not await self._store.is_disabled(self._db, user)
 
 
 Pool = ProductResource | OrganizationResource

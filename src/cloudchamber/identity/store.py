@@ -84,6 +84,22 @@ class UserStore:
     async def delete(self, tx: Transaction, user: UserId) -> None:
         await tx.execute("DELETE FROM users WHERE id = $1", user)
 
+    async def is_disabled(self, db: Reader, user: UserId) -> bool:
+        row = await db.fetch_one(
+            "SELECT 1 FROM account_states WHERE principal_kind = 'user' AND principal_id = $1"
+            " AND disabled_at IS NOT NULL",
+            user,
+        )
+        return row is not None
+
+    async def set_disabled(self, tx: Transaction, user: UserId, now: Millis, disabled_at: Millis | None) -> None:
+        await tx.execute(
+            "INSERT INTO account_states (principal_kind, principal_id, log_ins_from, disabled_at)"
+            " VALUES ('user', $1, $2, $3)"
+            " ON CONFLICT (principal_kind, principal_id) DO UPDATE SET disabled_at = excluded.disabled_at",
+            *(user, now, disabled_at),
+        )
+
 
 class FactorStore:
     async def insert(self, tx: Transaction, factor: Factor) -> None:

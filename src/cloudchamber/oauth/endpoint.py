@@ -47,6 +47,7 @@ class TokenEndpoint:
         is_known = grant_type == _REFRESH or grant_type in self._grants or grant_type in self._browser_grants
         if grant_type is None or not is_known:
             raise OAuthError("invalid_request", "Invalid or missing grant_type parameter")
+        began = self._tokens.now()
         client, has_secret = await self._identify(form, basic, may_be_public=grant_type not in self._grants)
         if grant_type == _REFRESH:
             token = form.get("refresh_token")
@@ -64,7 +65,7 @@ class TokenEndpoint:
             raise grant_refused()
         if granted.needs_second_factor:
             user = UserId(granted.principal.id)
-            raise MfaRequired(await self._factors.begin_log_in(client.id, user, granted.scope, lifetime))
+            raise MfaRequired(await self._factors.begin_log_in(client.id, user, granted.scope, lifetime, began))
         if granted.lifetime_s is not None:
             lifetime = granted.lifetime_s
         by = f"client:{client.id}" if grant_type == _CLIENT_CREDENTIALS else None
@@ -76,6 +77,7 @@ class TokenEndpoint:
             created_by=by,
             family=granted.family,
             is_public=granted.is_public,
+            began=granted.began or began,
         )
         self._compat_uses["password_grant"] += grant_type == _PASSWORD
         self._compat_uses["builtin_clients"] += client.is_builtin

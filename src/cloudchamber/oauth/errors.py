@@ -110,5 +110,10 @@ def user_credentials_invalid() -> OAuthError:
     return WrongGuess("invalid_grant", "User credentials are invalid")
 
 
+def log_in_ended() -> OAuthError:
+    """What was shown was right when it was shown; meanwhile the account's log-ins ended, or it is switched off."""
+    return OAuthError("invalid_grant", "User credentials are invalid", detail="ended meanwhile, or switched off")
+
+
 def refresh_token_invalid(detail: str) -> OAuthError:
     return OAuthError("invalid_grant", "Invalid refresh token", detail=detail)

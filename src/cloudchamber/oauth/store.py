@@ -1,6 +1,7 @@
 """SQL of clients, access tokens and refresh tokens."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from cloudchamber.clock import Millis
@@ -225,9 +226,15 @@ class TokenStore:
         return [SecretHash(bytes(row[0])) for row in rows]
 
     async def delete_of_principal(
-        self, tx: Transaction, principal: Principal, *, keep: str | None = None
+        self, tx: Transaction, principal: Principal, now: Millis, *, keep: str | None = None
     ) -> list[SecretHash]:
-        """All but the tokens of the family `keep`. What a browser was let in with goes, too."""
+        """All but the tokens of the family `keep`. What a browser was let in with goes, too, and what is half way
+        through a log-in comes too late."""
+        await tx.execute(
+            "INSERT INTO account_states (principal_kind, principal_id, log_ins_from) VALUES ($1, $2, $3)"
+            " ON CONFLICT (principal_kind, principal_id) DO UPDATE SET log_ins_from = excluded.log_ins_from",
+            *(principal.kind.value, principal.id, now),
+        )
         for held in ("browser_sessions", "authorization_codes", "device_grants"):
             await tx.execute(
                 f"DELETE FROM {held} WHERE principal_kind = $1 AND principal_id = $2",
@@ -268,7 +275,28 @@ class TokenStore:
         rows = await tx.fetch_all(f"DELETE FROM access_tokens WHERE {column} = $1 RETURNING hash", place)
         return [SecretHash(bytes(row[0])) for row in rows]
 
+    async def counts(self, db: Reader, principal: Principal, began: Millis) -> bool:
+        """Does a log-in of `principal` that began then still count?"""
+        row = await db.fetch_one(
+            "SELECT 1 FROM account_states WHERE principal_kind = $1 AND principal_id = $2"
+            " AND (disabled_at IS NOT NULL OR log_ins_from > $3)",
+            *(principal.kind.value, principal.id, began),
+        )
+        return row is None
+
+    async def put_ended(self, tx: Transaction, hashes: Iterable[SecretHash], now: Millis) -> None:
+        """For the processes that have these tokens in memory: `ended_since` tells them."""
+        for hash_ in hashes:
+            await tx.execute("INSERT INTO ended_tokens (hash, ended_at) VALUES ($1, $2)", hash_, now)
+
+    async def ended_since(self, db: Reader, since: Millis) -> list[SecretHash]:
+        rows = await db.fetch_all("SELECT hash FROM ended_tokens WHERE ended_at >= $1", since)
+        return [SecretHash(bytes(row[0])) for row in rows]
+
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
+        await tx.execute("DELETE FROM ended_tokens WHERE ended_at < $1", before)
+        # No log-in is under way for as long as that.
+        await tx.execute("DELETE FROM account_states WHERE disabled_at IS NULL AND log_ins_from < $1", before)
         refresh = await tx.execute("DELETE FROM refresh_tokens WHERE expires_at < $1", before)
         access = await tx.execute("DELETE FROM access_tokens WHERE expires_at < $1", before)
         await tx.execute("DELETE FROM public_log_ins WHERE family NOT IN (SELECT family FROM refresh_tokens)")

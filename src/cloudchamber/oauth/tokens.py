@@ -41,6 +41,7 @@ from cloudchamber.oauth.errors import (
     OAuthError,
     client_missing,
     client_unknown,
+    log_in_ended,
     refresh_token_invalid,
     token_expired,
     token_not_found,
@@ -89,6 +90,9 @@ MAX_CACHED: Final = 100_000
 # Refreshes that can be repeated at one time; the oldest go first.
 MAX_REPEATABLE: Final = 10_000
 
+
+# How far back `follow` looks again: clocks of two machines differ, and a transaction takes its time.
+_OVERLAP_MS: Final = 60_000
 
 # How many last uses are written down in one transaction: others must not wait long behind it.
 _USES_AT_ONCE: Final = 200
@@ -150,6 +154,8 @@ class Tokens:
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
         self._used: list[SecretHash] = []
         self._revocations = 0
+        self._followed: frozenset[SecretHash] = frozenset()
+        self._followed_at = clock.now()
         self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
         self._refreshing: dict[SecretHash, asyncio.Task[Issued]] = {}
         bus.subscribe(TOKENS_REVOKED, self._forget)
@@ -266,19 +272,24 @@ class Tokens:
         family: str | None = None,
         is_public: bool = False,
         with_refresh: bool = True,
+        began: Millis | None = None,
     ) -> Issued:
         """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token.
         `created_by` is who asked for it, as `describe` writes requesters; None for whom it acts for. `family` is the
         log-in's name where something else knows it already; `is_public`: its client has no secret to refresh with.
+        `began` is when the log-in's first request came, None for now: the right password of then may be the old one.
 
-        Raises OAuthError (invalid_client) when the client was removed in the meantime.
+        Raises OAuthError: invalid_client when the client was removed in the meantime, invalid_grant when the account's
+        log-ins ended in the meantime or it is switched off.
         """
+        start = self._clock.now() if began is None else began
         log_in = self._log_in(family or new_id(), client.id, principal, self._clock.now(), created_by)
         pair, access, refresh = self._draw(client.id, principal, scope, log_in, lifetime_s)
         if not with_refresh:
             pair, refresh = replace(pair, issued=replace(pair.issued, refresh_token=None), refresh_hash=None), None
 
         async def insert(tx: Transaction) -> None:
+            await self.require_counts(tx, principal, start)
             await self._store.insert_log_in(tx, log_in)
             if is_public:
                 await self._store.insert_public(tx, log_in.family)
@@ -547,7 +558,7 @@ class Tokens:
         """Ends every token of a principal."""
 
         async def delete(tx: Transaction) -> list[SecretHash]:
-            return await self._store.delete_of_principal(tx, principal)
+            return await self._store.delete_of_principal(tx, principal, self._clock.now())
 
         self._publish(await self._db.transaction(delete))
 
@@ -560,15 +571,18 @@ class Tokens:
         transaction; publish with `announce` after it."""
         kept = await self._store.access(tx, keep) if keep is not None else None
         principal = Principal(PrincipalKind.USER, user)
-        return await self._store.delete_of_principal(tx, principal, keep=kept.family if kept else None)
+        return await self._store.delete_of_principal(
+            tx, principal, self._clock.now(), keep=kept.family if kept else None
+        )
 
     async def end_of_customer(self, tx: Transaction, customer: CustomerId) -> list[SecretHash]:
         """As `end_of_user`, for a customer."""
-        return await self._store.delete_of_principal(tx, Principal(PrincipalKind.CUSTOMER, customer))
+        principal = Principal(PrincipalKind.CUSTOMER, customer)
+        return await self._store.delete_of_principal(tx, principal, self._clock.now())
 
     async def end_of(self, tx: Transaction, principal: Principal) -> list[SecretHash]:
         """As `end_of_user`, for anybody."""
-        return await self._store.delete_of_principal(tx, principal)
+        return await self._store.delete_of_principal(tx, principal, self._clock.now())
 
     async def end_in_product(self, tx: Transaction, product: ProductId) -> list[SecretHash]:
         """As `end_of_user`, for a product's clients, customers and API users."""
@@ -580,6 +594,26 @@ class Tokens:
 
     def announce(self, hashes: Iterable[SecretHash]) -> None:
         self._publish(hashes)
+
+    async def follow(self) -> int:
+        """Of tokens that ended without this process (the command line is one of its own): they are forgotten, and the
+        streams that they opened end. How many were."""
+        now = self._clock.now()
+        ended = frozenset(await self._store.ended_since(self._db, Millis(self._followed_at - _OVERLAP_MS)))
+        new = ended - self._followed
+        self._followed, self._followed_at = ended, now
+        if new:
+            self._publish(new)
+        return len(new)
+
+    async def require_counts(self, tx: Transaction, principal: Principal, began: Millis) -> None:
+        """Raises OAuthError (invalid_grant) where a log-in that began then is one of those that ended since."""
+        if not await self._store.counts(tx, principal, began):
+            raise log_in_ended()
+
+    def now(self) -> Millis:
+        """When a log-in begins, for `issue`."""
+        return self._clock.now()
 
     async def purge(self) -> int:
         """Removes rows that ended over a week ago; returns how many."""

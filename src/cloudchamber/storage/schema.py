@@ -4,7 +4,7 @@ from typing import Final
 
 from cloudchamber.storage.errors import SchemaMismatch, SchemaMissing
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS: Final = tuple(f"{number:04d}" for number in range(1, 14))
 """Every revision in order. A test holds this against the migrations themselves."""
 
 

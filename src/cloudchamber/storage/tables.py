@@ -231,6 +231,27 @@ log_ins = table(
     whole("ends_at", null=True),
 )
 
+# Of accounts whose log-ins ended lately, and of those that are switched off. A log-in that began before `log_ins_from`
+# comes too late: it gets no token, whatever was right when it began.
+account_states = table(
+    metadata,
+    "account_states",
+    text("principal_kind", key=True),
+    text("principal_id", key=True),
+    whole("log_ins_from"),
+    whole("disabled_at", null=True),
+    Index(None, "log_ins_from"),
+)
+
+# Tokens that a command ended, for the processes that have them in memory (oauth/tokens.py).
+ended_tokens = table(
+    metadata,
+    "ended_tokens",
+    blob("hash", key=True),
+    whole("ended_at"),
+    Index(None, "ended_at"),
+)
+
 memberships = table(
     metadata,
     "memberships",

@@ -95,6 +95,7 @@ class People:
     async def sign_in(self, visit: Visit, client: Client, username: str, password: str) -> Principal | NeedsCode | None:
         """None where name or password is wrong. Raises TooManyRequests."""
         self._check_guess(visit)
+        visit.began = self._sessions.now()
         if _has_customers(client):
             customer = await self._customers.with_password(client.product, username, password, client.organization)
             self._guessed(visit, right=customer is not None)
@@ -104,7 +105,8 @@ class People:
         if user is None:
             return None
         if await self._factors.is_on(user.id):
-            return NeedsCode(await self._factors.begin_log_in(client.id, user.id, None, DEFAULT_LIFETIME_S))
+            log_in = (client.id, user.id, None, DEFAULT_LIFETIME_S)
+            return NeedsCode(await self._factors.begin_log_in(*log_in, visit.began))
         return Principal(PrincipalKind.USER, user.id)
 
     async def second_factor(self, visit: Visit, client: Client, mfa_token: str, code: str) -> Principal:
@@ -121,6 +123,7 @@ class People:
                 self._guessed(visit, right=False)
             raise
         self._guessed(visit, right=True)
+        visit.began = challenge.created_at
         return Principal(PrincipalKind.USER, challenge.user)
 
     async def sign_up(self, client: Client, username: str, password: str) -> Principal:
@@ -142,7 +145,7 @@ class People:
         return customer_principal(made)
 
     async def begin(self, visit: Visit, realm: Realm, principal: Principal, *, is_remembered: bool) -> None:
-        secret, session = await self._sessions.begin(principal, is_remembered=is_remembered)
+        secret, session = await self._sessions.begin(principal, is_remembered=is_remembered, began=visit.began)
         visit.session = session
         self._shell.keep_session(visit, realm, secret, is_remembered=is_remembered)
 

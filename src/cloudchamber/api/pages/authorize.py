@@ -57,7 +57,7 @@ class AuthorizePages:
             return session
         request = asked.request
         if visit.call.req.method == "POST" and visit.step == "approve":
-            return self._shell.redirect(visit, await self._authorization.approve(asked, session.principal))
+            return self._shell.redirect(visit, await self._authorization.approve(asked, session))
         renewed = "" if request.response_type is ResponseType.TOKEN else ", renewed while it is used"
         return await self._consents.page(
             visit,

@@ -71,7 +71,7 @@ class DevicePages:
         if isinstance(session, Reply):
             return session
         if visit.call.req.method == "POST" and visit.step == "approve":
-            await self._grants.settle(grant, session.principal)
+            await self._grants.settle(grant, session)
             await self._authorization.remember(session.principal, client.id, grant.scope)
             return self._end(visit, place, "Done", "It goes on by itself now; you can close this page.")
         if visit.call.req.method == "POST" and visit.step == "deny":

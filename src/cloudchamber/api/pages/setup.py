@@ -54,7 +54,12 @@ class SetupPages:
         name = await self._people.username(session.principal)
         assert name is not None, "whoever is signed in has an account"
         issued = await self._tokens.issue(
-            client, session.principal, customer_scope(name), _TOKEN_LIFETIME_S, with_refresh=False
+            client,
+            session.principal,
+            customer_scope(name),
+            _TOKEN_LIFETIME_S,
+            with_refresh=False,
+            began=session.created_at,
         )
         return self._shell.json(visit, {"access_token": issued.access_token, "expires_in": issued.expires_in})
 

@@ -22,6 +22,7 @@ import jinja2
 from cloudchamber.api.call import Call
 from cloudchamber.api.errors import Header
 from cloudchamber.api.reply import Reply
+from cloudchamber.clock import Millis
 from cloudchamber.errors import CloudError, TooManyRequests
 from cloudchamber.oauth.web.model import BrowserSession
 
@@ -68,6 +69,8 @@ class Visit:
     csrf: str
     set_cookies: list[str] = field(default_factory=list)
     session: BrowserSession | None = None
+    began: Millis | None = None
+    """When whoever signs in showed their password."""
 
     @property
     def form(self) -> Mapping[str, str]:

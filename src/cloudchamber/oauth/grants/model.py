@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from cloudchamber.clock import Millis
 from cloudchamber.identity.model import Challenge
 from cloudchamber.oauth.model import Client, Principal, PrincipalKind
 
@@ -16,6 +17,7 @@ class Granted:
 
     `family` names the log-in, where a code knows it already; `is_public`: its refreshes need no client secret.
     `needs_second_factor`: there is no token yet. `lifetime_s`: as an earlier request asked, whatever this one says.
+    `began`: when the password was shown, in an earlier request.
     """
 
     principal: Principal
@@ -24,11 +26,13 @@ class Granted:
     lifetime_s: int | None = None
     family: str | None = None
     is_public: bool = False
+    began: Millis | None = None
 
 
 def finished(challenge: Challenge) -> Granted:
     """A log-in whose second factor was right too."""
-    return Granted(Principal(PrincipalKind.USER, challenge.user), challenge.scope, lifetime_s=challenge.lifetime_s)
+    principal = Principal(PrincipalKind.USER, challenge.user)
+    return Granted(principal, challenge.scope, lifetime_s=challenge.lifetime_s, began=challenge.created_at)
 
 
 class Grant(Protocol):

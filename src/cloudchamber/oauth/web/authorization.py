@@ -10,7 +10,7 @@ from cloudchamber.oauth.clients import Clients
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal
 from cloudchamber.oauth.tokens import Tokens
-from cloudchamber.oauth.web.model import AuthorizationCode, AuthorizationRequest, Consent, ResponseType
+from cloudchamber.oauth.web.model import AuthorizationCode, AuthorizationRequest, BrowserSession, Consent, ResponseType
 from cloudchamber.oauth.web.rules import (
     CODE_LIFETIME_MS,
     Exchange,
@@ -90,13 +90,22 @@ class Authorization:
         refusal = Refusal("access_denied", "The user denied access to your application")
         return self._error(request.redirect_uri, request.response_type, refusal, request.state)
 
-    async def approve(self, asked_for: Asked, principal: Principal) -> str:
-        """Where a person goes who said yes. What they allowed is on record, to be looked at and taken back."""
+    async def approve(self, asked_for: Asked, session: BrowserSession) -> str:
+        """Where a person goes who said yes. What they allowed is on record, to be looked at and taken back.
+
+        Raises OAuthError (invalid_grant) when the account's log-ins ended while they thought about it.
+        """
+        principal = session.principal
         request, client = asked_for.request, asked_for.client
         now = self._clock.now()
         if request.response_type is ResponseType.TOKEN:
             issued = await self._tokens.issue(
-                client, principal, request.scope, _IMPLICIT_LIFETIME_S, with_refresh=False
+                client,
+                principal,
+                request.scope,
+                _IMPLICIT_LIFETIME_S,
+                with_refresh=False,
+                began=session.created_at,
             )
             await self._remember(principal, client.id, request.scope, now)
             self._compat_uses["implicit_grant"] += 1
@@ -115,6 +124,7 @@ class Authorization:
         )
 
         async def write(tx: Transaction) -> None:
+            await self._tokens.require_counts(tx, principal, session.created_at)
             await self._codes.insert(tx, code)
             await self._consents.put(tx, principal, client.id, request.scope, now)
 

@@ -6,9 +6,10 @@ from typing import Final
 
 from cloudchamber.clock import SECOND, Clock, Millis
 from cloudchamber.ids import hash_secret, new_token
-from cloudchamber.oauth.errors import OAuthError
-from cloudchamber.oauth.model import Client, Principal
-from cloudchamber.oauth.web.model import DeviceGrant, GrantState
+from cloudchamber.oauth.errors import OAuthError, log_in_ended
+from cloudchamber.oauth.model import Client
+from cloudchamber.oauth.store import TokenStore
+from cloudchamber.oauth.web.model import BrowserSession, DeviceGrant, GrantState
 from cloudchamber.oauth.web.rules import (
     DEVICE_GRANT_LIFETIME_S,
     POLL_INTERVAL_S,
@@ -40,8 +41,9 @@ class Begun:
 
 
 class DeviceGrants:
-    def __init__(self, db: Database, store: DeviceGrantStore, clock: Clock) -> None:
+    def __init__(self, db: Database, store: DeviceGrantStore, tokens: TokenStore, clock: Clock) -> None:
         self._db = db
+        self._tokens = tokens
         self._store = store
         self._clock = clock
 
@@ -82,11 +84,17 @@ class DeviceGrants:
             return None
         return await self._store.by_user_code(self._db, hash_secret(code), self._clock.now())
 
-    async def settle(self, grant: DeviceGrant, principal: Principal | None) -> bool:
-        """Approves it for `principal`, or denies it. False when it no longer waits."""
-        state = GrantState.DENIED if principal is None else GrantState.APPROVED
+    async def settle(self, grant: DeviceGrant, session: BrowserSession | None) -> bool:
+        """Approves it for whoever's session it is, or denies it. False when it no longer waits.
+
+        Raises OAuthError (invalid_grant) when the account's log-ins ended while they thought about it.
+        """
+        state = GrantState.DENIED if session is None else GrantState.APPROVED
+        principal = None if session is None else session.principal
 
         async def write(tx: Transaction) -> bool:
+            if session is not None and not await self._tokens.counts(tx, session.principal, session.created_at):
+                raise log_in_ended()
             return await self._store.settle(tx, grant.hash, state, principal)
 
         return await self._db.transaction(write)

@@ -8,7 +8,9 @@ from typing import Final
 
 from cloudchamber.clock import DAY, HOUR, Clock, Millis
 from cloudchamber.ids import SecretHash, hash_secret, new_token
+from cloudchamber.oauth.errors import log_in_ended
 from cloudchamber.oauth.model import Principal
+from cloudchamber.oauth.store import TokenStore
 from cloudchamber.oauth.web.model import BrowserSession
 from cloudchamber.oauth.web.store import SessionStore
 from cloudchamber.storage.database import Database, Transaction
@@ -19,19 +21,33 @@ REMEMBERED_MS: Final = 30 * DAY
 
 
 class BrowserSessions:
-    def __init__(self, db: Database, store: SessionStore, clock: Clock) -> None:
+    def __init__(self, db: Database, store: SessionStore, tokens: TokenStore, clock: Clock) -> None:
         self._db = db
         self._store = store
+        self._tokens = tokens
         self._clock = clock
 
-    async def begin(self, principal: Principal, *, is_remembered: bool = False) -> tuple[str, BrowserSession]:
-        """The cookie's secret, which exists nowhere else, and the session."""
+    def now(self) -> Millis:
+        """When a sign-in begins, for `begin`."""
+        return self._clock.now()
+
+    async def begin(
+        self, principal: Principal, *, is_remembered: bool = False, began: Millis | None = None
+    ) -> tuple[str, BrowserSession]:
+        """The cookie's secret, which exists nowhere else, and the session. `began` is when the password was shown, None
+        for now.
+
+        Raises OAuthError (invalid_grant) when the account's log-ins ended in the meantime, or it is switched off.
+        """
         secret = new_token()
         now = self._clock.now()
+        start = now if began is None else began
         ends = Millis(now + (REMEMBERED_MS if is_remembered else LIFETIME_MS))
         session = BrowserSession(hash_secret(secret), principal, now, ends)
 
         async def insert(tx: Transaction) -> None:
+            if not await self._tokens.counts(tx, principal, start):
+                raise log_in_ended()
             await self._store.insert(tx, session)
 
         await self._db.transaction(insert)
