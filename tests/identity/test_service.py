@@ -113,6 +113,9 @@ async def test_customers_are_listed_in_pages_once_they_own_a_device(world: World
     resource = thing.resource(ann)
     shown, total = await world.customers.of(ann, resource, page=1, per_page=10)
     assert ([one.id for one in shown], total) == ([people[1].id], 1)
+    for text, expected in (("%", []), ("MER 1", [people[1].id]), ("customer", [one.id for one in people])):
+        named, count = await world.customers.of(ann, resource, page=1, per_page=10, everybody=True, text=text)
+        assert ([one.id for one in named], count) == (expected, len(expected))
     pages = [await world.customers.of(ann, resource, page=page, per_page=2, everybody=True) for page in (1, 2, 3)]
     assert [[one.id for one in found] for found, _ in pages] == [[people[0].id, people[1].id], [people[2].id], []]
     assert {total for _, total in pages} == {3}

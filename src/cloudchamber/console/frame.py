@@ -139,6 +139,7 @@ class Frame:
             "A": Action,
             "PREFIX": PREFIX,
             "brand": BRAND,
+            "clock": words.clock_tag,
             "counted": words.counted,
             "grouped": words.grouped,
             "static": self.static_url,

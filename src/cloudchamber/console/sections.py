@@ -3,9 +3,17 @@
 from typing import Final
 
 from cloudchamber.api.routes import Route
-from cloudchamber.console import device, devices, entrance, home, imports
+from cloudchamber.console import authentication, customers, device, devices, entrance, home, imports
 from cloudchamber.console.section import Section
 
-SECTIONS: Final[tuple[Section, ...]] = (home.SECTION, home.OVERVIEW, devices.SECTION, device.SECTION, imports.SECTION)
+SECTIONS: Final[tuple[Section, ...]] = (
+    home.SECTION,
+    home.OVERVIEW,
+    devices.SECTION,
+    device.SECTION,
+    imports.SECTION,
+    customers.SECTION,
+    authentication.SECTION,
+)
 
 ROUTES: Final[tuple[Route, ...]] = (*entrance.ROUTES, *(row for section in SECTIONS for row in section.routes))

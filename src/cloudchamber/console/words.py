@@ -31,6 +31,13 @@ def time_tag(at: Millis | None, now: Millis, never: str = "never") -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), exact, ago(at, now))
 
 
+def clock_tag(at: Millis) -> Markup:
+    """A `<time>` with the time of the day alone, in UTC, for what has just happened and stays on the page."""
+    moment = datetime.fromtimestamp(at / 1000, UTC)
+    exact = moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), exact, moment.strftime("%H:%M:%S"))
+
+
 def grouped(number: int) -> str:
     """`12,345`."""
     return f"{number:,}"

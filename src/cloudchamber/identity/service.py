@@ -10,7 +10,13 @@ from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, Clock, Millis
 from cloudchamber.errors import TooManyRequests
-from cloudchamber.identity.errors import CustomerExists, PasswordUnusable, RegistrationClosed, UsernameTaken
+from cloudchamber.identity.errors import (
+    CustomerExists,
+    CustomerNotFound,
+    PasswordUnusable,
+    RegistrationClosed,
+    UsernameTaken,
+)
 from cloudchamber.identity.model import CustomerAccount, UserAccount
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.rules import MAX_USERNAME_LENGTH, PasswordPolicy, check_password, normal_username
@@ -207,6 +213,17 @@ class Customers:
     async def get(self, customer: CustomerId) -> CustomerAccount | None:
         return await self._store.by_id(self._db, customer)
 
+    async def visible(self, requester: Requester, pool: ProductResource, customer: str) -> CustomerAccount:
+        """A customer by id, of the product or of its organization. Raises AccessRefused, CustomerNotFound."""
+        require(requester, Action.CUSTOMERS_LIST, pool)
+        found = await self._store.by_id(self._db, CustomerId(customer))
+        is_its = found is not None and (
+            found.product == pool.id or (found.organization is not None and found.organization == pool.organization)
+        )
+        if found is None or not is_its:
+            raise CustomerNotFound("Customer not found")
+        return found
+
     async def with_password(
         self, product: ProductId | None, username: str, password: str, organization: OrganizationId | None = None
     ) -> CustomerAccount | None:
@@ -225,23 +242,30 @@ class Customers:
         return customer if right else None
 
     async def of(
-        self, requester: Requester, pool: Pool, *, page: int, per_page: int, everybody: bool = False
+        self,
+        requester: Requester,
+        pool: Pool,
+        *,
+        page: int,
+        per_page: int,
+        everybody: bool = False,
+        text: str | None = None,
     ) -> tuple[list[CustomerAccount], int]:
         """One page (from 1) and the number of all; a product shows its organization's customers as well. Without
-        `everybody`, only customers who own a device there.
+        `everybody`, only customers who own a device there; with `text`, only those whose name has it as a part.
 
         Raises AccessRefused.
         """
         require(requester, Action.CUSTOMERS_LIST, pool)
         owners_only, offset = not everybody, (page - 1) * per_page
         if isinstance(pool, ProductResource):
-            total = await self._store.count(self._db, pool.id, with_devices_only=owners_only)
+            total = await self._store.count(self._db, pool.id, with_devices_only=owners_only, text=text)
             found = await self._store.of_product(
-                self._db, pool.id, with_devices_only=owners_only, limit=per_page, offset=offset
+                self._db, pool.id, with_devices_only=owners_only, limit=per_page, offset=offset, text=text
             )
         else:
-            total = await self._store.count_of_organization(self._db, pool.id, with_devices_only=owners_only)
+            total = await self._store.count_of_organization(self._db, pool.id, with_devices_only=owners_only, text=text)
             found = await self._store.of_organization(
-                self._db, pool.id, with_devices_only=owners_only, limit=per_page, offset=offset
+                self._db, pool.id, with_devices_only=owners_only, limit=per_page, offset=offset, text=text
             )
         return found, total

@@ -342,36 +342,77 @@ class CustomerStore:
         return _customer(row) if row else None
 
     async def of_product(
-        self, db: Reader, product: ProductId, *, with_devices_only: bool, limit: int, offset: int
+        self,
+        db: Reader,
+        product: ProductId,
+        *,
+        with_devices_only: bool,
+        limit: int,
+        offset: int,
+        text: str | None = None,
     ) -> list[CustomerAccount]:
         """The product's own and its organization's."""
         owns = _OWNS_A_DEVICE_OF_IT if with_devices_only else ""
         rows = await db.fetch_all(
-            f"{_CUSTOMER} WHERE {_SEEN}{owns} ORDER BY created_at, id LIMIT $2 OFFSET $3", product, limit, offset
+            f"{_CUSTOMER} WHERE {_SEEN}{owns}{_named(text, '$4')} ORDER BY created_at, id LIMIT $2 OFFSET $3",
+            product,
+            limit,
+            offset,
+            *_part(text),
         )
         return [_customer(row) for row in rows]
 
-    async def count(self, db: Reader, product: ProductId, *, with_devices_only: bool) -> int:
+    async def count(self, db: Reader, product: ProductId, *, with_devices_only: bool, text: str | None = None) -> int:
         owns = _OWNS_A_DEVICE_OF_IT if with_devices_only else ""
-        row = await db.fetch_one(f"SELECT count(*) FROM customers WHERE {_SEEN}{owns}", product)
+        row = await db.fetch_one(
+            f"SELECT count(*) FROM customers WHERE {_SEEN}{owns}{_named(text, '$2')}", product, *_part(text)
+        )
         return int(row[0]) if row else 0
 
     async def of_organization(
-        self, db: Reader, organization: OrganizationId, *, with_devices_only: bool, limit: int, offset: int
+        self,
+        db: Reader,
+        organization: OrganizationId,
+        *,
+        with_devices_only: bool,
+        limit: int,
+        offset: int,
+        text: str | None = None,
     ) -> list[CustomerAccount]:
         owns = _OWNS_A_DEVICE if with_devices_only else ""
         rows = await db.fetch_all(
-            f"{_CUSTOMER} WHERE organization_id = $1{owns} ORDER BY created_at, id LIMIT $2 OFFSET $3",
+            f"{_CUSTOMER} WHERE organization_id = $1{owns}{_named(text, '$4')}"
+            " ORDER BY created_at, id LIMIT $2 OFFSET $3",
             organization,
             limit,
             offset,
+            *_part(text),
         )
         return [_customer(row) for row in rows]
 
-    async def count_of_organization(self, db: Reader, organization: OrganizationId, *, with_devices_only: bool) -> int:
+    async def count_of_organization(
+        self, db: Reader, organization: OrganizationId, *, with_devices_only: bool, text: str | None = None
+    ) -> int:
         owns = _OWNS_A_DEVICE if with_devices_only else ""
-        row = await db.fetch_one(f"SELECT count(*) FROM customers WHERE organization_id = $1{owns}", organization)
+        row = await db.fetch_one(
+            f"SELECT count(*) FROM customers WHERE organization_id = $1{owns}{_named(text, '$2')}",
+            organization,
+            *_part(text),
+        )
         return int(row[0]) if row else 0
+
+
+def _named(text: str | None, place: str) -> str:
+    """Names are kept in lower case."""
+    return f" AND username LIKE {place} ESCAPE '\\'" if text else ""
+
+
+def _part(text: str | None) -> tuple[str, ...]:
+    """The value for that place."""
+    if not text:
+        return ()
+    escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return (f"%{escaped}%",)
 
 
 def _user(row: Row) -> UserAccount:

@@ -21,11 +21,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloudchamber.access.model import Action, ProductResource
+from cloudchamber.access.model import Action, OrganizationResource, ProductResource
 from cloudchamber.access.requester import UNLIMITED, Bearer, Requester, describe
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
+from cloudchamber.identity.model import CustomerAccount
 from cloudchamber.ids import (
     ClientId,
     CustomerId,
@@ -60,6 +61,7 @@ from cloudchamber.oauth.model import (
     PrincipalKind,
     RefreshToken,
     Use,
+    customer_principal,
 )
 from cloudchamber.oauth.rules import (
     ANY_LIFETIME,
@@ -458,6 +460,25 @@ class Tokens:
         )
         total = await self._store.count_of_product(self._db, product.id, now, only_endless=only_endless)
         return [ListedToken(shown(known.token.hash), self._up_to_date(known)) for known in found], total
+
+    async def of_customer(
+        self, requester: Requester, pool: ProductResource | OrganizationResource, customer: CustomerAccount
+    ) -> list[ListedToken]:
+        """A customer's living tokens, none of them whole: for the team, which may end them and not use them.
+
+        Raises AccessRefused.
+        """
+        require(requester, Action.CUSTOMERS_UPDATE, pool)
+        found = await self._store.of_principal(self._db, customer_principal(customer), self._clock.now())
+        return [ListedToken(shown(known.token.hash), self._up_to_date(known)) for known in found]
+
+    async def end_one_of_customer(
+        self, requester: Requester, pool: ProductResource | OrganizationResource, customer: CustomerAccount, listed: str
+    ) -> None:
+        """Ends the log-in of a token that `of_customer` lists. Raises AccessRefused."""
+        for each in await self.of_customer(requester, pool, customer):
+            if each.shown == listed:
+                await self.revoke_family(each.known.token.family)
 
     def _up_to_date(self, known: KnownToken) -> KnownToken:
         """With a last use that is not written down yet."""
