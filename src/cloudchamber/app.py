@@ -20,6 +20,9 @@ from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from cloudchamber.api.app import create_app
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.server import EdgeServer, make_server
@@ -38,7 +41,7 @@ from cloudchamber.fleet.groups.service import Groups
 from cloudchamber.fleet.groups.store import GroupStore
 from cloudchamber.fleet.imports.service import Imports
 from cloudchamber.fleet.imports.store import ImportStore
-from cloudchamber.fleet.keys import DeviceKeys
+from cloudchamber.fleet.keys import DeviceKeys, Provisioning
 from cloudchamber.fleet.lists.service import DeviceLists
 from cloudchamber.fleet.lists.store import ListStore
 from cloudchamber.fleet.products import Products
@@ -109,6 +112,7 @@ from cloudchamber.webhooks.sender import Sender
 from cloudchamber.webhooks.service import Webhooks
 from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
 from cloudchamber.webhooks.worker import Worker
+from cloudchamber.wire.transport import Transport
 
 LISTENERS_FILE: Final = "listeners.json"
 _SEALING_KEY_FILE: Final = "sealing.key"
@@ -365,6 +369,17 @@ class Cloud:
             accepts_unknown=settings.accept_unknown_devices,
         )
         device_keys = DeviceKeys(db, device_store, key_store, devices, hub, clock)
+        provisioning = Provisioning(
+            db,
+            device_store,
+            key_store,
+            devices,
+            products,
+            hub,
+            clock,
+            trusts_on_first_use=settings.device_keys == "trust-on-first-use",
+            accepts_unknown=settings.accept_unknown_devices,
+        )
         connections = Connections(
             db,
             devices,
@@ -480,6 +495,8 @@ class Cloud:
             device_lists=DeviceLists(db, ListStore(), group_store, bus, clock),
             updates=updates,
             imports=imports,
+            provisioning=provisioning,
+            server_keys={Transport.TCP: _public_half(keys.tcp), Transport.UDP: _public_half(keys.udp)},
             groups=Groups(db, group_store, bus, clock),
             ownership=ownership,
             transfers=transfers,
@@ -684,6 +701,10 @@ def _gauges(
             ),
         },
     )
+
+
+def _public_half(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _mail_server(url: str) -> MailServer | None:

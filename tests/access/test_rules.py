@@ -89,6 +89,7 @@ OWN_ACTIONS = OWNER_ACTIONS | {
     Action.DEVICES_LIST,
     Action.DEVICES_CLAIM,
     Action.DEVICES_TRANSFER,
+    Action.SERIAL_NUMBERS_GET,
     Action.CLAIM_CODES_CREATE,
     Action.EVENTS_SEND,
     Action.TOKENS_GET,
@@ -169,7 +170,7 @@ def allowed(requester, resource) -> set[Action]:
     ("requester", "resource", "expected"),
     [
         # Devices of one's own
-        (ANN, ANNS, OWNER_ACTIONS),
+        (ANN, ANNS, OWNER_ACTIONS | {Action.KEYS_UPDATE}),
         (KIM, KIMS, OWNER_ACTIONS),
         (POOL, POOLS, OWNER_ACTIONS),
         *((who, ANNS, set()) for who in EVERYBODY if who is not ANN),
@@ -177,7 +178,7 @@ def allowed(requester, resource) -> set[Action]:
         *((who, POOLS, set()) for who in EVERYBODY if who is not POOL),
         *((who, FREE, set()) for who in EVERYBODY),
         # What is one's own besides
-        (ANN, OwnThings(), OWN_ACTIONS | {Action.BINARY_COMPILE}),
+        (ANN, OwnThings(), OWN_ACTIONS | {Action.BINARY_COMPILE, Action.KEYS_UPDATE}),
         (KIM, OwnThings(), OWN_ACTIONS),
         (POOL, OwnThings(), OWN_ACTIONS),
         (SERVER, OwnThings(), CLIENTS_OWN),
@@ -277,6 +278,7 @@ def test_what_each_role_adds() -> None:
         *("groups:create", "groups:update", "groups:remove"),
         *("integrations:create", "integrations:update", "integrations:remove", "integrations:test"),
         *("sims:import", "sims:remove"),
+        "keys:update",
     }
     assert adds(Role.ADMINISTRATOR) == {
         *("teams.users:invite", "teams.users:update", "teams.users:remove", "products:update"),

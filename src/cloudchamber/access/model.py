@@ -82,6 +82,8 @@ class Action(StrEnum):
     PRODUCTS_REMOVE = "products:remove"
     DEVICES_CLAIM = "devices:claim"
     DEVICES_TRANSFER = "devices:transfer"
+    KEYS_UPDATE = "keys:update"
+    SERIAL_NUMBERS_GET = "serial_numbers:get"
     CLAIM_CODES_CREATE = "claim_codes:create"
     ACCOUNT_GET = "account:get"
     ACCOUNT_UPDATE = "account:update"

@@ -132,6 +132,7 @@ MINIMUM_ROLE: Final[dict[Action, Role]] = {
     Action.DEVICES_UPDATE: Role.DEVELOPER,
     Action.DEVICES_REMOVE: Role.DEVELOPER,
     Action.DEVICES_RELEASE: Role.DEVELOPER,
+    Action.KEYS_UPDATE: Role.DEVELOPER,
     Action.CONFIGURATION_UPDATE: Role.DEVELOPER,
     Action.CUSTOMERS_CREATE: Role.DEVELOPER,
     Action.CUSTOMERS_UPDATE: Role.DEVELOPER,
@@ -208,17 +209,21 @@ _OWNERS: Final = frozenset(
     }
 )
 
+# A customer's device goes by the key that its maker gave it.
+_USERS_DEVICE: Final = _OWNERS | {Action.KEYS_UPDATE}
+
 # What users and customers may do with what is theirs; a device's owner may ask by its name, before it is found.
 _OWN_THINGS: Final = _OWNERS | {
     Action.DEVICES_LIST,
     Action.DEVICES_CLAIM,
     Action.DEVICES_TRANSFER,
+    Action.SERIAL_NUMBERS_GET,
     Action.CLAIM_CODES_CREATE,
     Action.EVENTS_SEND,
     Action.TOKENS_GET,
     Action.TOKENS_REVOKE,
 }
-_USERS_OWN: Final = _OWN_THINGS | {Action.BINARY_COMPILE}
+_USERS_OWN: Final = _OWN_THINGS | {Action.BINARY_COMPILE, Action.KEYS_UPDATE}
 
 _ACCOUNT: Final = frozenset(
     {
@@ -304,7 +309,8 @@ def _standing_with_own_device(requester: Bearer, action: Action, owner: Owner | 
         return Refused(Reason.API_USER)
     if not owns(requester, owner):
         return Refused(Reason.NOT_OWNER)
-    return ALLOWED if action in _OWNERS else Refused(Reason.WRONG_KIND)
+    theirs = _USERS_DEVICE if isinstance(requester, User) else _OWNERS
+    return ALLOWED if action in theirs else Refused(Reason.WRONG_KIND)
 
 
 def _standing_with_own_things(requester: Bearer, action: Action) -> Decision:

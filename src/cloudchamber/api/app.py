@@ -27,6 +27,7 @@ from cloudchamber.api.firmware import FirmwareResource, Flasher
 from cloudchamber.api.groups import GroupsResource
 from cloudchamber.api.guards import Guards
 from cloudchamber.api.health import HealthResource
+from cloudchamber.api.keys import KeysResource
 from cloudchamber.api.later import LaterResource
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.oauth import OAuthResource
@@ -137,12 +138,15 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),
         "customers": CustomersResource(s.customers, s.customer_accounts, places, s.devices, s.clients, s.tokens),
-        "devices": DevicesResource(s.devices, s.updates, s.ownership, s.transfers, s.calls, flasher),
+        "devices": DevicesResource(
+            s.devices, s.updates, s.ownership, s.transfers, s.calls, flasher, s.imports, s.products
+        ),
         "docs": DocsResource(compat),
         "events": EventsResource(s.events, places),
         "firmware": FirmwareResource(s.firmware, places),
         "groups": GroupsResource(s.groups, places),
         "health": HealthResource(s.ready),
+        "keys": KeysResource(s.provisioning, s.imports, s.products, s.devices, s.server_keys),
         "later": LaterResource(),
         "oauth": OAuthResource(s.token_endpoint),
         "organizations": OrganizationsResource(s.organizations, s.products, places),

@@ -10,10 +10,12 @@ from cloudchamber.api.fields import Fields
 from cloudchamber.api.firmware import Flasher
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso
+from cloudchamber.fleet.imports.service import Imports
 from cloudchamber.fleet.model import UNCHANGED, DeviceRecord
+from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.updates import DeviceChanges, DeviceUpdates
-from cloudchamber.ids import parse_device_id
+from cloudchamber.ids import DeviceId, new_id, parse_device_id
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.errors import BelongsToAnother
@@ -32,6 +34,8 @@ class DevicesResource:
         transfers: Transfers,
         calls: Calls,
         flasher: Flasher,
+        imports: Imports,
+        products: Products,
     ) -> None:
         self._devices = devices
         self._updates = updates
@@ -39,6 +43,8 @@ class DevicesResource:
         self._transfers = transfers
         self._calls = calls
         self._flasher = flasher
+        self._imports = imports
+        self._products = products
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         records = await self._devices.mine(requester)
@@ -66,8 +72,11 @@ class DevicesResource:
         return None if view is None else render.device_detail(view)
 
     async def claim(self, call: Call, requester: Bearer) -> Any:
-        """Where the device is somebody else's and `request_transfer` is set, its owner is asked for it."""
-        reference = call.data.text("id")
+        """Where the device is somebody else's and `request_transfer` is set, its owner is asked for it. With a
+        `product_id` and no `id`, the product gets a new id, for hardware that came without one."""
+        reference, product = call.data.text("id"), call.data.text("product_id")
+        if not reference and product:
+            return await self._new_id(requester, product)
         try:
             record = await self._ownership.claim(requester, reference)
         except BelongsToAnother:
@@ -77,6 +86,13 @@ class DevicesResource:
             transfer = await self._transfers.request(requester, device)
             return {"ok": True, "id": device, "transfer_id": transfer.id, "expires_at": iso(transfer.expires_at)}
         return render.claimed(await self._devices.view(record))
+
+    async def _new_id(self, requester: Bearer, product: str) -> Any:
+        device = DeviceId(new_id())
+        await self._imports.import_(requester, await self._products.find(product), [device])
+        record = await self._devices.get(device)
+        assert record is not None, "it was just made, and nobody else knows its id"
+        return render.device_detail(await self._devices.view(record))
 
     async def update_own(self, call: Call, requester: Bearer) -> Any:
         if self._flasher.is_meant(call):

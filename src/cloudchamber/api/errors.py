@@ -118,6 +118,10 @@ _BOTH_SHAPE: Final = frozenset(
 )
 
 
+# Codes whose answer is `{"error": text}`.
+_BARE_SHAPE: Final = frozenset({"provisioning_invalid"})
+
+
 _OUTSIDE: Final = frozenset({Reason.NOT_IN_TEAM, Reason.OTHER_PRODUCT, Reason.OTHER_ORGANIZATION})
 
 
@@ -153,7 +157,7 @@ def render(error: CloudError, *, below_organization: bool = False, vendor_status
         return Rendered(error.status, {"ok": False, "code": error.status, "errors": [{"error": error.message}]})
     if isinstance(error, FlashTimedOut | FlashRefused | UpdateRunning):
         return Rendered(error.status, {"ok": False, "code": error.status, "errors": [error.message]})
-    if isinstance(error, VariableTimedOut):
+    if isinstance(error, VariableTimedOut) or error.code in _BARE_SHAPE:
         return Rendered(error.status, {"error": error.message})
     if isinstance(error, BodyTooLarge):
         # What is left of the body stays unread: the connection cannot carry another request.

@@ -11,6 +11,7 @@ from cloudchamber.firmware.service import ProductFirmware
 from cloudchamber.firmware.updates import FirmwareUpdates
 from cloudchamber.fleet.groups.service import Groups
 from cloudchamber.fleet.imports.service import Imports
+from cloudchamber.fleet.keys import Provisioning
 from cloudchamber.fleet.lists.service import DeviceLists
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
@@ -35,6 +36,7 @@ from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.transfers.service import Transfers
 from cloudchamber.webhooks.service import Webhooks
+from cloudchamber.wire.transport import Transport
 
 Readiness = Callable[[], Awaitable[Mapping[str, bool]]]
 """The parts that serving needs (`database`, `listeners`, ...), and whether each can be used now."""
@@ -57,6 +59,9 @@ class Services:
     device_lists: DeviceLists
     updates: DeviceUpdates
     imports: Imports
+    provisioning: Provisioning
+    server_keys: Mapping[Transport, bytes]
+    """The public halves, SubjectPublicKeyInfo, DER."""
     groups: Groups
     ownership: Ownership
     transfers: Transfers

@@ -26,7 +26,7 @@ from cloudchamber.fleet.model import (
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
-from cloudchamber.fleet.rules import Place, Trust, place, trust
+from cloudchamber.fleet.rules import Place, Trust, is_nobodys, place, trust
 from cloudchamber.fleet.service import Devices, key_algorithm
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
 from cloudchamber.fleet.updates import UPDATES_FORCED_EVENT
@@ -103,7 +103,7 @@ class Connections:
             if worth is Trust.REFUSED:
                 return _Seen(worth, None)
             moved = None
-            if record is None or _is_nobodys(record):
+            if record is None or is_nobodys(record):
                 target = await self._target(tx, record, product, where)
                 if record is None and target is None:
                     return _Seen(worth, None)
@@ -112,7 +112,7 @@ class Connections:
             assert record is not None
             if worth is not Trust.KNOWN:
                 # What nobody has named yet binds nobody to its key.
-                origin = SEEN_ONLY if _is_nobodys(record) else "first-use"
+                origin = SEEN_ONLY if is_nobodys(record) else "first-use"
                 await self._keys.replace(tx, device, key_algorithm(key), key, origin, now)
             await self._store.set_handshake(tx, device, handshake, now)
             return _Seen(worth, await self._store.by_id(tx, device), moved)
@@ -232,11 +232,6 @@ class Connections:
             on_first_use=self._trusts_on_first_use,
             accepts_unknown=self._accepts_unknown,
         )
-
-
-def _is_nobodys(record: DeviceRecord) -> bool:
-    """No owner, and no product that knows of it by somebody's word."""
-    return record.owner is None and (record.product is None or record.is_seen_only)
 
 
 class KeyRefused(Exception):

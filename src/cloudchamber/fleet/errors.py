@@ -3,7 +3,8 @@
 CloudError
 ├── NotFound
 │   ├── ProductNotFound      no product has this id or slug
-│   └── DeviceNotInProduct   the product has no such device
+│   ├── DeviceNotInProduct   the product has no such device
+│   └── SerialNumberUnknown  no device has it, or not with this secret
 ├── Forbidden
 │   └── DeviceUnknown        no such device, or not this requester's: outwardly the same
 └── Invalid
@@ -27,6 +28,10 @@ class ProductNotFound(NotFound):
 
 class DeviceNotInProduct(NotFound):
     code: ClassVar[str] = "device_not_in_product"
+
+
+class SerialNumberUnknown(NotFound):
+    code: ClassVar[str] = "serial_number_unknown"
 
 
 class DeviceUnknown(Forbidden):

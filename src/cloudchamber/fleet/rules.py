@@ -43,6 +43,41 @@ def trust(
     return Trust.FIRST_USE
 
 
+class KeyChange(Enum):
+    """What becomes of a key that somebody sends for a device."""
+
+    RECORD = auto()
+    """It goes on record: from now on no other will do."""
+    LEFT_TO_DEVICE = auto()
+    """The device is nobody's and bound to no key: it goes by whichever it shows itself, and what a stranger says of it
+    must not shut it out. Nothing is recorded."""
+    REFUSED = auto()
+
+
+def key_change(
+    device: DeviceRecord | None,
+    recorded: RecordedKey | None,
+    *,
+    is_theirs: bool,
+    on_first_use: bool,
+    accepts_unknown: bool,
+) -> KeyChange:
+    """`is_theirs`: whoever sends the key owns the device, or develops the product that it is in."""
+    if is_theirs:
+        return KeyChange.RECORD
+    is_bound = recorded is not None and not recorded.is_seen_only
+    if not on_first_use or is_bound:
+        return KeyChange.REFUSED
+    if device is None:
+        return KeyChange.LEFT_TO_DEVICE if accepts_unknown else KeyChange.REFUSED
+    return KeyChange.LEFT_TO_DEVICE if is_nobodys(device) and not device.is_denied else KeyChange.REFUSED
+
+
+def is_nobodys(device: DeviceRecord) -> bool:
+    """No owner, and no product that knows of it by somebody's word."""
+    return device.owner is None and (device.product is None or device.is_seen_only)
+
+
 # --- quarantine ------------------------------------------------------------------------------------------------------
 
 

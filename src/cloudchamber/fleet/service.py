@@ -5,6 +5,7 @@ Records that requests ask for time and again are kept in memory (cache.py).
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import Final
 
 import msgspec
@@ -23,8 +24,9 @@ from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache
-from cloudchamber.fleet.errors import device_not_in_product, device_unknown
+from cloudchamber.fleet.errors import SerialNumberUnknown, device_not_in_product, device_unknown
 from cloudchamber.fleet.groups.service import GROUPS_CHANGED
+from cloudchamber.fleet.imports.rules import serial_number_in
 from cloudchamber.fleet.model import DeviceRecord, KeyAlgorithm, Product, RecordedKey
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
@@ -130,6 +132,24 @@ class Devices:
         if found is None or found.product != product.id:
             raise device_not_in_product()
         require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
+        return found
+
+    async def by_serial_number(self, requester: Requester, text: str, mobile_secret: str | None) -> DeviceRecord:
+        """The device on which this number is printed, whoever's it is. Where a mobile secret is given, it must be what
+        is printed beside it.
+
+        Raises AccessRefused, SerialNumberUnknown.
+        """
+        require(requester, Action.SERIAL_NUMBERS_GET, OwnThings())
+        number = serial_number_in(text)
+        found = await self._store.by_serial_number(self._db, number) if number else None
+        is_right = found is not None and (
+            mobile_secret is None
+            or found.mobile_secret is None
+            or compare_digest(mobile_secret.encode(), found.mobile_secret.encode())
+        )
+        if found is None or not is_right:
+            raise SerialNumberUnknown("Serial number not found")
         return found
 
     async def mine(self, requester: Requester) -> Sequence[DeviceRecord]:

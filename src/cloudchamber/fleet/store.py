@@ -170,6 +170,10 @@ class DeviceStore:
         )
         return record_of(row) if row else None
 
+    async def by_serial_number(self, db: Reader, serial_number: str) -> DeviceRecord | None:
+        row = await db.fetch_one(f"{DEVICE} WHERE d.serial_number = $1", serial_number)
+        return record_of(row) if row else None
+
     async def of_owner(self, db: Reader, owner: Owner) -> list[DeviceRecord]:
         """Newest handshake first."""
         kind, id_ = owner_columns(owner)

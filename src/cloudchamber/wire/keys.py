@@ -18,13 +18,19 @@ from dataclasses import dataclass
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.transport import Transport
 
 DEFAULT_PORTS = {Transport.TCP: 5683, Transport.UDP: 5684}
 DEVICE_KEY_SLOTS = {Transport.TCP: 612, Transport.UDP: 192}
+DEVICE_PUBLIC_KEY_SIZES = {Transport.TCP: 162, Transport.UDP: 91}
 
 _SLOTS = {Transport.TCP: 512, Transport.UDP: 320}
 _ADDRESS_AT = {Transport.TCP: 384, Transport.UDP: 192}
@@ -138,3 +144,24 @@ def check_device_key_der_untrusted(der: bytes) -> None:
         raise WireError("device key larger than its slot")
     if len(der) < 11 or der[:2] != b"\x30\x82" or der[4:11] != bytes.fromhex("02010002818100"):
         raise WireError("device key is not RSA-1024 in PKCS#1 form")
+
+
+def parse_device_public_key_untrusted(pem: bytes, transport: Transport | None) -> bytes:
+    """The SubjectPublicKeyInfo, DER, of a device's public key: RSA-1024 with exponent 65537 for TCP, P-256 for UDP.
+    `transport` None: either."""
+    try:
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise WireError("it is no public key in PEM form") from None
+    if isinstance(key, RSAPublicKey):
+        found, fits = Transport.TCP, key.key_size == 1024 and key.public_numbers().e == 65537
+    else:
+        found, fits = Transport.UDP, isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1)
+    if not fits:
+        raise WireError("devices have RSA keys with 1,024 bits and exponent 65537, or keys on the curve P-256")
+    if transport not in (None, found):
+        raise WireError(f"it is {'an RSA key' if found is Transport.TCP else 'a key on the curve P-256'}")
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if len(der) != DEVICE_PUBLIC_KEY_SIZES[found]:
+        raise WireError("it is of a form that no device has")
+    return der

@@ -27,6 +27,7 @@ def names_below(device: str, keywords: tuple[str, ...]) -> tuple[str, ...]:
 
 # What the fields of paths mean.
 FIELDS: Final = {
+    "algorithm": "`rsa` or `ecc`.",
     "agreement": "A service agreement's id.",
     "binary": "A binary's id.",
     "client": "A client's id.",
@@ -36,6 +37,7 @@ FIELDS: Final = {
     "factor": "A second factor's id.",
     "function": "A logic function's id.",
     "group": "A group's name, in any case.",
+    "hardware": "A device's id, of which the server need not know.",
     "hook": "An integration's id.",
     "iccid": "A SIM card's number.",
     "key": "An environment variable's name.",
@@ -51,6 +53,7 @@ FIELDS: Final = {
     "run": "A run's id.",
     "scope": "Whose instance of a ledger: a device, a product, an owner.",
     "secret": "A secret's name.",
+    "serial": "A device's serial number, in any case.",
     "token": "The token itself.",
     "transfer": "A transfer's id.",
     "username": "The name of a member, of somebody invited, or of an API user.",

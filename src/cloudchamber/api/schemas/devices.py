@@ -44,10 +44,12 @@ class DeviceDetail(Device, kw_only=True):
 
 
 class Claim(Struct):
-    """`request_transfer` asks the present owner for the device."""
+    """`request_transfer` asks the present owner for the device. With a `product_id` and no `id` the product gets a
+    device with a new id, for hardware that came without one."""
 
-    id: DeviceId
+    id: DeviceId | Maybe = UNSET
     request_transfer: bool | Maybe = UNSET
+    product_id: int | str | Maybe = UNSET
 
 
 class Claimed(Struct):
