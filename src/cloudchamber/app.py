@@ -274,7 +274,15 @@ class Cloud:
         stores = (ResetStore(), UserStore(), FactorStore())
         resets = PasswordResets(db, *stores, passwords, outbox, tokens, clock, public_url, policy)
         self._exit.push_async_callback(resets.close)
-        self.clients = clients = Clients(db, ClientStore(), tokens, bus, clock)
+        self.clients = clients = Clients(
+            db,
+            ClientStore(),
+            tokens,
+            bus,
+            clock,
+            takes_passwords=settings.compat.password_clients,
+            compat_uses=self.compat_uses,
+        )
         leavers: list[Leaver] = [clients]
         customer_leavers: list[CustomerLeaver] = []
         self.customer_accounts = customer_accounts = CustomerAccounts(

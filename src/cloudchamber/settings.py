@@ -63,6 +63,9 @@ class Compat:
     query_token: bool = _setting(True, "Accept tokens in the query string (older scripts, iOS event streams).")
     body_token: bool = _setting(True, "Accept tokens in form bodies (older scripts).")
     password_grant: bool = _setting(True, "OAuth password grant (every client's log-in).")
+    password_clients: bool = _setting(
+        True, "New OAuth clients may use the password grant unless they say otherwise; off: only those that say so."
+    )
     implicit_grant: bool = _setting(True, "Customer creation with a web client's id alone (simple-auth web apps).")
     unauthenticated_revoke: bool = _setting(True, "DELETE /v1/access_tokens/:token without credentials (SDK, CLI).")
     token_listing: bool = _setting(

@@ -42,6 +42,8 @@ HELD: dict[int, tuple[str, ...]] = {
         "oauth/test_mfa_grants.py::test_8_refreshing_needs_no_code_but_ends_with_the_log_in",
         "api/test_token_endpoint.py::test_a_token",
         "oauth/test_grants.py::test_the_password_grant_can_be_switched_off",
+        "oauth/test_clients.py::test_8_a_client_that_is_not_for_passwords_takes_none",
+        "oauth/test_clients.py::test_8_new_clients_take_passwords_where_the_switch_is_on",
     ),
     9: (
         "api/test_edge.py::test_no_token",

@@ -1,6 +1,7 @@
 """Clients: who may make, see, change and remove them, and what they may be."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -8,10 +9,11 @@ import pytest
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.requester import ProductClient, Scopes
 from cloudchamber.ids import hash_secret
-from cloudchamber.oauth.clients import WELL_KNOWN
+from cloudchamber.oauth.clients import WELL_KNOWN, Clients
 from cloudchamber.oauth.errors import ClientInvalid, ClientNotFound, OAuthError
 from cloudchamber.oauth.rules import client_id_is_well_formed
-from tests.world import World
+from cloudchamber.oauth.store import ClientStore
+from tests.world import PASSWORD, World
 
 CC = {"grant_type": "client_credentials"}
 
@@ -118,6 +120,37 @@ async def test_a_limited_token_cannot_make_itself_a_wider_client(world: World) -
         limited, resource, name="narrow", type_="installed", redirect_uri=None, scope="devices:list"
     )
     assert made.scopes.names == {"devices:list"}
+
+
+async def test_8_a_client_that_is_not_for_passwords_takes_none(world: World) -> None:
+    ann = await world.user("ann")
+    made = {"name": "app", "type_": "installed", "redirect_uri": None, "scope": None}
+    client, secret = await world.clients.create(ann, None, **made, takes_passwords=False)
+    basic = (client.id, secret)
+    password = {"grant_type": "password", "username": "ann", "password": PASSWORD}
+    second = {"mfa_token": "0" * 40, "otp": "123456", "recovery_code": "x"}
+    for form in (password, *({"grant_type": f"urn:custom:{kind}", **second} for kind in ("mfa-otp", "recovery-code"))):
+        with pytest.raises(OAuthError) as refused:
+            await world.endpoint.answer(form, basic)
+        assert refused.value.message == "The grant type is unauthorised for this client_id"
+    assert await world.endpoint.answer({"grant_type": "client_credentials"}, basic)
+    assert not (await world.clients.update(ann, None, client.id, name="b", scope=None)).takes_passwords
+    changed = await world.clients.update(ann, None, client.id, name=None, scope=None, takes_passwords=True)
+    assert changed == await world.clients.find(client.id)
+    assert await world.endpoint.answer(password, basic)
+
+
+async def test_8_new_clients_take_passwords_where_the_switch_is_on(world: World) -> None:
+    ann = await world.user("ann")
+    made = {"name": "app", "type_": "installed", "redirect_uri": None, "scope": None}
+    for on in (True, False):
+        uses = Counter[str]()
+        clients = Clients(
+            world.db, ClientStore(), world.tokens, world.bus, world.clock, takes_passwords=on, compat_uses=uses
+        )
+        assert (await clients.create(ann, None, **made))[0].takes_passwords is on
+        assert (await clients.create(ann, None, **made, takes_passwords=True))[0].takes_passwords
+        assert uses["password_clients"] == on
 
 
 async def test_a_new_name_does_not_bring_back_a_scope_that_was_just_narrowed(world: World) -> None:

@@ -69,12 +69,18 @@ class ClientsResource:
             type_=data.text("type") or "",
             redirect_uri=data.text("redirect_uri"),
             scope=_scope(data),
+            takes_passwords=data.flag("password_grant"),
         )
         return Reply({"ok": True, "client": render.client(made, secret)}, headers=NO_STORE)
 
     async def _update(self, call: Call, requester: Bearer, place: Place | None) -> Any:
         changed = await self._clients.update(
-            requester, place, call.params["client"], name=call.data.text("name"), scope=_scope(call.data)
+            requester,
+            place,
+            call.params["client"],
+            name=call.data.text("name"),
+            scope=_scope(call.data),
+            takes_passwords=call.data.flag("password_grant"),
         )
         return {"ok": True, "client": render.client(changed)}
 

@@ -64,6 +64,8 @@ def client(found: Client, secret: str | None = None) -> dict[str, Any]:
         body["product_id"] = found.product
     if found.organization is not None:
         body["org_id"] = found.organization
+    if not found.takes_passwords:
+        body["password_grant"] = False
     return body
 
 

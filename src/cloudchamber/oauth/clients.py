@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -42,7 +43,20 @@ _ATTEMPTS: Final = 20
 
 
 class Clients:
-    def __init__(self, db: Database, store: ClientStore, tokens: Tokens, bus: InProcessBus, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: ClientStore,
+        tokens: Tokens,
+        bus: InProcessBus,
+        clock: Clock,
+        *,
+        takes_passwords: bool = True,
+        compat_uses: Counter[str] | None = None,
+    ) -> None:
+        """`takes_passwords`: so does a new client that does not say otherwise."""
+        self._takes_passwords = takes_passwords
+        self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
         self._db = db
         self._store = store
         self._tokens = tokens
@@ -137,6 +151,7 @@ class Clients:
         type_: str,
         redirect_uri: str | None,
         scope: str | None,
+        takes_passwords: bool | None = None,
     ) -> tuple[Client, str]:
         """A client of `place`, or of the user who asks. Returns it with its secret, which nothing shows again.
 
@@ -145,6 +160,7 @@ class Clients:
         require(requester, Action.CLIENTS_CREATE, place or Account())
         _check(name, type_, redirect_uri)
         _check_scope(requester, scope)
+        self._compat_uses["password_clients"] += takes_passwords is None and self._takes_passwords
         secret = new_token()
         user: UserId | None = None
         if place is None:
@@ -164,6 +180,7 @@ class Clients:
                 is_enabled=True,
                 created_at=self._clock.now(),
                 organization=place.id if isinstance(place, OrganizationResource) else None,
+                takes_passwords=self._takes_passwords if takes_passwords is None else takes_passwords,
             )
 
             async def insert(tx: Transaction, client: Client = client) -> None:
@@ -177,7 +194,14 @@ class Clients:
         raise ClientInvalid("Too many clients have this name: choose another")
 
     async def update(
-        self, requester: Requester, place: Place | None, client: str, *, name: str | None, scope: str | None
+        self,
+        requester: Requester,
+        place: Place | None,
+        client: str,
+        *,
+        name: str | None,
+        scope: str | None,
+        takes_passwords: bool | None = None,
     ) -> Client:
         """`scope` "none" clears it; None leaves it. Raises AccessRefused, ClientNotFound, ClientInvalid."""
         require(requester, Action.CLIENTS_UPDATE, place or Account())
@@ -191,6 +215,7 @@ class Clients:
                 found,
                 name=name or found.name,
                 scope=None if scope == "none" else scope or found.scope,
+                takes_passwords=found.takes_passwords if takes_passwords is None else takes_passwords,
             )
             _check(changed.name, changed.type.value, changed.redirect_uri)
             await self._store.update(tx, changed)

@@ -19,6 +19,9 @@ _REFRESH: Final = "refresh_token"
 _CLIENT_CREDENTIALS: Final = "client_credentials"
 _PASSWORD: Final = "password"  # noqa: S105 - the name of a grant
 
+# The password grant and its second steps.
+_OF_PASSWORDS: Final = frozenset({_PASSWORD, "urn:custom:mfa-otp", "urn:custom:recovery-code"})
+
 
 class TokenEndpoint:
     def __init__(
@@ -56,6 +59,8 @@ class TokenEndpoint:
             return await self._tokens.refresh(client, token, has_secret=has_secret)
         browser_grant = self._browser_grants.get(grant_type)
         grant = None if browser_grant is not None else self._grants[grant_type]
+        if grant_type in _OF_PASSWORDS and not client.takes_passwords:
+            raise grant_refused()
         lifetime = await self._tokens.lifetime_s(client, form.get("expires_in"), form.get("expires_at"))
         if browser_grant is not None:
             granted = await browser_grant.grant(client, form, has_secret=has_secret)

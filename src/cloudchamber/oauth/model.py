@@ -45,6 +45,8 @@ class Client:
     is_enabled: bool
     created_at: Millis
     organization: OrganizationId | None = None
+    takes_passwords: bool = True
+    """Do people log in with their password through it (RFC 9700 2.4: they should not)?"""
 
     @property
     def scopes(self) -> Scopes:

@@ -21,7 +21,7 @@ from cloudchamber.storage.database import Reader, Row, Transaction
 
 _CLIENT = (
     "SELECT id, secret_hash, name, type, redirect_uri, scope, user_id, product_id, is_builtin, is_enabled, created_at,"
-    " organization_id FROM clients"
+    " EXISTS (SELECT 1 FROM clients_without_passwords w WHERE w.client_id = clients.id), organization_id FROM clients"
 )
 _ACCESS = (
     "SELECT hash, client_id, principal_kind, principal_id, product_id, scope, family, sealed, issued_at, expires_at,"
@@ -77,6 +77,7 @@ class ClientStore:
             client.created_at,
             client.organization,
         )
+        await self._set_takes_passwords(tx, client)
 
     async def by_id(self, db: Reader, client: ClientId) -> Client | None:
         row = await db.fetch_one(f"{_CLIENT} WHERE id = $1", client)
@@ -104,6 +105,16 @@ class ClientStore:
             client.redirect_uri,
             int(client.is_enabled),
         )
+        await self._set_takes_passwords(tx, client)
+
+    async def _set_takes_passwords(self, tx: Transaction, client: Client) -> None:
+        if client.takes_passwords:
+            await tx.execute("DELETE FROM clients_without_passwords WHERE client_id = $1", client.id)
+        else:
+            await tx.execute(
+                "INSERT INTO clients_without_passwords (client_id) VALUES ($1) ON CONFLICT (client_id) DO NOTHING",
+                client.id,
+            )
 
     async def delete(self, tx: Transaction, client: ClientId) -> None:
         await tx.execute("DELETE FROM clients WHERE id = $1", client)
@@ -323,6 +334,7 @@ def _client(row: Row) -> Client:
         is_enabled=bool(row[9]),
         created_at=Millis(row[10]),
         organization=_organization(row),
+        takes_passwords=not row[11],
     )
 
 

@@ -95,6 +95,13 @@ clients = table(
     Index(None, "organization_id"),
 )
 
+# Clients with which nobody logs in by password; a row of its own, because few are.
+clients_without_passwords = table(
+    metadata,
+    "clients_without_passwords",
+    text("client_id", ForeignKey("clients.id", ondelete="CASCADE"), key=True),
+)
+
 access_tokens = table(
     metadata,
     "access_tokens",

@@ -8,6 +8,8 @@ from cloudchamber.api.schemas.common import Maybe, Secret
 
 ScopeNames = Annotated[Any, Meta(description="Names with blanks between them, a list of names, or an object of them.")]
 
+PasswordGrant = Annotated[bool, Meta(description="May people log in with their password through it?")]
+
 
 class OAuthClient(Struct):
     """`secret` is shown once, when the client is made."""
@@ -20,6 +22,7 @@ class OAuthClient(Struct):
     scope: str | Maybe = UNSET
     product_id: int | Maybe = UNSET
     org_id: str | Maybe = UNSET
+    password_grant: Annotated[bool, Meta(description="Shown where it is false.")] | Maybe = UNSET
 
 
 class OAuthClientList(Struct):
@@ -39,6 +42,7 @@ class NewOAuthClient(Struct):
     type: Annotated[str, Meta(description="`installed` or `web`.", examples=["installed"])]
     redirect_uri: str | Maybe = UNSET
     scope: ScopeNames | Maybe = UNSET
+    password_grant: PasswordGrant | Maybe = UNSET
 
 
 class NewOwnClient(NewOAuthClient):
@@ -48,3 +52,4 @@ class NewOwnClient(NewOAuthClient):
 class OAuthClientChanges(Struct):
     name: str | Maybe = UNSET
     scope: Annotated[Any, Meta(description="As at creation; `none` clears it.")] | Maybe = UNSET
+    password_grant: PasswordGrant | Maybe = UNSET
