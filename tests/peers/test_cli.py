@@ -19,7 +19,10 @@ import pytest
 
 from cloudchamber.clock import SystemClock
 from cloudchamber.identity.totp import hotp, step_at
+from cloudchamber.simulator.device import State
+from cloudchamber.simulator.keys import device_key
 from cloudchamber.testing import Cloud
+from cloudchamber.wire.transport import Transport
 from tests.whole.story import PASSWORD, Story
 
 HERE = Path(__file__).parent
@@ -189,3 +192,26 @@ async def test_tokens_and_second_factors(cli: Cli, cloud: Cloud) -> None:
 def one_time_code(secret: str, steps: int = 0) -> str:
     padded = secret + "=" * (-len(secret) % 8)
     return hotp(base64.b32decode(padded), step_at(SystemClock().now()) + steps)
+
+
+async def test_a_devices_key_is_made_and_sent(cli: Cli, cloud: Cloud) -> None:
+    """As `particle keys doctor` does, but for the steps that need a device on a cable."""
+    async with Story(cloud.url) as story:
+        token = await story.user(MAKER)
+        product = await story.product(token)
+        await cli.run("login", "--username", MAKER, "--password", PASSWORD)
+        await story.import_devices(product, [OTHER])
+        await story.ok("POST", "/v1/devices", token, json={"id": OTHER})
+        # Where its simulated device will look; `keys new` asks for one on a cable.
+        keys = cloud.data.parent / "device-keys"
+        keys.mkdir()
+        device_key(keys, OTHER, Transport.TCP)
+        sent = await cli.run("keys", "send", OTHER, str(keys / f"{OTHER}.tcp.der"))
+        assert "submitting public key succeeded" in sent
+        # The device that holds the private half is let in by it, and no other.
+        devices = await cloud.start_device(OTHER)
+        assert devices.all[0].state is State.ONLINE
+        await devices.stop()
+        (keys / f"{OTHER}.tcp.der").unlink()
+        with pytest.raises(TimeoutError):
+            await cloud.start_device(OTHER, timeout_s=2)
