@@ -166,7 +166,7 @@ class Cloud:
         platform_id: int | None = None,
         product_id: int | None = None,
         product_version: int = 1,
-        claim_code: str | None = None,
+        claim_code: str | Sequence[str] | None = None,
         loss: float = 0.0,
         moves: bool = False,
         ota: Literal["auto", "fast", "slow", "v3"] = "auto",
@@ -175,9 +175,10 @@ class Cloud:
         networks: Sequence[str] = (),
         timeout_s: float = 60.0,
     ) -> Devices:
-        """Devices over the real protocol, all online when this returns. Ids count up from `first_id`. Over UDP `loss`
-        is the share of datagrams that get lost, and `moves` gives a new port after each sleep. `ota` is how they take
-        updates, and `drop_update_at` the share of a file at which the network is pulled once.
+        """Devices over the real protocol, all online when this returns. Ids count up from `first_id`. `claim_code`
+        is the first one's, or a list of the first ones'. Over UDP `loss` is the share of datagrams that get lost, and
+        `moves` gives a new port after each sleep. `ota` is how they take updates, and `drop_update_at` the share of a
+        file at which the network is pulled once.
 
         With `softap` the device is new: it is listening for its set-up when this returns, at `devices.softap_address`,
         with `networks` in the air (written as `cloudchamber simulate --wifi` takes them).
@@ -195,7 +196,7 @@ class Cloud:
             platform_id=platform_id,
             product_id=platform_id if product_id is None else product_id,
             product_version=product_version,
-            claim_code=claim_code,
+            claim_codes=(claim_code,) if isinstance(claim_code, str) else tuple(claim_code or ()),
             loss=loss,
             moves=moves,
             ota=Ota(ota),

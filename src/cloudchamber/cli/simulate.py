@@ -231,7 +231,7 @@ def simulate(
             platform_id=platform,
             product_id=platform if product is None else product,
             product_version=0xFFFF if version is None else version,
-            claim_code=claim_code,
+            claim_codes=() if claim_code is None else (claim_code,),
             loss=loss / 100,
             moves=move,
             sleep_s=sleep_s,

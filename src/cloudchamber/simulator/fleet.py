@@ -49,10 +49,10 @@ class Ota(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FleetPlan:
-    """`first_id`: 24 hex digits; the next devices count up from there. `claim_code` is the first device's: a code
-    claims one. `softap` is where the first device listens for its set-up before it connects, over TCP alone, and
-    `networks` what is in the air there. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`,
-    `drop_update_at`: see `VirtualDevice`. `ota`: the update protocol."""
+    """`first_id`: 24 hex digits; the next devices count up from there. `claim_codes` are the first devices', one
+    each. `softap` is where the first device listens for its set-up before it connects, over TCP alone, and `networks`
+    what is in the air there. `loss` and `moves` are for UDP alone: see `UdpNetwork`. `sleep_s`, `drop_update_at`: see
+    `VirtualDevice`. `ota`: the update protocol."""
 
     first_id: str
     count: int
@@ -63,7 +63,7 @@ class FleetPlan:
     platform_id: int
     product_id: int
     product_version: int
-    claim_code: str | None = None
+    claim_codes: tuple[str, ...] = ()
     loss: float = 0.0
     moves: bool = False
     sleep_s: float | None = None
@@ -111,7 +111,7 @@ class Fleet:
                     platform_id=plan.platform_id,
                     product_id=plan.product_id,
                     product_version=plan.product_version,
-                    claim_code=plan.claim_code if number == 0 else None,
+                    claim_code=plan.claim_codes[number] if number < len(plan.claim_codes) else None,
                 ),
                 network=_network(plan, device_id, key),
                 make_firmware=plan.firmware,

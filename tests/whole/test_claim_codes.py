@@ -1,0 +1,95 @@
+"""Many devices out of their boxes at once, over the real protocols: each code makes one device one customer's."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pytest
+
+from cloudchamber.testing import Cloud, Devices
+from tests.whole.story import Product, Story
+
+FIRST = int("0123456789ab000000000000", 16)
+PLATFORMS = {"tcp": 6, "udp": 10}
+Protocol = Literal["tcp", "udp"]
+
+
+def ids(count: int) -> list[str]:
+    return [f"{FIRST + number:024x}" for number in range(count)]
+
+
+async def codes_of(story: Story, product: Product, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """A new customer's token and claim code for each name."""
+    turns = asyncio.Semaphore(32)
+
+    async def one(name: str) -> tuple[str, str]:
+        async with turns:
+            token = await story.customer(product, name)
+            code = await story.ok("POST", f"/v1/products/{product.id}/device_claims", token, json={})
+            return token, code["claim_code"]
+
+    made = await asyncio.gather(*map(one, names))
+    return [token for token, _ in made], [code for _, code in made]
+
+
+async def all_answered(devices: Devices) -> None:
+    """A device forgets its code when the cloud tells it so; one that is claimed says so."""
+    async with asyncio.timeout(30):
+        while not all(device.is_claimed for device in devices.all):
+            await asyncio.sleep(0.05)
+
+
+async def owners(story: Story, product: Product, count: int) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for page in range(1, count // 100 + 2):
+        path = f"/v1/products/{product.id}/devices?per_page=100&page={page}"
+        answer: dict[str, Any] = await story.ok("GET", path, product.owner_token)
+        found |= {device["id"]: device["owner"] for device in answer["devices"]}
+    return found
+
+
+@pytest.mark.parametrize("count", [50, pytest.param(1_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_each_code_makes_its_device_its_customers(protocol: Protocol, count: int) -> None:
+    names = [f"customer-{number}@example.com" for number in range(count)]
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        product = await story.product(await story.user(), platform_id=PLATFORMS[protocol])
+        await story.import_devices(product, ids(count))
+        tokens, codes = await codes_of(story, product, names)
+        devices = await cloud.start_devices(
+            count, first_id=ids(1)[0], protocol=protocol, product_id=product.id, claim_code=codes
+        )
+        await all_answered(devices)
+        assert await owners(story, product, count) == dict(zip(ids(count), names, strict=True))
+        assert all(device.setup.claim_code is None for device in devices.all)
+        for number in (0, count // 2, count - 1):
+            mine = await story.ok("GET", "/v1/devices", tokens[number])
+            assert [(device["id"], device["connected"]) for device in mine] == [(ids(count)[number], True)]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_of_a_hundred_devices_with_one_code_one_is_claimed(protocol: Protocol) -> None:
+    count = 100
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        product = await story.product(await story.user(), platform_id=PLATFORMS[protocol])
+        await story.import_devices(product, ids(count))
+        (token,), (code,) = await codes_of(story, product, ["kim@example.com"])
+        devices = await cloud.start_devices(
+            count, first_id=ids(1)[0], protocol=protocol, product_id=product.id, claim_code=[code] * count
+        )
+        async with asyncio.timeout(20):
+            while not any(device.is_claimed for device in devices.all):
+                await asyncio.sleep(0.05)
+        # The others are online and nobody's; they keep the code, and it is worth nothing to them ever after.
+        (winner,) = await story.ok("GET", "/v1/devices", token)
+        assert (winner["id"] in ids(count), winner["connected"]) == (True, True)
+        expected = {id_: "kim@example.com" if id_ == winner["id"] else None for id_ in ids(count)}
+        assert await owners(story, product, count) == expected
+        cloud.cloud.disconnect_devices()
+        async with asyncio.timeout(20):
+            while devices.fleet.online:
+                await asyncio.sleep(0.01)
+        await devices.online()
+        await asyncio.sleep(0.3)  # what they presented again is decided by then
+        assert await owners(story, product, count) == expected
+        assert [device.id for device in devices.all if device.setup.claim_code is None] == [winner["id"]]
