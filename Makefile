@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test lint format bench soak lock clean
+.PHONY: help setup setup-dev demo test lint format bench soak screenshots lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(STAMPS)/bench-peers ## the benchmarks; ONLY=tokens chooses
 
 soak: setup-dev ## the long tests: soaks, storms, millions of mutations
 	@$(BIN)/python -m pytest -m soak $(ARGS)
+
+screenshots: setup-dev ## pictures of the console's pages, into docs/console
+	@$(BIN)/python -m tests.browser.screenshots
 
 lock: $(STAMPS)/build ## work out the locks anew from pyproject.toml; ARGS=--upgrade takes newer releases
 	$(LOCK) --group build -o requirements-build.lock $(ARGS)

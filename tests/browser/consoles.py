@@ -1,5 +1,6 @@
 """A cloud with a team and its fleet, and people of the team at its console in a real browser."""
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -46,6 +47,12 @@ class Scene:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene() -> AsyncIterator[Scene]:
+    async with running() as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def running() -> AsyncIterator[Scene]:
     async with Cloud(rate_limits="off") as cloud, Story(cloud) as story, async_playwright() as playwright:
         maker = await story.user(MAKER)
         product = await story.product(maker, "Garden lamp")
@@ -59,7 +66,7 @@ async def scene() -> AsyncIterator[Scene]:
         await cloud.start_device(BOAT, protocol="udp", product_id=product.id)
         await story.ok("POST", "/v1/devices", jane, data={"id": LAMP})
         await story.ok("PUT", f"/v1/products/{product.id}/devices/{LAMP}", product.token, data={"name": "porch"})
-        chrome = await playwright.chromium.launch(executable_path=chromium(), args=ARGUMENTS)
+        chrome = await playwright.chromium.launch(executable_path=chromium(), args=[*ARGUMENTS, "--disable-lcd-text"])
         yield Scene(cloud, story, chrome, product, lamp, tokens | {CUSTOMER: jane})
         await chrome.close()
 
@@ -104,6 +111,10 @@ async def open_as(scene: Scene, screen: str) -> AsyncIterator[Open]:
 @pytest.fixture(params=["desktop", "phone"])
 def screen(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+at_desktop = pytest.mark.parametrize("screen", ["desktop"], indirect=True)
+"""For what is no other matter on a phone."""
 
 
 async def weight(page: Page, url: str) -> int:

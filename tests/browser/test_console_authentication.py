@@ -10,7 +10,18 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import check
-from tests.browser.consoles import MAKER, MAX_PAGE_BYTES, VIEWER, Open, Scene, open_as, scene, screen, weight
+from tests.browser.consoles import (
+    MAKER,
+    MAX_PAGE_BYTES,
+    VIEWER,
+    Open,
+    Scene,
+    at_desktop,
+    open_as,
+    scene,
+    screen,
+    weight,
+)
 
 __all__ = ["open_as", "scene", "screen"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -83,6 +94,7 @@ async def test_the_presets_for_apps(scene: Scene, open_as: Open, screen: str) ->
     assert all(len(answer["access_token"]) == 40 for answer in answers), answers
 
 
+@at_desktop
 async def test_scopes_of_ones_own_and_the_end(scene: Scene, open_as: Open, screen: str) -> None:
     page = await open_as(MAKER, f"/products/{scene.product.id}/authentication")
     await page.get_by_role("link", name="New client").click()
@@ -109,6 +121,7 @@ async def test_scopes_of_ones_own_and_the_end(scene: Scene, open_as: Open, scree
     assert (await scene.story.ask("GET", f"{path}/devices", token)).status_code == 401
 
 
+@at_desktop
 async def test_who_may_only_look_sees_clients_and_makes_none(scene: Scene, open_as: Open) -> None:
     page = await open_as(VIEWER, f"/products/{scene.product.id}/authentication")
     await page.get_by_role("link", name="server", exact=True).click()

@@ -6,7 +6,19 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import check
-from tests.browser.consoles import CUSTOMER, MAKER, MAX_PAGE_BYTES, VIEWER, Open, Scene, open_as, scene, screen, weight
+from tests.browser.consoles import (
+    CUSTOMER,
+    MAKER,
+    MAX_PAGE_BYTES,
+    VIEWER,
+    Open,
+    Scene,
+    at_desktop,
+    open_as,
+    scene,
+    screen,
+    weight,
+)
 from tests.whole.story import PASSWORD
 
 __all__ = ["open_as", "scene", "screen"]
@@ -50,6 +62,7 @@ async def test_a_customers_things(scene: Scene, open_as: Open) -> None:
     await expect(page.get_by_role("heading", name=CUSTOMER)).to_be_visible()
 
 
+@at_desktop
 async def test_a_customer_is_helped_and_removed(scene: Scene, open_as: Open, screen: str) -> None:
     name = f"lee-{screen}@example.com"
     form = {"email": name, "password": PASSWORD}

@@ -19,6 +19,7 @@ from tests.browser.consoles import (
     VIEWER,
     Open,
     Scene,
+    at_desktop,
     open_as,
     scene,
     screen,
@@ -94,6 +95,7 @@ async def test_a_device_is_asked(scene: Scene, open_as: Open) -> None:
     assert await weight(page, page.url) < MAX_PAGE_BYTES
 
 
+@at_desktop
 async def test_nothing_is_offered_that_would_be_refused(scene: Scene, open_as: Open) -> None:
     page = await open_as(VIEWER, f"/products/{scene.product.id}/devices/{LAMP}")
     await expect(page.get_by_role("heading", name="porch")).to_be_visible()
@@ -163,6 +165,7 @@ async def test_an_import_tells_of_each_line(scene: Scene, open_as: Open, screen:
     await check(page, "console-import-done")
 
 
+@at_desktop
 async def test_forms_work_without_script(scene: Scene, open_as: Open, screen: str) -> None:
     page = await open_as(MAKER, f"/products/{scene.product.id}/devices/{LAMP}", java_script_enabled=False)
     await page.get_by_role("button", name="Read counter").click()

@@ -1,5 +1,6 @@
 """Into the console and out of it, and what all of its pages have in common."""
 
+import asyncio
 import re
 
 import httpx
@@ -7,7 +8,22 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import check
-from tests.browser.consoles import MAKER, MAX_PAGE_BYTES, SUPPORT, VIEWER, Open, Scene, open_as, scene, screen, weight
+from tests.browser.consoles import (
+    LAMP,
+    MAKER,
+    MAX_PAGE_BYTES,
+    SUPPORT,
+    VIEWER,
+    Open,
+    Scene,
+    at_desktop,
+    open_as,
+    scene,
+    screen,
+    weight,
+)
+from tests.pages.browser import Browser
+from tests.whole.story import PASSWORD
 
 __all__ = ["open_as", "scene", "screen"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -43,6 +59,7 @@ async def test_light_dark_and_keys(scene: Scene, open_as: Open) -> None:
     await expect(page.locator("#switcher")).not_to_have_attribute("open", "")
 
 
+@at_desktop
 async def test_signing_out_ends_the_session_on_the_server(scene: Scene, open_as: Open) -> None:
     page = await open_as(SUPPORT, afresh=True)
     other = await open_as(SUPPORT, afresh=True)
@@ -66,6 +83,7 @@ async def test_a_product_is_made_in_the_browser(scene: Scene, open_as: Open, scr
     await expect(page.get_by_role("status")).to_contain_text(f"Kettle {screen} is there")
 
 
+@at_desktop
 async def test_whoever_may_not_see_a_product_is_told_that_there_is_none(scene: Scene, open_as: Open) -> None:
     page = await open_as(VIEWER)
     made = await scene.story.product(scene.tokens[MAKER], "Secret")
@@ -73,3 +91,38 @@ async def test_whoever_may_not_see_a_product_is_told_that_there_is_none(scene: S
         answer = await page.request.get(f"{scene.url}{path}")
         assert answer.status == 404, path
     page.complaints.clear()  # type: ignore[attr-defined]
+
+
+async def test_somebody_new_makes_an_account(scene: Scene, open_as: Open, screen: str) -> None:
+    page = await open_as(VIEWER, "/sign-in?to=/console", afresh=True)
+    await page.locator("#me > summary").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
+    await page.get_by_role("link", name="Make an account").click()
+    await check(page, "console-sign-up")
+    await page.get_by_label("E-mail").fill(f"new-{screen}@example.com")
+    await page.get_by_label("Password").fill("another good password")
+    await page.get_by_role("button", name="Make the account").click()
+    await expect(page.get_by_text("No product yet.")).to_be_visible()
+    await check(page, "console-home-empty")
+
+
+async def test_what_is_live_ends_with_the_session(scene: Scene) -> None:
+    async with Browser(scene.cloud.url) as browser:
+        page = await browser.submit(await browser.get("/console/sign-in"), username=VIEWER, password=PASSWORD)
+        url = f"{scene.product_url}/devices/{LAMP}/events"
+        async with browser.http.stream("GET", url) as stream:
+            assert stream.headers["content-type"] == "text/event-stream"
+            lines = stream.aiter_lines()
+            assert await anext(lines) == ":ok"
+            scene.lamp.all[0].publish("tick", "<i>1</i>")
+            async with asyncio.timeout(5):
+                while "tick" not in (line := await anext(lines)):
+                    pass
+            assert "&lt;i&gt;1" in line
+            csrf = {"csrf": browser.http.cookies["cc_form"], "step": "sign_out"}
+            answer = await browser.http.post("/console/sign-out", data=csrf, headers={"Origin": scene.cloud.url})
+            assert answer.status_code == 303
+            async with asyncio.timeout(2):
+                assert [line async for line in lines if line] == []
+        assert (await browser.http.get(url)).status_code == 204
+    assert page.heading == "Products"

@@ -124,6 +124,8 @@ class Walk:
         self._terminal = terminal
         self._http = httpx.Client(base_url=base, timeout=40.0)
         self._step = 0
+        self.owner, self.password = "maker@example.com", f"demo-{os.urandom(6).hex()}"
+        self.product = 0
 
     def ask(self, request: Request) -> Answer:
         self._step += 1
@@ -151,7 +153,7 @@ class Walk:
 
     def run(self, device: Program) -> str:
         """The two-legged story; returns the customer's token."""
-        owner, password = "maker@example.com", f"demo-{os.urandom(6).hex()}"
+        owner, password = self.owner, self.password
         customer = "jane@example.com"
         self.ask(
             Request(
@@ -182,6 +184,7 @@ class Walk:
                 json={"product": {"name": "Lamp", "description": "A lamp", "platform_id": _PHOTON}},
             )
         )["product"]["id"]
+        self.product = product
         client = self.ask(
             Request(
                 "They make an OAuth client for their own server; its secret is shown this once.",
@@ -359,12 +362,18 @@ def demo(*, once: bool, http: str, tcp: str, udp: str) -> None:
         token = walk.run(device)
         walk.tell("\n[bold green]Every answer was as it should be.[/bold green]")
         if not once:
-            _keep_serving(terminal, base, token)
+            _keep_serving(terminal, base, token, walk)
 
 
-def _keep_serving(terminal: Console, base: str, token: str) -> None:
+def _keep_serving(terminal: Console, base: str, token: str, walk: Walk) -> None:
     terminal.print(
-        f"\nThe cloud goes on serving at [bold]{base}[/bold] until you press Ctrl-C. Watch the device's events:\n"
+        f"\nThe cloud goes on serving at [bold]{base}[/bold] until you press Ctrl-C. See the product and its devices in"
+        f" the console:\n"
+        f"  [bold]{base}/console[/bold]\n"
+        f"  e-mail {walk.owner}, password {walk.password}\n"
+        f"Jane's device, with the variable on screen:\n"
+        f"  {base}/console/products/{walk.product}/devices/{DEVICE}\n"
+        f"Or watch the device's events:\n"
         f"  curl -N {base}/v1/devices/events -H 'Authorization: Bearer {token}'",
         highlight=False,
         soft_wrap=True,

@@ -68,6 +68,11 @@ class Users:
         self._policy = policy
         self._guesses = guesses
 
+    @property
+    def is_open(self) -> bool:
+        """May people make accounts for themselves?"""
+        return self._is_open
+
     async def register(
         self, requester: Requester, username: str, password: str, account_info: dict[str, Any]
     ) -> UserAccount:

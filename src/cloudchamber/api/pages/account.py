@@ -12,7 +12,7 @@ from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.rules import PasswordPolicy, check_password
 from cloudchamber.identity.service import Customers, Users
 from cloudchamber.ids import CustomerId, UserId
-from cloudchamber.oauth.clients import Clients
+from cloudchamber.oauth.clients import CONSOLE, Clients
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind, customer_principal
 from cloudchamber.oauth.web.model import BrowserSession
@@ -72,9 +72,11 @@ class People:
             return Realm(f"o{client.organization}", (await self._organizations.by_id(client.organization)).name)
         return Realm("users", BRAND)
 
-    @staticmethod
-    def may_sign_up(client: Client) -> bool:
-        """Customers make their own account where the client is one that may make them."""
+    def may_sign_up(self, client: Client) -> bool:
+        """Customers make their own account where the client is one that may make them; users in the console, where
+        registration is open."""
+        if client.id == CONSOLE:
+            return self._users.is_open
         return _has_customers(client) and client.scopes.allow("customers:create")
 
     async def current(self, visit: Visit, realm: Realm) -> BrowserSession | None:
@@ -127,7 +129,11 @@ class People:
         return Principal(PrincipalKind.USER, challenge.user)
 
     async def sign_up(self, client: Client, username: str, password: str) -> Principal:
-        """Raises AccessRefused, CredentialsMissing, UsernameUnusable, PasswordUnusable, CustomerExists."""
+        """Raises AccessRefused, CredentialsMissing, UsernameUnusable, PasswordUnusable, CustomerExists, UsernameTaken,
+        RegistrationClosed."""
+        if client.id == CONSOLE:
+            user = await self._users.register(Anonymous(), username, password, {})
+            return Principal(PrincipalKind.USER, user.id)
         check_password(password, self._policy, username)
         if client.product is not None:
             product = (await self._products.by_id(client.product)).resource(Anonymous())
