@@ -89,6 +89,30 @@ async def test_what_a_client_cannot_be(world: World) -> None:
     assert await world.clients.of_user(ann) == []
 
 
+async def test_25_codes_and_tokens_go_over_tls_or_stay_on_the_machine(world: World) -> None:
+    ann = await world.user("ann")
+    wanted = {"name": "shop", "scope": None}
+    for type_ in ("web", "installed"):
+        for bad in (
+            "http://app.example/back",
+            "http://app.example:443/back",
+            "http://10.0.0.1/back",
+            "http://127.0.0.1.evil.example/back",
+            "http://127.0.0.1@evil.example/back",
+            "http://localhost.evil.example/back",
+            "HTTP://app.example/back",
+            "//app.example/back",
+            "ftp://app.example/back",
+            "data:text/html,x",
+            "javascript:alert(1)",
+        ):
+            with pytest.raises(ClientInvalid, match="https URL, or http on this machine's loopback"):
+                await world.clients.create(ann, None, type_=type_, redirect_uri=bad, **wanted)
+        for good in ("https://app.example/back", "http://127.0.0.1:8000/back", "http://[::1]/back"):
+            made, _ = await world.clients.create(ann, None, type_=type_, redirect_uri=good, **wanted)
+            assert made.redirect_uri == good
+
+
 async def test_changing(world: World) -> None:
     ann = await world.user("ann")
     client, _ = await world.client(ann, None, scope="devices:list")

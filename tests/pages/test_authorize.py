@@ -131,6 +131,27 @@ async def test_23_what_does_not_fit_is_answered_here_and_sent_nowhere(
     assert answer.json()["error_description"] == message
 
 
+async def test_24_a_native_app_listens_on_a_port_that_was_free(scene: Scene) -> None:
+    answer = await scene.http.get(asking(scene.native[0], redirect_uri="http://127.0.0.1:50123/cb"))
+    assert (answer.status_code, "Sign in" in answer.text) == (200, True)
+    for bad in ("http://127.0.0.1:50123/cb/", "http://localhost:50123/cb", "http://127.0.0.1:50123@evil.example/cb"):
+        answer = await scene.http.get(asking(scene.native[0], redirect_uri=bad))
+        assert (answer.status_code, answer.json()["error_description"]) == (400, "redirect_uri does not match")
+        assert "location" not in answer.headers
+
+
+async def test_25_a_client_on_record_cannot_be_led_off_tls(scene: Scene) -> None:
+    plain = "http://app.example/back"
+    path = f"/v1/products/{scene.maker.product}/clients"
+    headers = bearer(scene.maker.token)
+    sent = {"name": "Plain", "type": "web", "redirect_uri": plain}
+    refused = await scene.http.post(path, json=sent, headers=headers)
+    assert (refused.status_code, "https URL" in refused.text) == (400, True)
+    await scene.http.put(f"{path}/{scene.web[0]}", json={"name": "Lamp Web", "redirect_uri": plain}, headers=headers)
+    answer = await scene.http.get(asking(scene.web[0], redirect_uri=plain))
+    assert (answer.status_code, answer.json()["error_description"]) == (400, "redirect_uri does not match")
+
+
 async def test_26_plain_and_missing_pkce(scene: Scene) -> None:
     for change, error in [
         ({"code_challenge_method": "plain"}, "invalid_request"),
@@ -191,6 +212,17 @@ async def test_28_who_answers_and_where_everything_is(scene: Scene) -> None:
         assert found[name].startswith(f"{found['issuer']}/oauth/")
     assert found["code_challenge_methods_supported"] == ["S256"]
     assert found["authorization_response_iss_parameter_supported"] is True
+
+
+@pytest.mark.parametrize("settings", [{"public_url": "https://cloud.example", "registration": "open"}])
+async def test_28_the_issuer_is_the_public_address_everywhere(scene: Scene) -> None:
+    found = (await scene.http.get("/.well-known/oauth-authorization-server")).json()
+    assert found["issuer"] == "https://cloud.example"
+    assert all(found[name].startswith("https://cloud.example/") for name in found if name.endswith("_endpoint"))
+    refused = await scene.http.get(asking(scene.web[0], code_challenge_method="plain"))
+    assert fields(refused.headers["location"])["iss"] == "https://cloud.example"
+    begun = await scene.http.post("/oauth/device_authorization", data={"client_id": scene.native[0]})
+    assert begun.json()["verification_uri"] == "https://cloud.example/device"
 
 
 async def test_29_pages_cannot_be_framed_or_read_by_others(scene: Scene) -> None:
