@@ -27,6 +27,8 @@ from cloudchamber.api.app import create_app
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.server import EdgeServer, make_server
 from cloudchamber.api.services import Services as ApiServices
+from cloudchamber.audit.service import AuditLog
+from cloudchamber.audit.store import AuditStore
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
 from cloudchamber.console.part import console_part
@@ -122,7 +124,7 @@ _PURGE_INTERVAL_MS: Final = HOUR
 _NOTE_INTERVAL_MS: Final = MINUTE
 # Of changes that the command line made in the database.
 _FOLLOW_INTERVAL_MS: Final = 5_000
-# Of tokens that it ended: whoever is shut out should be out within the second.
+# Of tokens that it ended: whoever is shut out should be out within the second. The audit log is written as often.
 _REVOKE_INTERVAL_MS: Final = 500
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
@@ -274,6 +276,8 @@ class Cloud:
         stores = (ResetStore(), UserStore(), FactorStore())
         resets = PasswordResets(db, *stores, passwords, outbox, tokens, clock, public_url, policy)
         self._exit.push_async_callback(resets.close)
+        self.audit = audit = AuditLog(db, AuditStore(), clock, settings.audit_days)
+        self._exit.push_async_callback(_if_it_can, audit.write)
         self.clients = clients = Clients(
             db,
             ClientStore(),
@@ -524,6 +528,7 @@ class Cloud:
             ready=self._ready,
             public_url=public_url,
             limits=Limits(clock) if settings.limits_rates else None,
+            audit=audit,
             compat_uses=self.compat_uses,
         )
         console = console_part(api)
@@ -547,12 +552,13 @@ class Cloud:
                 authorization.purge,
                 device_grants.purge,
                 browser_sessions.purge,
+                audit.purge,
             )
         )
         self._exit.push_async_callback(_cancelled, purging)
         following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, device_keys.follow))
         self._exit.push_async_callback(_cancelled, following)
-        revoking = asyncio.create_task(self._every(_REVOKE_INTERVAL_MS, tokens.follow))
+        revoking = asyncio.create_task(self._every(_REVOKE_INTERVAL_MS, tokens.follow, audit.write))
         self._exit.push_async_callback(_cancelled, revoking)
         noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
         self._exit.push_async_callback(_cancelled, noting)

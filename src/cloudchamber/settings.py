@@ -141,6 +141,7 @@ class Settings:
     )
     accept_unknown_devices: bool = _setting(True, "Ids never seen before can be imported into a product or claimed.")
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "What goes to standard error.")
+    audit_days: int = _setting(365, "How long lines of the audit log are kept; 0: for ever.")
     access_log: bool = _setting(False, "One line for each HTTP request, without query strings.")
     workers_crypto: int = _setting(2, "Threads for RSA work of device handshakes.")
     workers_password: int = _setting(1, "Threads for password hashing; each takes 47 MiB while it works.")

@@ -107,6 +107,7 @@ async def test_14_a_refresh_token_at_another_client_is_refused_and_written_down(
     with pytest.raises(OAuthError) as refused:
         await world.endpoint.answer(form, ("spark", "spark"))
     assert (refused.value.error, refused.value.message) == ("invalid_grant", "Invalid refresh token")
+    assert refused.value.detail == "client spark showed a refresh token of client particle"
     (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert record.getMessage() == "client spark showed a refresh token of client particle"
     assert await world.endpoint.answer(form, CLI)

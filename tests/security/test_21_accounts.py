@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from cloudchamber.audit.store import AuditStore
 from cloudchamber.identity.store import FactorStore, UserStore
 from cloudchamber.messaging.errors import StreamEnded
 from cloudchamber.oauth.errors import OAuthError
@@ -24,7 +25,7 @@ WRONG = "User credentials are invalid"
 
 
 def switch(world: World) -> AccountSwitch:
-    return AccountSwitch(world.db, UserStore(), FactorStore(), TokenStore(), world.clock)
+    return AccountSwitch(world.db, UserStore(), FactorStore(), TokenStore(), AuditStore(), world.clock)
 
 
 async def test_21_a_log_in_that_began_before_all_ended_comes_too_late(world: World) -> None:

@@ -108,7 +108,7 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
     objects = resources(services, guards, settings.compat)
     for part in parts:
         objects |= part.objects
-    for path, responder in responders(routes, objects, guards, services.limits).items():
+    for path, responder in responders(routes, objects, guards, services.limits, services.audit).items():
         app.add_route(path, responder)
     if not settings.access_log:
         app.direct = DirectAnswers(routes, objects, services.tokens, proxies, services.limits)
@@ -148,7 +148,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "health": HealthResource(s.ready),
         "keys": KeysResource(s.provisioning, s.imports, s.products, s.devices, s.server_keys),
         "later": LaterResource(),
-        "oauth": OAuthResource(s.token_endpoint),
+        "oauth": OAuthResource(s.token_endpoint, s.audit),
         "organizations": OrganizationsResource(s.organizations, s.products, places),
         "product_devices": ProductDevicesResource(
             s.devices,
@@ -184,6 +184,7 @@ def people_on(shell: Shell, s: Services) -> People:
         s.browser_sessions,
         s.user_passwords,
         s.limits,
+        s.audit,
     )
 
 

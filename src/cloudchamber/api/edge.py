@@ -12,6 +12,7 @@ import falcon.asgi
 
 from cloudchamber.access.requester import ApiUser
 from cloudchamber.access.requester import Bearer as BearerRequester
+from cloudchamber.api.auditing import audited
 from cloudchamber.api.auth import client_credentials
 from cloudchamber.api.bodies import Tree, Upload
 from cloudchamber.api.call import Call, EdgeRequest, body_of, fields, query_of
@@ -33,6 +34,7 @@ from cloudchamber.api.routes import (
     Route,
 )
 from cloudchamber.api.sse import EventStream
+from cloudchamber.audit.service import AuditLog
 from cloudchamber.errors import CloudError, Forbidden, NotFound
 
 # API users belong to a product or an organization; what else there is below /v1 is people's and customers'.
@@ -43,13 +45,19 @@ Handler = Callable[..., Awaitable[Any]]
 
 
 def responders(
-    routes: Iterable[Route], resources: Mapping[str, object], guards: Guards, limits: Limits | None = None
+    routes: Iterable[Route],
+    resources: Mapping[str, object],
+    guards: Guards,
+    limits: Limits | None = None,
+    audit: AuditLog | None = None,
 ) -> dict[str, object]:
     """One responder object for each path, with a method for each HTTP method: what Falcon's router takes."""
     methods: dict[str, dict[str, Responder]] = {}
     for route in routes:
         resource, _, name = route.handler.partition(".")
         respond = responder(route, getattr(resources[resource], name), guards, limits)
+        if audit is not None:
+            respond = audited(route, respond, audit)
         for path in route.paths:
             on = methods.setdefault(path, {})
             assert f"on_{route.method.lower()}" not in on, f"{route.method} {path} stands in the table twice"

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from cloudchamber.api.limits import Limits
+from cloudchamber.audit.service import AuditLog
 from cloudchamber.clock import Clock, SystemClock
 from cloudchamber.firmware.apps import KnownApps
 from cloudchamber.firmware.service import ProductFirmware
@@ -83,5 +84,6 @@ class Services:
     """What links in answers begin with, without a slash at the end."""
     clock: Clock = field(default_factory=SystemClock)
     limits: Limits | None = None
+    audit: AuditLog | None = None
     compat_uses: Counter[str] = field(default_factory=Counter)
     """How often each compatibility switch was what let a request in; for the metrics."""

@@ -12,6 +12,7 @@ _COMMANDS = {
     "simulate": ("cloudchamber.cli.simulate", "Virtual devices over the real protocols."),
     "setup": ("cloudchamber.cli.setup", "A new Photon: its Wi-Fi, and whose it is."),
     "user": ("cloudchamber.cli.user", "Accounts of people."),
+    "audit": ("cloudchamber.cli.audit", "Who did what, and who was refused."),
     "keys": ("cloudchamber.cli.keys", "Keys of the server and of devices."),
     "firmware": ("cloudchamber.cli.firmware", "What is in a firmware file; files for virtual devices."),
     "openapi": ("cloudchamber.cli.openapi", "The API, described for programs and people."),

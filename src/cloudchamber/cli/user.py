@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cloudchamber.app import open_migrated, prepare_data_folder, user_passwords
+from cloudchamber.audit.store import AuditStore
 from cloudchamber.cli.options import data_option, failed, settings_from
 from cloudchamber.clock import SystemClock
 from cloudchamber.errors import CloudError
@@ -110,7 +111,7 @@ async def _switch(settings: Settings, email: str, switching: Switching) -> str |
     prepare_data_folder(settings.data)
     db = await open_migrated(settings)
     try:
-        switch = AccountSwitch(db, UserStore(), FactorStore(), TokenStore(), SystemClock())
+        switch = AccountSwitch(db, UserStore(), FactorStore(), TokenStore(), AuditStore(), SystemClock())
         return await switching(switch, email)
     finally:
         await db.close()

@@ -147,6 +147,8 @@ class Issued:
     expires_in: int
     refresh_token: str | None
     scope: str | None
+    acts_for: str = ""
+    """Whom, as `describe` writes requesters; for the audit log."""
 
 
 @dataclass(frozen=True, slots=True)

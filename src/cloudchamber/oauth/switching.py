@@ -5,7 +5,10 @@ its own clients open nothing. What it has stays as it is: devices connect, produ
 customers go on.
 """
 
-from cloudchamber.clock import Clock
+from cloudchamber.audit.model import Entry, Outcome
+from cloudchamber.audit.store import AuditStore
+from cloudchamber.clock import Clock, Millis
+from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.store import FactorStore, UserStore
 from cloudchamber.ids import SecretHash
 from cloudchamber.oauth.model import Principal, PrincipalKind
@@ -14,7 +17,16 @@ from cloudchamber.storage.database import Database, Transaction
 
 
 class AccountSwitch:
-    def __init__(self, db: Database, users: UserStore, factors: FactorStore, tokens: TokenStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        users: UserStore,
+        factors: FactorStore,
+        tokens: TokenStore,
+        audit: AuditStore,
+        clock: Clock,
+    ) -> None:
+        self._audit = audit
         self._db = db
         self._users = users
         self._factors = factors
@@ -36,10 +48,15 @@ class AccountSwitch:
             account = await self._users.by_username(tx, username.strip().lower())
             if account is None:
                 return None
-            await self._users.set_disabled(tx, account.id, self._clock.now(), None)
+            now = self._clock.now()
+            await self._users.set_disabled(tx, account.id, now, None)
+            await self._note(tx, "account.enable", account, now)
             return account.username
 
         return await self._db.transaction(write)
+
+    async def _note(self, tx: Transaction, event: str, account: UserAccount, now: Millis) -> None:
+        await self._audit.append(tx, [Entry(now, event, Outcome.DONE, "operator", subject=f"user:{account.id}")])
 
     async def _end(self, username: str, *, disables: bool) -> str | None:
         async def write(tx: Transaction) -> str | None:
@@ -55,6 +72,7 @@ class AccountSwitch:
                 await self._users.set_disabled(tx, account.id, now, now)
             # The cloud that runs has them in memory, and is another process (`Tokens.follow`).
             await self._tokens.put_ended(tx, ended, now)
+            await self._note(tx, "account.disable" if disables else "account.log-out", account, now)
             return account.username
 
         return await self._db.transaction(write)

@@ -328,8 +328,9 @@ class Tokens:
             raise refresh_token_invalid("unknown or revoked")
         if found.client != client.id:
             # Somebody has what was given to another client: worth a line that is looked for.
-            _log.warning("client %s showed a refresh token of client %s", client.id, found.client)
-            raise refresh_token_invalid("another client's")
+            text = f"client {client.id} showed a refresh token of client {found.client}"
+            _log.warning("%s", text)
+            raise refresh_token_invalid(text)
         # A hundred requests with one token share one rotation and its answer. It is a task of its own, so that a
         # request which is cancelled takes neither the answer from the others nor the pair from its own repetition.
         running = self._refreshing.get(hash_)
@@ -406,6 +407,7 @@ class Tokens:
         self, client: ClientId, principal: Principal, scope: str | None, log_in: LogIn, lifetime_s: int
     ) -> tuple[_Pair, AccessToken, RefreshToken | None]:
         now, family = self._clock.now(), log_in.family
+        acts_for = describe(principal.requester(client, UNLIMITED, None))
         token = new_token()
         hash_ = hash_secret(token)
         ends = lifetime_s != NEVER
@@ -420,7 +422,7 @@ class Tokens:
             expires_at=Millis(now + lifetime_s * 1000) if ends else None,
         )
         if not ends:
-            return _Pair(Issued(token, 0, None, scope), hash_, None), access, None
+            return _Pair(Issued(token, 0, None, scope, acts_for), hash_, None), access, None
         again = new_token()
         refresh = RefreshToken(
             hash=hash_secret(again),
@@ -433,7 +435,7 @@ class Tokens:
             expires_at=Millis(min(now + (lifetime_s + self._refresh_idle_s) * 1000, log_in.ends_at or _NO_END)),
             used_at=None,
         )
-        return _Pair(Issued(token, lifetime_s, again, scope), hash_, refresh.hash), access, refresh
+        return _Pair(Issued(token, lifetime_s, again, scope, acts_for), hash_, refresh.hash), access, refresh
 
     # -- listing and revoking -----------------------------------------------------------------------------------------
 

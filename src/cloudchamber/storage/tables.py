@@ -259,6 +259,23 @@ ended_tokens = table(
     Index(None, "ended_at"),
 )
 
+# Who did what, and who was refused. `chain` is a hash of the line and the `chain` before it (audit/rules.py).
+audit = table(
+    metadata,
+    "audit",
+    whole("seq", key=True),
+    whole("at"),
+    text("event"),
+    text("outcome"),
+    text("actor"),
+    text("token", null=True),
+    text("ip", null=True),
+    text("subject", null=True),
+    text("detail", null=True),
+    blob("chain"),
+    Index(None, "at"),
+)
+
 memberships = table(
     metadata,
     "memberships",

@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 
 from cloudchamber.access.model import OrganizationResource
-from cloudchamber.access.requester import Anonymous, OrganizationClient, ProductClient
+from cloudchamber.access.requester import UNLIMITED, Anonymous, OrganizationClient, ProductClient, describe
+from cloudchamber.api.auditing import log_in
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.pages.shell import Realm, Shell, Visit
+from cloudchamber.audit.model import Outcome
+from cloudchamber.audit.service import AuditLog
 from cloudchamber.fleet.products import Products
 from cloudchamber.identity.errors import ChallengeUnknown, CodeWrong
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.rules import PasswordPolicy, check_password
 from cloudchamber.identity.service import Customers, Users
-from cloudchamber.ids import CustomerId, UserId
+from cloudchamber.ids import ClientId, CustomerId, UserId
 from cloudchamber.oauth.clients import CONSOLE, Clients
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind, customer_principal
@@ -42,6 +45,7 @@ class People:
         sessions: BrowserSessions,
         policy: PasswordPolicy,
         limits: Limits | None,
+        audit: AuditLog | None = None,
     ) -> None:
         self._shell = shell
         self._users = users
@@ -53,6 +57,7 @@ class People:
         self._sessions = sessions
         self._policy = policy
         self._limits = limits
+        self._audit = audit
 
     @property
     def shortest_password(self) -> int:
@@ -153,6 +158,8 @@ class People:
     async def begin(self, visit: Visit, realm: Realm, principal: Principal, *, is_remembered: bool) -> None:
         secret, session = await self._sessions.begin(principal, is_remembered=is_remembered, began=visit.began)
         visit.session = session
+        who = describe(principal.requester(ClientId(""), UNLIMITED, None))
+        log_in(self._audit, visit.call.req, f"page of {realm.name}", who)
         self._shell.keep_session(visit, realm, secret, is_remembered=is_remembered)
 
     async def sign_out(self, visit: Visit, realm: Realm, *, everywhere: bool = False) -> None:
@@ -172,6 +179,8 @@ class People:
     def _guessed(self, visit: Visit, *, right: bool) -> None:
         if self._limits is not None:
             self._limits.guessed(visit.call.req, right=right)
+        if not right and self._audit is not None:
+            self._audit.note("sign-in", Outcome.REFUSED, "anonymous", ip=visit.call.req.client_ip)
 
 
 def _has_customers(client: Client) -> bool:
