@@ -224,6 +224,7 @@ async def test_codes_that_do_nothing(world: World) -> None:
         (D, "wrong"),
         (D, ""),
         (D, good[:-1]),
+        (D, good + "x"),  # 64 characters, one more than a code has
         (D, (await world.ownership.issue_code(lee)).code),  # of another product
         (D, (await world.ownership.issue_code(eve)).code),  # of a user outside the team
         (device_id(2), good),  # a device that is not in the product

@@ -93,3 +93,41 @@ async def test_of_a_hundred_devices_with_one_code_one_is_claimed(protocol: Proto
         await asyncio.sleep(0.3)  # what they presented again is decided by then
         assert await owners(story, product, count) == expected
         assert [device.id for device in devices.all if device.setup.claim_code is None] == [winner["id"]]
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_a_code_that_does_not_count_loses_nothing(protocol: Protocol) -> None:
+    """Its device comes online and is nobody's; the next code that it is given makes it its customer's."""
+    platform = PLATFORMS[protocol]
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        maker = await story.user()
+        product = await story.product(maker, platform_id=platform)
+        other = await story.product(maker, "Other", platform_id=platform)
+        await story.import_devices(product, ids(5))
+        _, (good, used) = await codes_of(story, product, ["kim@example.com", "lee@example.com"])
+        _, (others,) = await codes_of(story, other, ["kim@example.com"])
+        first = await cloud.start_device(ids(1)[0], protocol=protocol, product_id=product.id, claim_code=used)
+        await all_answered(first)
+
+        bad = [others, used, f"{good}x", "A" * 63]
+
+        async def start(codes: list[str]) -> Devices:
+            return await cloud.start_devices(
+                4, first_id=ids(2)[1], protocol=protocol, product_id=product.id, claim_code=codes
+            )
+
+        devices = await start(bad)
+        await asyncio.sleep(0.3)
+        lees = {ids(1)[0]: "lee@example.com"}
+        assert await owners(story, product, 5) == dict.fromkeys(ids(5)) | lees
+        assert [device.is_claimed for device in devices.all] == [False] * 4
+        await devices.stop()
+        for kept in cloud.data.parent.rglob("*.session"):
+            kept.unlink()  # a device that goes on with its session greets nobody anew
+
+        names = ["ann@example.com", "bob@example.com", "cyd@example.com"]
+        _, more = await codes_of(story, product, names)
+        await all_answered(await start([good, *more]))
+        expected = dict(zip(ids(5)[1:], ["kim@example.com", *names], strict=True)) | lees
+        assert await owners(story, product, 5) == expected
+        assert await owners(story, other, 5) == {}
