@@ -364,7 +364,10 @@ class Cloud:
             bus,
             clock,
             api_domain=api_domain(urlsplit(public_url).hostname or ""),
+            outbox=outbox if settings.mails_invitations else None,
+            public_url=public_url,
         )
+        self._exit.push_async_callback(teams.close)
         products = Products(db, ProductStore(), organizations, tokens, bus, clock)
         await products.start()
         group_store = GroupStore()

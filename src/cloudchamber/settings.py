@@ -116,6 +116,11 @@ class Settings:
         "",
         "Who makes an account by POST /v1/users; empty: open while only this machine reaches the API.",
     )
+    invitations: Literal["", "by-name", "by-mail"] = _setting(
+        "",
+        "Who takes the place that somebody was invited to: the account of that name, or whoever shows the code that was"
+        " mailed to it as well; empty: by-mail where everybody can register and not only this machine has access.",
+    )
     profile: Profile = _setting(
         "vendor", "What unmodified clients need, or current practice alone (strict): sets every switch under `compat`."
     )
@@ -195,6 +200,12 @@ class Settings:
         if not self.compat.anonymous_registration:
             return False
         return self.registration == "open" if self.registration else self.is_local
+
+    @property
+    def mails_invitations(self) -> bool:
+        if self.invitations:
+            return self.invitations == "by-mail"
+        return self.registration_is_open and not self.is_local
 
     @property
     def limits_rates(self) -> bool:

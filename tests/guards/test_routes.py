@@ -52,7 +52,15 @@ OPEN = {
     "GET /v1/server_keys/{algorithm}",
 }
 # Hosted pages, on which people sign in; each is a page and its form, but for the last.
-PAGES = {"/oauth/authorize", "/oauth/applications", "/device", "/oauth/forgot", "/oauth/reset", "/setup"}
+PAGES = {
+    "/oauth/authorize",
+    "/oauth/applications",
+    "/device",
+    "/oauth/forgot",
+    "/oauth/reset",
+    "/oauth/invitation",
+    "/setup",
+}
 SCRIPTS_OWN = {"POST /setup/token"}
 
 

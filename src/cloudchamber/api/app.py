@@ -38,6 +38,7 @@ from cloudchamber.api.pages.assets import AssetPages
 from cloudchamber.api.pages.authorize import AuthorizePages
 from cloudchamber.api.pages.consent import Consents
 from cloudchamber.api.pages.devices import DevicePages
+from cloudchamber.api.pages.invitation import InvitationPages
 from cloudchamber.api.pages.passwords import PasswordPages
 from cloudchamber.api.pages.setup import SetupPages
 from cloudchamber.api.pages.shell import Shell
@@ -126,6 +127,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
     flasher = Flasher(s.firmware_updates, s.apps)
     return {
         "application_pages": ApplicationPages(shell, people, sign_in, s.authorization),
+        "invitation_pages": InvitationPages(shell, people, sign_in, s.teams),
         "asset_pages": AssetPages(shell),
         "authorize_pages": AuthorizePages(shell, people, sign_in, consents, s.authorization),
         "device_pages": DevicePages(shell, people, sign_in, consents, s.device_grants, s.authorization, s.limits),

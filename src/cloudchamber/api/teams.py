@@ -43,6 +43,10 @@ class TeamsResource:
         name = await self._teams.invite(requester, place, data.text("username") or "", _role(data))
         return {"ok": True, "invited": {"username": name}}
 
+    async def accept(self, call: Call, requester: Bearer) -> Any:
+        await self._teams.accept(requester, call.data.text("code") or "")
+        return {"ok": True}
+
     async def change(self, call: Call, requester: Bearer) -> Any:
         place = await self._places.of(call, requester)
         data, username = call.data, call.params["username"]

@@ -41,6 +41,12 @@ def normal_username(text: str) -> str:
     return name
 
 
+def is_address(username: str) -> bool:
+    """Can mail go to this name? What is right of the @ decides; a mail server has the last word."""
+    local, at, domain = username.rpartition("@")
+    return bool(local and at and domain) and not any(c.isspace() or c in '<>(),;:"' for c in username)
+
+
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
     """Which passwords are taken. Any characters are, in any composition (OWASP ASVS 6.2)."""

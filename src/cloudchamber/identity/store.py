@@ -29,6 +29,8 @@ _OWNS_A_DEVICE_OF_IT = (
     " AND devices.product_id = $1)"
 )
 
+_BY_NAME = "NOT EXISTS (SELECT 1 FROM invitation_codes c WHERE c.invitation_id = invitations.id)"
+
 
 class UserStore:
     async def insert(self, tx: Transaction, user: UserAccount) -> None:
@@ -45,8 +47,8 @@ class UserStore:
         await self._take_invitations(tx, user.id, user.username, user.created_at)
 
     async def _take_invitations(self, tx: Transaction, user: UserId, username: str, now: Millis) -> None:
-        """Those that waited for this name become memberships. Here, so that an account made on the command line is in
-        its teams as well."""
+        """Those that waited for this name become memberships, but for those that wait for a mailed code.
+        Here, so that an account made on the command line is in its teams as well."""
         for table, column in (
             ("memberships", "product_id"),
             ("organization_memberships", "organization_id"),
@@ -54,12 +56,13 @@ class UserStore:
             await tx.execute(
                 f"INSERT INTO {table} ({column}, user_id, role, created_at)"
                 f" SELECT {column}, CAST($1 AS TEXT), role, CAST($3 AS BIGINT) FROM invitations"
-                f" WHERE username = $2 AND {column} IS NOT NULL AND expires_at > $3 ON CONFLICT DO NOTHING",
+                f" WHERE username = $2 AND {column} IS NOT NULL AND expires_at > $3 AND {_BY_NAME}"
+                " ON CONFLICT DO NOTHING",
                 user,
                 username,
                 now,
             )
-        await tx.execute("DELETE FROM invitations WHERE username = $1", username)
+        await tx.execute(f"DELETE FROM invitations WHERE username = $1 AND {_BY_NAME}", username)
 
     async def by_id(self, db: Reader, user: UserId) -> UserAccount | None:
         row = await db.fetch_one(f"{_USER} WHERE id = $1", user)

@@ -4,6 +4,7 @@
 │   └── MemberNotFound            nobody of this name is in the team
 └── Invalid
     ├── OrganizationInvalid       it cannot be made, changed or removed as asked
+    ├── InvitationInvalid         the code is not that of an invitation to whoever shows it
     └── TeamChangeInvalid         the team cannot be changed as asked
 """
 
@@ -26,6 +27,10 @@ class MemberNotFound(NotFound):
 
 class TeamChangeInvalid(Invalid):
     code: ClassVar[str] = "team_change_invalid"
+
+
+class InvitationInvalid(Invalid):
+    code: ClassVar[str] = "invitation_invalid"
 
 
 def organization_not_found() -> OrganizationNotFound:

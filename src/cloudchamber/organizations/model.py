@@ -7,7 +7,7 @@ from typing import Final
 from cloudchamber.access.model import OrganizationResource, ProductResource, Role
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.clock import Millis
-from cloudchamber.ids import ApiUserId, ClientId, OrganizationId, ProductId, UserId
+from cloudchamber.ids import ApiUserId, ClientId, OrganizationId, ProductId, SecretHash, UserId
 
 Place = OrganizationResource | ProductResource
 """What has a team."""
@@ -70,7 +70,8 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """Somebody without an account. Whoever makes the account before `expires_at` is in the team with it."""
+    """Somebody without an account. Whoever makes the account before `expires_at` is in the team with it. With a code,
+    that was mailed: the account of this name is in the team once it shows the code."""
 
     id: str
     username: str
@@ -80,6 +81,14 @@ class Invitation:
     invited_by: str
     created_at: Millis
     expires_at: Millis
+    code_hash: SecretHash | None = None
+
+    @property
+    def place(self) -> Place:
+        if self.product is not None:
+            return ProductResource(self.product, None)
+        assert self.organization is not None
+        return OrganizationResource(self.organization, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from cloudchamber.access.model import Role
 from cloudchamber.clock import Millis
-from cloudchamber.ids import ApiUserId, OrganizationId, ProductId, UserId
+from cloudchamber.ids import ApiUserId, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.organizations.model import ApiUserAccount, Invitation, Member, Organization, Place, columns
 from cloudchamber.storage.database import Reader, Row, Transaction
 
@@ -12,7 +12,8 @@ _ORGANIZATION = (
     " JOIN users u ON u.id = o.owner_user_id"
 )
 _INVITATION = (
-    "SELECT id, username, product_id, organization_id, role, invited_by, created_at, expires_at FROM invitations"
+    "SELECT id, username, product_id, organization_id, role, invited_by, created_at, expires_at,"
+    " (SELECT c.hash FROM invitation_codes c WHERE c.invitation_id = invitations.id) FROM invitations"
 )
 _API_USER = (
     "SELECT id, username, friendly_name, product_id, organization_id, scopes, created_by, created_at FROM api_users"
@@ -182,6 +183,20 @@ class TeamStore:
             invitation.created_at,
             invitation.expires_at,
         )
+        if invitation.code_hash is not None:
+            await tx.execute(
+                "INSERT INTO invitation_codes (invitation_id, hash) VALUES ($1, $2)",
+                invitation.id,
+                invitation.code_hash,
+            )
+
+    async def invitation_with(self, db: Reader, code_hash: SecretHash, now: Millis) -> Invitation | None:
+        row = await db.fetch_one(
+            f"{_INVITATION} WHERE id = (SELECT c.invitation_id FROM invitation_codes c WHERE c.hash = $1)"
+            " AND expires_at > $2",
+            *(code_hash, now),
+        )
+        return _invitation(row) if row else None
 
     async def withdraw(
         self, tx: Transaction, product: ProductId | None, organization: OrganizationId | None, username: str
@@ -256,6 +271,7 @@ def _invitation(row: Row) -> Invitation:
         invited_by=row[5],
         created_at=Millis(row[6]),
         expires_at=Millis(row[7]),
+        code_hash=SecretHash(bytes(row[8])) if row[8] is not None else None,
     )
 
 

@@ -4,20 +4,24 @@ What a change takes away is gone when it is answered: the caches that requests a
 tokens are deleted, and the event streams that somebody holds open by the old role end.
 """
 
+import asyncio
+import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from cloudchamber.access.model import Action, OrganizationResource, ProductResource, Role
+from cloudchamber.access.model import Account, Action, OrganizationResource, ProductResource, Role
 from cloudchamber.access.requester import Bearer, User, describe
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import DAY, Clock, Millis
-from cloudchamber.identity.rules import normal_username
+from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.rules import is_address, normal_username
 from cloudchamber.identity.service import Users
-from cloudchamber.ids import ApiUserId, SecretHash, new_id
+from cloudchamber.ids import ApiUserId, SecretHash, hash_secret, new_id, new_token
 from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.oauth.tokens import Tokens
-from cloudchamber.organizations.errors import TeamChangeInvalid, member_not_found
+from cloudchamber.organizations.errors import InvitationInvalid, TeamChangeInvalid, member_not_found
 from cloudchamber.organizations.model import (
     API_USER_CLIENT,
     TEAM_CHANGED,
@@ -37,6 +41,9 @@ from cloudchamber.storage.database import Database, Transaction
 MAX_TEAM: Final = 1_000
 # Long enough for a holiday; an address that nobody registers is not promised a place for ever.
 INVITATION_LIFETIME_MS: Final = 30 * DAY
+INVITATION_PATH: Final = "/oauth/invitation"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,14 @@ class Teams:
         clock: Clock,
         *,
         api_domain: str,
+        outbox: Outbox | None = None,
+        public_url: str = "",
     ) -> None:
-        """`api_domain` ends API users' names."""
+        """`api_domain` ends API users' names. With an `outbox`, an invitation is taken by whoever shows the code that
+        it mails, and by nobody else."""
+        self._outbox = outbox
+        self._public_url = public_url
+        self._sending: set[asyncio.Task[None]] = set()
         self._db = db
         self._store = store
         self._api_users = api_users
@@ -93,7 +106,8 @@ class Teams:
         )
 
     async def invite(self, requester: Bearer, place: Place, username: str, role: str | None) -> str:
-        """A person who has an account is in the team at once; who has none, as soon as they make it. Returns the name.
+        """A person who has an account is in the team at once; who has none, as soon as they make it. Where invitations
+        are mailed, both are when they show the code. Returns the name.
 
         Raises AccessRefused, TeamChangeInvalid, UsernameUnusable.
         """
@@ -108,22 +122,82 @@ class Teams:
         account = await self._users.find(name)
         now = self._clock.now()
         product, organization = columns(place)
+        code = new_token() if self._outbox is not None else None
+        if code is not None and not is_address(name):
+            raise TeamChangeInvalid("Invitations go by mail on this server: username must be an e-mail address")
 
         async def write(tx: Transaction) -> None:
             await self._check_room(tx, place)
-            if account is None:
+            if account is not None:
+                owner = await self._store.owner(tx, place)
+                if (owner is not None and owner.id == account.id) or await self._store.role(tx, place, account.id):
+                    raise TeamChangeInvalid(f"{name} is in this team already: change the role instead")
+            if account is None or code is not None:
                 until = Millis(now + INVITATION_LIFETIME_MS)
                 by = describe(requester)
-                await self._store.invite(tx, Invitation(new_id(), name, product, organization, given, by, now, until))
+                hash_ = hash_secret(code) if code is not None else None
+                waiting = Invitation(new_id(), name, product, organization, given, by, now, until, hash_)
+                await self._store.invite(tx, waiting)
                 return
-            owner = await self._store.owner(tx, place)
-            if (owner is not None and owner.id == account.id) or await self._store.role(tx, place, account.id):
-                raise TeamChangeInvalid(f"{name} is in this team already: change the role instead")
             await self._store.put(tx, place, account.id, given, now)
 
         await self._db.transaction(write)
-        self._bus.publish(TEAM_CHANGED, TeamChanged.at(place, account.id if account else None))
+        is_in = account is not None and code is None
+        self._bus.publish(TEAM_CHANGED, TeamChanged.at(place, account.id if account is not None and is_in else None))
+        if code is not None:
+            self._in_background(self._mail(name, given, code))
         return name
+
+    async def accept(self, requester: Bearer, code: str) -> None:
+        """Whoever was invited by mail takes their place. The code alone is not enough: it is for the account with the
+        address that it was mailed to. Raises AccessRefused, InvitationInvalid."""
+        require(requester, Action.ACCOUNT_UPDATE, Account())
+        assert isinstance(requester, User)
+        account = await self._users.get(requester.id)
+        hash_, now = hash_secret(code), self._clock.now()
+
+        async def write(tx: Transaction) -> Place:
+            found = await self._store.invitation_with(tx, hash_, now)
+            if found is None or account is None or found.username != account.username:
+                raise InvitationInvalid(
+                    "This invitation was used, withdrawn or renewed, is too old, or is for another account: sign in"
+                    " with the address that it was sent to"
+                )
+            owner = await self._store.owner(tx, found.place)
+            is_in = owner is not None and owner.id == account.id
+            if not is_in and await self._store.role(tx, found.place, account.id) is None:
+                await self._store.put(tx, found.place, account.id, found.role, now)
+            await self._store.withdraw(tx, found.product, found.organization, found.username)
+            return found.place
+
+        place = await self._db.transaction(write)
+        self._bus.publish(TEAM_CHANGED, TeamChanged.at(place, requester.id))
+
+    async def close(self) -> None:
+        """Waits for mail that is being written."""
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    async def _mail(self, name: str, role: Role, code: str) -> None:
+        assert self._outbox is not None
+        await self._outbox.send(
+            name,
+            "You are invited into a team",
+            f"Somebody invites you into a team, as {role.title}.\n\n"
+            f"To join within thirty days, open this and sign in as {name}, or make an account of this name:\n\n"
+            f"  {self._public_url}{INVITATION_PATH}?code={code}\n\n"
+            f"A program joins by POST {self._public_url}/v1/user/invitations with the code, in your name.\n\n"
+            "If you do not know what this is about, there is nothing to do.\n",
+        )
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._sending.add(task)
+        task.add_done_callback(self._sent)
+
+    def _sent(self, task: "asyncio.Task[None]") -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("an invitation could not be mailed: %s", type(error).__name__)
 
     async def add_api_user(
         self, requester: Bearer, place: Place, friendly_name: str, scopes: list[str]

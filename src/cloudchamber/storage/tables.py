@@ -305,6 +305,15 @@ invitations = table(
     Index(None, "expires_at"),
 )
 
+# Mailed with an invitation; without one, it is taken by its name alone.
+invitation_codes = table(
+    metadata,
+    "invitation_codes",
+    text("invitation_id", ForeignKey("invitations.id", ondelete="CASCADE"), key=True),
+    blob("hash"),
+    UniqueConstraint("hash"),
+)
+
 api_users = table(
     metadata,
     "api_users",

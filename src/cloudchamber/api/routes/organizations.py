@@ -11,6 +11,7 @@ from cloudchamber.api.schemas.organizations import (
     ApiUserCreated,
     ApiUserUpdated,
     Invitation,
+    InvitationCode,
     InvitedAnswer,
     MemberChanges,
     MemberUpdated,
@@ -105,6 +106,15 @@ FAMILY: Final = Family(
             "Takes a person into the team, or makes an API user and shows its token.",
             request=(Invitation, NewApiUser),
             answer=(InvitedAnswer, ApiUserCreated),
+        ),
+        route(
+            "POST",
+            "/v1/user/invitations",
+            Bearer(Action.ACCOUNT_UPDATE),
+            "teams.accept",
+            "Takes the place in a team that the user was invited to by mail.",
+            request=InvitationCode,
+            answer=Ok,
         ),
         *(
             route(

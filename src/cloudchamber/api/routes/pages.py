@@ -93,6 +93,13 @@ FAMILY: Final = Family(
             limit="reset",
         ),
         *_page(
+            "/oauth/invitation",
+            "invitation_pages.invitation",
+            "people sign in on it",
+            "A person takes the place in a team that they were invited to by mail.",
+            limit="login",
+        ),
+        *_page(
             "/setup",
             "setup_pages.setup",
             "people sign in on it",

@@ -72,6 +72,10 @@ class Invitation(Struct):
     role: RoleText | Maybe = UNSET
 
 
+class InvitationCode(Struct):
+    code: Annotated[str, Meta(description="As the mail has it.", examples=["0" * 40])]
+
+
 class NewApiUser(Struct):
     friendly_name: str
     scopes: ScopeList
