@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from cloudchamber.access.model import Action
 from cloudchamber.access.requester import ProductClient, User
 from cloudchamber.access.rules import ALLOWED, decide
 from cloudchamber.clock import DAY
-from cloudchamber.ids import hash_secret
+from cloudchamber.ids import ClientId, hash_secret, new_ordered_id
 from cloudchamber.oauth import tokens as tokens_module
 from cloudchamber.oauth.errors import InvalidToken, OAuthError, TokenNotFound
 from cloudchamber.oauth.model import Issued, LogIn, Principal, PrincipalKind
@@ -43,6 +45,50 @@ async def test_a_token_in_use_is_one_look_up(world: World, monkeypatch) -> None:
     assert world.tokens.cached(token) is loaded
     assert await world.tokens.check(token) is loaded
     assert loaded.token == hash_secret(token)
+
+
+async def test_tokens_that_are_issued_at_once_share_a_transaction(world: World, monkeypatch) -> None:
+    ann = await world.user("ann")
+    client = await world.clients.find("particle")
+    assert client is not None
+    issue = partial(world.tokens.issue, client, principal(ann), None, 60)
+    calls = 0
+    transaction = world.db.transaction
+
+    async def counted(body):
+        nonlocal calls
+        calls += 1
+        return await transaction(body)
+
+    monkeypatch.setattr(world.db, "transaction", counted)
+    issued = await asyncio.gather(*(issue() for _ in range(40)))
+    assert calls == 1
+    assert len({each.access_token for each in issued} | {each.refresh_token for each in issued}) == 80
+    for each in issued:
+        assert (await world.bearer(each.access_token)).id == ann.id
+    listed = await world.tokens.of_principal(principal(ann))
+    assert len(listed) == 40
+    assert len({each.known.token.family for each in listed}) == 40
+    # Those who no longer wait lose nothing, and take nothing from the others.
+    waiting = [asyncio.ensure_future(issue()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    await asyncio.gather(waiting[0], waiting[2])
+    assert len(await world.tokens.of_principal(principal(ann))) in {42, 43}
+
+
+async def test_a_client_that_is_gone_costs_nobody_elses_token(world: World) -> None:
+    ann = await world.user("ann")
+    client, _ = await world.client(ann, None)
+    gone = replace(client, id=ClientId("gone-1"))
+    issues = [world.tokens.issue(each, principal(ann), None, 60) for each in (client, gone, client)]
+    one, refused, other = await asyncio.gather(*issues, return_exceptions=True)
+    assert isinstance(one, Issued)
+    assert isinstance(other, Issued)
+    assert isinstance(refused, OAuthError)
+    assert refused.error == "invalid_client"
+    for each in (one, other):
+        assert (await world.bearer(each.access_token)).id == ann.id
 
 
 async def test_the_cache_is_bounded_and_keeps_what_is_used(world: World, monkeypatch) -> None:
@@ -428,3 +474,10 @@ def postgres_dump(world: World) -> Callable[..., object]:
         return "\n".join(kept).encode()
 
     return dump
+
+
+def test_ids_that_sort_by_their_time() -> None:
+    ids = [new_ordered_id(1_600_000_000_000 + at) for at in range(1_000) for _ in range(3)]
+    assert [id_[:11] for id_ in ids] == sorted(id_[:11] for id_ in ids)
+    assert len(set(ids)) == 3_000
+    assert {len(id_) for id_ in ids} == {24}

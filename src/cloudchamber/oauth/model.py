@@ -163,6 +163,18 @@ class LogIn:
 
 
 @dataclass(frozen=True, slots=True)
+class NewLogIn:
+    """A log-in with its first tokens. `began` is when its first request came; `is_public`: its client has no secret to
+    refresh with."""
+
+    log_in: LogIn
+    access: AccessToken
+    refresh: RefreshToken | None
+    began: Millis
+    is_public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """A token's last use that was written down; what came after it is in memory (tokens.py)."""
 

@@ -1,7 +1,11 @@
 """SQL of clients, access tokens and refresh tokens."""
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from cloudchamber.clock import Millis
@@ -12,12 +16,14 @@ from cloudchamber.oauth.model import (
     ClientType,
     KnownToken,
     LogIn,
+    NewLogIn,
     Principal,
     PrincipalKind,
     RefreshToken,
     Use,
 )
-from cloudchamber.storage.database import Reader, Row, Transaction
+from cloudchamber.storage.database import Reader, Row, Transaction, Value
+from cloudchamber.storage.sql import in_steps, places, rows_of_places
 
 _CLIENT = (
     "SELECT id, secret_hash, name, type, redirect_uri, scope, user_id, product_id, is_builtin, is_enabled, created_at,"
@@ -46,6 +52,55 @@ _KNOWN = _ACCESS.replace(
     " FROM access_tokens",
 )
 _LIVING = "(expires_at IS NULL OR (expires_at > $2 AND CAST($3 AS BIGINT) = 0))"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Insert:
+    """`INSERT INTO <into> VALUES (...), ... <end>`."""
+
+    into: str
+    end: str = ""
+
+    @lru_cache(maxsize=64)  # noqa: B019 - the objects are this module's own, and their statements literals but for length
+    def of(self, rows: int) -> str:
+        return f"INSERT INTO {self.into} VALUES {rows_of_places(rows, self.into.count(',') + 1)}{self.end}"
+
+
+_INSERT_LOG_IN = _Insert("log_ins (family, created_by, created_at, ends_at)", " ON CONFLICT (family) DO NOTHING")
+_INSERT_PUBLIC = _Insert("public_log_ins (family)", " ON CONFLICT (family) DO NOTHING")
+_INSERT_ACCESS = _Insert(
+    "access_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family, sealed, issued_at,"
+    " expires_at, organization_id)"
+)
+_INSERT_REFRESH = _Insert(
+    "refresh_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family, access_lifetime_s,"
+    " issued_at, expires_at, organization_id)"
+)
+
+
+async def _insert(tx: Transaction, insert: _Insert, rows: Sequence[tuple[Value, ...]]) -> None:
+    for part in in_steps(rows):
+        await tx.execute(insert.of(len(part)), *chain.from_iterable(part))
+
+
+def _log_in_row(log_in: LogIn) -> tuple[Value, ...]:
+    return log_in.family, log_in.created_by, log_in.created_at, log_in.ends_at
+
+
+def _access_row(token: AccessToken) -> tuple[Value, ...]:
+    principal = token.principal
+    return (
+        *(token.hash, token.client, principal.kind.value, principal.id, principal.product, token.scope, token.family),
+        *(token.sealed, token.issued_at, token.expires_at, principal.organization),
+    )
+
+
+def _refresh_row(token: RefreshToken) -> tuple[Value, ...]:
+    principal = token.principal
+    return (
+        *(token.hash, token.client, principal.kind.value, principal.id, principal.product, token.scope, token.family),
+        *(token.access_lifetime_s, token.issued_at, token.expires_at, principal.organization),
+    )
 
 
 class ClientStore:
@@ -126,40 +181,18 @@ class ClientStore:
 
 
 class TokenStore:
+    async def insert_new(self, tx: Transaction, new: Sequence[NewLogIn]) -> None:
+        """Log-ins with their first tokens, many to a statement."""
+        await _insert(tx, _INSERT_LOG_IN, [_log_in_row(each.log_in) for each in new])
+        await _insert(tx, _INSERT_PUBLIC, [(each.log_in.family,) for each in new if each.is_public])
+        await _insert(tx, _INSERT_ACCESS, [_access_row(each.access) for each in new])
+        await _insert(tx, _INSERT_REFRESH, [_refresh_row(each.refresh) for each in new if each.refresh is not None])
+
     async def insert_access(self, tx: Transaction, token: AccessToken) -> None:
-        await tx.execute(
-            "INSERT INTO access_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family,"
-            " sealed, issued_at, expires_at, organization_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            token.hash,
-            token.client,
-            token.principal.kind.value,
-            token.principal.id,
-            token.principal.product,
-            token.scope,
-            token.family,
-            token.sealed,
-            token.issued_at,
-            token.expires_at,
-            token.principal.organization,
-        )
+        await _insert(tx, _INSERT_ACCESS, [_access_row(token)])
 
     async def insert_refresh(self, tx: Transaction, token: RefreshToken) -> None:
-        await tx.execute(
-            "INSERT INTO refresh_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family,"
-            " access_lifetime_s, issued_at, expires_at, organization_id)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            token.hash,
-            token.client,
-            token.principal.kind.value,
-            token.principal.id,
-            token.principal.product,
-            token.scope,
-            token.family,
-            token.access_lifetime_s,
-            token.issued_at,
-            token.expires_at,
-            token.principal.organization,
-        )
+        await _insert(tx, _INSERT_REFRESH, [_refresh_row(token)])
 
     async def access(self, db: Reader, hash_: SecretHash) -> AccessToken | None:
         row = await db.fetch_one(f"{_ACCESS} WHERE hash = $1", hash_)
@@ -177,11 +210,7 @@ class TokenStore:
         )
 
     async def insert_log_in(self, tx: Transaction, log_in: LogIn) -> None:
-        await tx.execute(
-            "INSERT INTO log_ins (family, created_by, created_at, ends_at) VALUES ($1, $2, $3, $4)"
-            " ON CONFLICT (family) DO NOTHING",
-            *(log_in.family, log_in.created_by, log_in.created_at, log_in.ends_at),
-        )
+        await _insert(tx, _INSERT_LOG_IN, [_log_in_row(log_in)])
 
     async def log_in(self, db: Reader, family: str) -> LogIn | None:
         row = await db.fetch_one(
@@ -258,9 +287,6 @@ class TokenStore:
         rows = await tx.fetch_all(f"DELETE FROM access_tokens {which} RETURNING hash", kind, id_, keep)
         return [SecretHash(bytes(row[0])) for row in rows]
 
-    async def insert_public(self, tx: Transaction, family: str) -> None:
-        await tx.execute("INSERT INTO public_log_ins (family) VALUES ($1) ON CONFLICT (family) DO NOTHING", family)
-
     async def delete_of_principal_and_client(
         self, tx: Transaction, principal: Principal, client: ClientId
     ) -> list[SecretHash]:
@@ -294,6 +320,24 @@ class TokenStore:
             *(principal.kind.value, principal.id, began),
         )
         return row is None
+
+    async def all_count(self, tx: Transaction, new: Sequence[NewLogIn]) -> bool:
+        """As `counts`, for many at once: False when one of them does not."""
+        begun: defaultdict[str, dict[str, Millis]] = defaultdict(dict)
+        for each in new:
+            of_kind = begun[each.access.principal.kind.value]
+            id_ = each.access.principal.id
+            of_kind[id_] = min(each.began, of_kind.get(id_, each.began))
+        for kind, of_kind in begun.items():
+            for part in in_steps(list(of_kind)):
+                for id_, log_ins_from, disabled_at in await tx.fetch_all(
+                    "SELECT principal_id, log_ins_from, disabled_at FROM account_states"
+                    f" WHERE principal_kind = $1 AND principal_id IN ({places(len(part), 2)})",
+                    *(kind, *part),
+                ):
+                    if disabled_at is not None or log_ins_from > of_kind[id_]:
+                        return False
+        return True
 
     async def put_ended(self, tx: Transaction, hashes: Iterable[SecretHash], now: Millis) -> None:
         """For the processes that have these tokens in memory: `ended_since` tells them."""

@@ -35,7 +35,7 @@ from cloudchamber.ids import (
     SecretHash,
     UserId,
     hash_secret,
-    new_id,
+    new_ordered_id,
     new_token,
 )
 from cloudchamber.oauth.errors import (
@@ -48,6 +48,7 @@ from cloudchamber.oauth.errors import (
     token_not_found,
     token_unknown,
 )
+from cloudchamber.oauth.issuing import Issuing
 from cloudchamber.oauth.model import (
     REFRESH_MARGIN_S,
     AccessToken,
@@ -57,6 +58,7 @@ from cloudchamber.oauth.model import (
     KnownToken,
     ListedToken,
     LogIn,
+    NewLogIn,
     Principal,
     PrincipalKind,
     RefreshToken,
@@ -153,6 +155,7 @@ class Tokens:
         self._refresh_idle_s = refresh_idle_s
         self._refresh_max_age_s = refresh_max_age_s
         self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
+        self._issuing = Issuing(db, store)
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
         self._used: list[SecretHash] = []
         self._revocations = 0
@@ -284,23 +287,14 @@ class Tokens:
         Raises OAuthError: invalid_client when the client was removed in the meantime, invalid_grant when the account's
         log-ins ended in the meantime or it is switched off.
         """
-        start = self._clock.now() if began is None else began
-        log_in = self._log_in(family or new_id(), client.id, principal, self._clock.now(), created_by)
+        now = self._clock.now()
+        log_in = self._log_in(family, client.id, principal, now, created_by)
         pair, access, refresh = self._draw(client.id, principal, scope, log_in, lifetime_s)
         if not with_refresh:
             pair, refresh = replace(pair, issued=replace(pair.issued, refresh_token=None), refresh_hash=None), None
 
-        async def insert(tx: Transaction) -> None:
-            await self.require_counts(tx, principal, start)
-            await self._store.insert_log_in(tx, log_in)
-            if is_public:
-                await self._store.insert_public(tx, log_in.family)
-            await self._store.insert_access(tx, access)
-            if refresh is not None:
-                await self._store.insert_refresh(tx, refresh)
-
         try:
-            await self._db.transaction(insert)
+            await self._issuing.put(NewLogIn(log_in, access, refresh, now if began is None else began, is_public))
         except BrokenReference as error:
             raise client_unknown() from error
         return pair.issued
@@ -309,7 +303,7 @@ class Tokens:
         self, tx: Transaction, client: ClientId, principal: Principal, scope: str, created_by: str | None = None
     ) -> str:
         """A token without end, inside the transaction that makes its principal or replaces its token."""
-        log_in = self._log_in(new_id(), client, principal, self._clock.now(), created_by)
+        log_in = self._log_in(None, client, principal, self._clock.now(), created_by)
         pair, access, _ = self._draw(client, principal, scope, log_in, NEVER)
         await self._store.insert_log_in(tx, log_in)
         await self._store.insert_access(tx, access)
@@ -391,9 +385,10 @@ class Tokens:
         return pair.issued
 
     def _log_in(
-        self, family: str, client: ClientId, principal: Principal, began: Millis, created_by: str | None
+        self, family: str | None, client: ClientId, principal: Principal, began: Millis, created_by: str | None
     ) -> LogIn:
         ends = Millis(began + self._refresh_max_age_s * 1000) if self._refresh_max_age_s else None
+        family = family or new_ordered_id(began)
         return LogIn(family, created_by or describe(principal.requester(client, UNLIMITED, None)), began, ends)
 
     def _successor(self, pair: _Pair | None) -> Successor | None:
