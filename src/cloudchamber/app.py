@@ -32,6 +32,8 @@ from cloudchamber.audit.store import AuditStore
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
 from cloudchamber.console.part import console_part
+from cloudchamber.diagnostics.service import Diagnostics
+from cloudchamber.diagnostics.store import ReportStore
 from cloudchamber.errors import CloudError
 from cloudchamber.firmware.apps import KnownApps
 from cloudchamber.firmware.binaries import Binaries
@@ -460,6 +462,10 @@ class Cloud:
             signal_timeout_s=settings.signal_timeout_s,
             ping_timeout_s=settings.ping_timeout_s,
         )
+        diagnostics = Diagnostics(
+            db, ReportStore(), hub, hub, audience, events, bus, clock, timeout_s=settings.function_timeout_s
+        )
+        self._exit.push_async_callback(diagnostics.close)
         binaries = Binaries(db, BinaryStore(), clock)
         self.firmware_updates = firmware_updates = FirmwareUpdates(
             db,
@@ -518,6 +524,7 @@ class Cloud:
             calls=calls,
             events=events,
             presence=Presence(audience),
+            diagnostics=diagnostics,
             webhooks=webhooks,
             authorization=authorization,
             device_grants=device_grants,
@@ -551,6 +558,7 @@ class Cloud:
                 saved.purge,
                 deliveries.purge,
                 binaries.purge,
+                diagnostics.purge,
                 customer_accounts.purge,
                 authorization.purge,
                 device_grants.purge,

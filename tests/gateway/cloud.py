@@ -103,6 +103,9 @@ class DictInbox:
     async def published(self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool) -> None:
         await self._tell(device, "published", name, data, ttl_s, is_private)
 
+    async def vitals(self, device: DeviceId, metrics: bytes) -> None:
+        await self._tell(device, "vitals", metrics)
+
     async def safe_mode(self, device: DeviceId) -> None:
         await self._tell(device, "safe_mode")
 

@@ -60,6 +60,7 @@ function misfits(value: unknown, type: ts.Type, path: string): string[] {
 		const deep = each.filter((problems) => problems.some((problem) => !problem.startsWith(`${path || 'answer'}:`)));
 		return deep.length > 0 ? deep.sort((a, b) => a.length - b.length)[0]! : wrong();
 	}
+	if (type.isIntersection()) return [...new Set(type.types.flatMap((member) => misfits(value, member, path)))];
 	if (type.isStringLiteral() || type.isNumberLiteral()) return value === type.value ? [] : wrong();
 	if (type.flags & ts.TypeFlags.BooleanLiteral) return String(value) === types.typeToString(type) ? [] : wrong();
 	if (type.flags & ts.TypeFlags.String) return typeof value === 'string' ? [] : wrong();

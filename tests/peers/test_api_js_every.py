@@ -46,13 +46,11 @@ LATER: Final = {
 
 NOTHING_THERE: Final = {
     "getDeviceOsVersion": "this server has no list of releases",
+    "getProductDeviceLocations": "the device has told no location",
     "lookupSerialNumber": "no device has the number",
     "downloadFirmwareBinary": "it compiles nothing, so there is no binary",
 }
 """404, by what the server is."""
-
-NOT_YET: Final = {"getProductLocations", "getProductDeviceLocations"}
-"""404 `Not found` while the path is not there. Held to their types as soon as it is: take them away from here then."""
 
 _PARTIAL: Final = "recorded: an update answers with the id and what it changed, not with the whole device"
 _NO_CONTENT: Final = "recorded: 204 without a body"
@@ -171,9 +169,7 @@ async def test_every_method_of_particle_api_js() -> None:
             refused.setdefault(call["status"], set()).add(call["method"])
     assert refused.pop(501) == LATER
     missing = refused.pop(404)
-    assert set(NOTHING_THERE) <= missing <= set(NOTHING_THERE) | NOT_YET, missing
-    not_yet = [call for call in calls if call["method"] in NOT_YET and call["status"] == 404]
-    assert {call["error"]["error"] for call in not_yet} <= {"Not found"}
+    assert missing == set(NOTHING_THERE), missing
     assert not refused, [call for call in calls if call["method"] in set().union(*refused.values())]
     assert [call for call in calls if call["status"] == 501 and not {"error", "errors"} & set(call["error"])] == []
 

@@ -18,6 +18,7 @@ from cloudchamber.api.clients import ClientsResource
 from cloudchamber.api.compiling import CompilingResource
 from cloudchamber.api.customers import CustomersResource
 from cloudchamber.api.devices import DevicesResource
+from cloudchamber.api.diagnostics import DiagnosticsResource
 from cloudchamber.api.direct import DirectAnswers
 from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
@@ -30,6 +31,7 @@ from cloudchamber.api.health import HealthResource
 from cloudchamber.api.keys import KeysResource
 from cloudchamber.api.later import LaterResource
 from cloudchamber.api.limits import Limits
+from cloudchamber.api.locations import LocationsResource
 from cloudchamber.api.oauth import OAuthResource
 from cloudchamber.api.organizations import OrganizationsResource
 from cloudchamber.api.pages.account import People
@@ -143,6 +145,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "devices": DevicesResource(
             s.devices, s.updates, s.ownership, s.transfers, s.calls, flasher, s.imports, s.products
         ),
+        "diagnostics": DiagnosticsResource(s.diagnostics, s.devices, places),
         "docs": DocsResource(compat),
         "events": EventsResource(s.events, places),
         "firmware": FirmwareResource(s.firmware, places),
@@ -150,6 +153,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "health": HealthResource(s.ready),
         "keys": KeysResource(s.provisioning, s.imports, s.products, s.devices, s.server_keys),
         "later": LaterResource(),
+        "locations": LocationsResource(s.diagnostics, s.devices, s.device_lists, places),
         "oauth": OAuthResource(s.token_endpoint, s.audit),
         "organizations": OrganizationsResource(s.organizations, s.products, places),
         "product_devices": ProductDevicesResource(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from cloudchamber.api.limits import Limits
 from cloudchamber.audit.service import AuditLog
 from cloudchamber.clock import Clock, SystemClock
+from cloudchamber.diagnostics.service import Diagnostics
 from cloudchamber.firmware.apps import KnownApps
 from cloudchamber.firmware.service import ProductFirmware
 from cloudchamber.firmware.updates import FirmwareUpdates
@@ -69,6 +70,7 @@ class Services:
     calls: Calls
     events: Events
     presence: Presence
+    diagnostics: Diagnostics
     webhooks: Webhooks
     authorization: Authorization
     device_grants: DeviceGrants

@@ -98,6 +98,9 @@ class Dozing:
     async def ping(self, timeout_s: float) -> Outcome:
         return await self._bed.wake(self).ping(timeout_s)
 
+    async def read_vitals(self, timeout_s: float) -> Outcome:
+        return await self._bed.wake(self).read_vitals(timeout_s)
+
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome:
         return await self._bed.wake(self).signal(on=on, timeout_s=timeout_s)
 

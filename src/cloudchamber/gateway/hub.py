@@ -31,6 +31,8 @@ class LiveSession(Protocol):
 
     async def ping(self, timeout_s: float) -> Outcome: ...
 
+    async def read_vitals(self, timeout_s: float) -> Outcome: ...
+
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome: ...
 
     async def update(self, image: Image, started: Callable[[int], None]) -> Outcome: ...
@@ -111,6 +113,10 @@ class Hub:
     async def ping(self, device: DeviceId, timeout_s: float) -> Outcome:
         session = self._sessions.get(device)
         return Disconnected() if session is None else await session.ping(timeout_s)
+
+    async def read_vitals(self, device: DeviceId, timeout_s: float) -> Outcome:
+        session = self._sessions.get(device)
+        return Disconnected() if session is None else await session.read_vitals(timeout_s)
 
     async def signal(self, device: DeviceId, *, on: bool, timeout_s: float) -> Outcome:
         session = self._sessions.get(device)

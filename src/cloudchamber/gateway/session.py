@@ -25,6 +25,7 @@ from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import DeviceInbox, DeviceRefused, NotAdmitted
+from cloudchamber.wire.describe import Part
 from cloudchamber.wire.events import (
     Answered,
     Busy,
@@ -158,6 +159,9 @@ class DeviceSession(Generic[ConnectionT]):
 
     async def ping(self, timeout_s: float) -> Outcome:
         return await self._ask(self._connection.ping(self._loop.time(), timeout_s))
+
+    async def read_vitals(self, timeout_s: float) -> Outcome:
+        return await self._ask(self._connection.ask_describe(Part.METRICS, self._loop.time(), timeout_s))
 
     async def signal(self, *, on: bool, timeout_s: float) -> Outcome:
         return await self._ask(self._connection.signal(on, self._loop.time(), timeout_s))
@@ -299,7 +303,10 @@ class DeviceSession(Generic[ConnectionT]):
     def _on_fact(self, event: FactAsked) -> None:
         self._tell(partial(self._tell_fact, event))
 
-    def _on_nothing(self, _event: Vitals | SaidGoodbye) -> None:
+    def _on_vitals(self, event: Vitals) -> None:
+        self._tell(partial(self._services.inbox.vitals, self._device, event.metrics))
+
+    def _on_nothing(self, _event: SaidGoodbye) -> None:
         """Nobody asks for these yet; the close that follows a Goodbye tells that the device is offline."""
 
     def _on_closed(self, event: Closed) -> None:
@@ -398,7 +405,7 @@ class DeviceSession(Generic[ConnectionT]):
         UpdatesEnabled: _on_updates_enabled,
         UpdatesForced: _on_updates_forced,
         UpdateStarted: _on_update_started,
-        Vitals: _on_nothing,
+        Vitals: _on_vitals,
     }
     """What a machine may emit, and the method for it. Subclasses add what is theirs."""
 

@@ -32,12 +32,33 @@ DEVICE_ONLINE: Final = "device.online"
 within its session."""
 DEVICE_DESCRIBED: Final = "device.described"
 """Bus subject; the message is a DescribedDevice."""
+DEVICE_VITALS: Final = "device.vitals"
+"""Bus subject; the message is a VitalsTold."""
+DEVICE_LOCATED: Final = "device.located"
+"""Bus subject; the message is a Located."""
+_LOCATION_EVENT: Final = "loc"
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedDevice:
     member: Member
     describe: Describe
+
+
+@dataclass(frozen=True, slots=True)
+class VitalsTold:
+    """Without being asked. `metrics` are as they came."""
+
+    member: Member
+    metrics: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """The data of a `loc` event, as it came."""
+
+    member: Member
+    data: str | None
 
 
 class Inbox:
@@ -126,9 +147,16 @@ class Inbox:
         text = None if data is None else data.decode("utf-8", "replace")
         if name == _CC3000_EVENT and text and len(text) <= _MAX_CC3000_LENGTH and text.isprintable():
             await self._connections.set_cc3000_patch_version(device, text)
+        if name == _LOCATION_EVENT:
+            self._bus.publish(DEVICE_LOCATED, Located(member, text))
         await self._events.publish_from(
             _event(member, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
         )
+
+    async def vitals(self, device: DeviceId, metrics: bytes) -> None:
+        member = self._audience.member(device)
+        if member is not None:
+            self._bus.publish(DEVICE_VITALS, VitalsTold(member, metrics))
 
     async def safe_mode(self, device: DeviceId) -> None:
         await self._connections.set_flag(device, "is_in_safe_mode", value=True)

@@ -22,6 +22,10 @@ class DeviceLink(Protocol):
 
     async def ping(self, device: DeviceId, timeout_s: float) -> Outcome: ...
 
+    async def read_vitals(self, device: DeviceId, timeout_s: float) -> Outcome:
+        """DescribeRead holds its binary metrics."""
+        ...
+
     async def signal(self, device: DeviceId, *, on: bool, timeout_s: float) -> Outcome: ...
 
     async def update(self, device: DeviceId, image: Image, started: Callable[[int], None]) -> Outcome:
@@ -115,6 +119,10 @@ class DeviceInbox(Protocol):
     async def published(
         self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool
     ) -> None: ...
+
+    async def vitals(self, device: DeviceId, metrics: bytes) -> None:
+        """Binary metrics that the device told without being asked."""
+        ...
 
     async def safe_mode(self, device: DeviceId) -> None: ...
 

@@ -6,7 +6,8 @@ As a real one it comes back by itself: a second after a session ended, and with 
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol
@@ -74,6 +75,37 @@ class Console(Protocol):
     def serial(self, device_id: str, line: str) -> None: ...
 
     def log(self, device_id: str, line: str) -> None: ...
+
+
+class Vitals(Mapping[int, int]):
+    """Metrics by their numbers (device-protocol.md 3.10), each as it is when it is read."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self._draw = draw
+        self._since = time.monotonic()
+
+    def __getitem__(self, number: int) -> int:
+        match number:
+            case 6:
+                return int(time.monotonic() - self._since)
+            case 10:
+                return 2  # connected
+            case 25:
+                return 114_688
+            case 26:
+                return 52_000 + self._draw.randrange(2_000)
+            case 33:
+                return self._draw.randrange(60, 90) * 256
+            case 37:
+                return -self._draw.randrange(50, 70) * 256
+            case _:
+                raise KeyError(number)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((6, 10, 25, 26, 33, 37))
+
+    def __len__(self) -> int:
+        return 6
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from cloudchamber.simulator.device import GOODBYE_TIMEOUT_S, Console, Network, State, VirtualDevice
+from cloudchamber.simulator.device import GOODBYE_TIMEOUT_S, Console, Network, State, VirtualDevice, Vitals
 from cloudchamber.simulator.firmware import Firmware
 from cloudchamber.simulator.keys import PrivateKey, device_key
 from cloudchamber.simulator.softap.air import DEFAULT_NETWORKS
@@ -107,6 +107,7 @@ class Fleet:
                 setup=DeviceSetup(
                     device_id=bytes.fromhex(device_id),
                     profile=_profile(plan),
+                    metrics=Vitals(random.Random()),  # noqa: S311
                     updates=UpdateTraits(fast=_FAST.get(plan.ota)),
                     platform_id=plan.platform_id,
                     product_id=plan.product_id,

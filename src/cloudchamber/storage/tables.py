@@ -680,3 +680,29 @@ firmware_updates = table(
     Index(None, "state"),
     Index(None, "hash"),
 )
+
+# What devices told of themselves; kept for a month.
+device_vitals = table(
+    metadata,
+    "device_vitals",
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE"), key=True),
+    whole("at", key=True),
+    text("owner_kind", null=True),
+    text("owner_id", null=True),
+    text("payload"),  # JSON
+    Index(None, "at"),
+)
+
+# Where devices were, in ten-millionths of a degree; kept for a month. No foreign key on the product, as above.
+device_locations = table(
+    metadata,
+    "device_locations",
+    text("device_id", ForeignKey("devices.id", ondelete="CASCADE"), key=True),
+    whole("at", key=True),
+    whole("product_id"),
+    whole("latitude"),
+    whole("longitude"),
+    flag("is_locked"),
+    Index(None, "at"),
+    Index(None, "product_id", "device_id", "at"),
+)
