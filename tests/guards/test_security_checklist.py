@@ -103,6 +103,8 @@ HELD: dict[int, tuple[str, ...]] = {
     22: (
         "api/test_token_endpoint.py::test_22_the_tokens_of_a_product",
         "oauth/test_tokens.py::test_22_a_product_caps_its_tokens",
+        "organizations/test_teams.py::test_22_an_api_users_token_ends_when_it_was_said_to",
+        "organizations/test_teams.py::test_22_an_api_users_token_is_under_the_caps",
         "oauth/test_rules.py::test_a_lifetime_under_the_servers_caps",
     ),
     23: (

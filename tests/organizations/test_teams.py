@@ -275,6 +275,60 @@ async def test_a_personal_organization_stays_its_users(world: World) -> None:
 # -- API users ---------------------------------------------------------------------------
 
 
+async def test_22_an_api_users_token_ends_when_it_was_said_to(world: World) -> None:
+    ann, _, _, lamp = await corp_of(world)
+    place = lamp.resource(ann)
+    made, token = await world.teams.add_api_user(ann, place, "robot", ["devices:list"], "60")
+    (listed,) = (await world.teams.of(ann, place)).api_users
+    assert listed.token_ends_at == world.clock.now() + 60_000
+    world.clock.advance(20_000)
+    # Other scopes do not give it a longer life, and another name no other token.
+    named = await world.teams.change_api_user(ann, place, made.username, "Robot", None)
+    assert named.token is None
+    changed = await world.teams.change_api_user(ann, place, made.username, None, ["devices:get"])
+    assert changed.token is not None
+    world.clock.advance(39_999)
+    assert await world.bearer(changed.token)
+    with pytest.raises(InvalidToken):
+        await world.bearer(token)
+    world.clock.advance(1)
+    with pytest.raises(InvalidToken, match="expired"):
+        await world.bearer(changed.token)
+    with pytest.raises(TeamChangeInvalid, match="has ended"):
+        await world.teams.change_api_user(ann, place, made.username, None, ["devices:list"])
+    renewed = await world.teams.change_api_user(ann, place, made.username, None, None, "0")
+    assert renewed.token is not None
+    world.clock.advance(365 * DAY)
+    assert (await world.bearer(renewed.token)).scopes.names == {"devices:get"}
+    await world.tokens.revoke(renewed.token)
+    with pytest.raises(TeamChangeInvalid, match="has ended"):
+        await world.teams.change_api_user(ann, place, made.username, None, ["devices:list"])
+    for wrong in ("x", "-1", "1.5"):
+        with pytest.raises(TeamChangeInvalid, match="expires_in must be"):
+            await world.teams.add_api_user(ann, place, "robot", ["devices:list"], wrong)
+
+
+async def test_22_an_api_users_token_is_under_the_caps(world: World) -> None:
+    ann, _, corp, _ = await corp_of(world)
+    lamp = await world.products.create(
+        ann,
+        name="Capped",
+        description="",
+        platform_id=6,
+        organization=corp,
+        settings={"tokens": {"max_lifetime_s": 100}},
+    )
+    for asked in (None, "3600"):
+        _, token = await world.teams.add_api_user(ann, lamp.resource(ann), "robot", ["devices:list"], asked)
+        hash_ = (await world.bearer(token)).token
+        assert hash_ is not None
+        assert await world.tokens.expires_at(hash_) == world.clock.now() + 100_000
+    with pytest.raises(TeamChangeInvalid, match="no tokens without end"):
+        await world.teams.add_api_user(ann, lamp.resource(ann), "robot", ["devices:list"], "0")
+    _, wide = await world.teams.add_api_user(ann, corp.resource(ann), "robot", ["devices:list"])
+    assert (await world.bearer(wide)).token
+
+
 async def test_an_api_user_does_what_its_scopes_name_in_its_place_alone(world: World) -> None:
     ann, _, corp, lamp = await corp_of(world)
     clock = await world.product(ann, "Clock", organization=corp)

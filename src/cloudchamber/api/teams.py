@@ -9,6 +9,7 @@ from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.fields import FieldInvalid, Fields
 from cloudchamber.api.places import Places
 from cloudchamber.api.reply import Reply
+from cloudchamber.clock import iso
 from cloudchamber.organizations.errors import TeamChangeInvalid
 from cloudchamber.organizations.model import ApiUserAccount, Invitation, Member, Place
 from cloudchamber.organizations.rules import ROLE_IDS
@@ -37,7 +38,7 @@ class TeamsResource:
         data = call.data
         if _is_about_api_user(data):
             made, token = await self._teams.add_api_user(
-                requester, place, data.text("friendly_name") or "", data.texts("scopes")
+                requester, place, data.text("friendly_name") or "", data.texts("scopes"), data.text("expires_in")
             )
             return Reply({"ok": True, "created": _with_token(made, token)}, headers=NO_STORE)
         name = await self._teams.invite(requester, place, data.text("username") or "", _role(data))
@@ -52,7 +53,9 @@ class TeamsResource:
         data, username = call.data, call.params["username"]
         if _is_about_api_user(data):
             scopes = data.texts("scopes") if data.get("scopes") is not None else None
-            changed = await self._teams.change_api_user(requester, place, username, data.text("friendly_name"), scopes)
+            changed = await self._teams.change_api_user(
+                requester, place, username, data.text("friendly_name"), scopes, data.text("expires_in")
+            )
             return Reply({"ok": True, "updated": _with_token(changed.user, changed.token)}, headers=NO_STORE)
         role = _role(data)
         if role is None:
@@ -66,7 +69,7 @@ class TeamsResource:
 
 
 def _is_about_api_user(data: Fields) -> bool:
-    return "friendly_name" in data or "scopes" in data
+    return "friendly_name" in data or "scopes" in data or "expires_in" in data
 
 
 def _role(data: Fields) -> str | None:
@@ -109,6 +112,8 @@ def _api_user(user: ApiUserAccount, place: Place) -> dict[str, Any]:
         "is_programmatic": True,
         "scopes": list(user.scopes),
     }
+    if user.token_ends_at is not None:
+        body["expires_at"] = iso(user.token_ends_at)
     return body if place.id in (user.product, user.organization) else body | {"inherited": True}
 
 

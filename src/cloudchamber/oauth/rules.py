@@ -54,6 +54,10 @@ class Lifetimes:
         """What a refresh gives: the length that was first asked for, under the caps of today."""
         return seconds if self.max_s is None else min(seconds, self.max_s)
 
+    def unasked(self) -> int:
+        """What a program's token gets that lives for ever as long as nothing speaks against it."""
+        return NEVER if self.has_endless and self.max_s is None else self.capped(DEFAULT_LIFETIME_S)
+
 
 ANY_LIFETIME: Final = Lifetimes()
 

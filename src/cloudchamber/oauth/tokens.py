@@ -261,10 +261,24 @@ class Tokens:
         self._compat_uses["endless_tokens"] += lifetime == NEVER
         return lifetime
 
+    async def program_lifetime_s(self, product: ProductId | None, expires_in: str | None) -> int:
+        """What `issue_in` takes for a program of `product`'s: without end where neither the request nor a cap says
+        otherwise. Raises OAuthError (invalid_request)."""
+        lifetimes = await self._lifetimes_in(product)
+        if expires_in in (None, ""):
+            lifetime = lifetimes.unasked()
+        else:
+            lifetime = lifetime_s(expires_in, None, self._clock.now(), lifetimes)
+        self._compat_uses["endless_tokens"] += lifetime == NEVER
+        return lifetime
+
     async def _lifetimes_of(self, client: Client) -> Lifetimes:
-        if client.product is None:
+        return await self._lifetimes_in(client.product)
+
+    async def _lifetimes_in(self, product: ProductId | None) -> Lifetimes:
+        if product is None:
             return self._lifetimes
-        return self._lifetimes.within(await self._clients.product_settings(self._db, client.product))
+        return self._lifetimes.within(await self._clients.product_settings(self._db, product))
 
     async def issue(
         self,
@@ -299,12 +313,18 @@ class Tokens:
             raise client_unknown() from error
         return pair.issued
 
-    async def issue_endless(
-        self, tx: Transaction, client: ClientId, principal: Principal, scope: str, created_by: str | None = None
+    async def issue_in(
+        self,
+        tx: Transaction,
+        client: ClientId,
+        principal: Principal,
+        scope: str,
+        lifetime_s: int,
+        created_by: str | None = None,
     ) -> str:
-        """A token without end, inside the transaction that makes its principal or replaces its token."""
+        """A token that nothing refreshes, inside the transaction that makes its principal or replaces its token."""
         log_in = self._log_in(None, client, principal, self._clock.now(), created_by)
-        pair, access, _ = self._draw(client, principal, scope, log_in, NEVER)
+        pair, access, _ = self._draw(client, principal, scope, log_in, lifetime_s)
         await self._store.insert_log_in(tx, log_in)
         await self._store.insert_access(tx, access)
         return pair.issued.access_token

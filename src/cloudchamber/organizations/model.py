@@ -93,7 +93,8 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class ApiUserAccount:
-    """A program in a team, by one token that never expires. It has scopes instead of a role."""
+    """A program in a team, by one token. It has scopes instead of a role. `token_ends_at` None: never; `has_token`: it
+    has one that nobody revoked."""
 
     id: ApiUserId
     username: str
@@ -103,6 +104,8 @@ class ApiUserAccount:
     scopes: tuple[str, ...]
     created_by: str
     created_at: Millis
+    token_ends_at: Millis | None = None
+    has_token: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,11 @@ from typing import Final
 from cloudchamber.access.model import Action, OrganizationResource, Role
 from cloudchamber.access.requester import Bearer
 from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
+from cloudchamber.clock import Millis
 from cloudchamber.ids import OrganizationId, UserId, slugify
+from cloudchamber.oauth.rules import NEVER
 from cloudchamber.organizations.errors import OrganizationInvalid, TeamChangeInvalid
-from cloudchamber.organizations.model import Member, Place
+from cloudchamber.organizations.model import ApiUserAccount, Member, Place
 
 MAX_NAME_LENGTH: Final = 100
 MAX_SLUG_LENGTH: Final = 40
@@ -129,6 +131,20 @@ def api_user_name(friendly_name: str, random: str, domain: str) -> str:
     if not friendly_name.strip() or len(friendly_name) > MAX_NAME_LENGTH or not friendly_name.isprintable():
         raise TeamChangeInvalid(f"friendly_name is required: at most {MAX_NAME_LENGTH} characters, all printable")
     return f"{slugify(friendly_name)[:40].strip('-') or 'api-user'}+{random}@{domain}"
+
+
+def next_life_s(user: ApiUserAccount, allowed_s: int, now: Millis) -> int:
+    """How many seconds the token lives that replaces an API user's, as nobody said: as long as the old one would have,
+    and no longer than `allowed_s` (NEVER: without end). Raises TeamChangeInvalid where the old one has ended: other
+    scopes are no reason to let a program in again."""
+    if not user.has_token or (user.token_ends_at is not None and user.token_ends_at <= now):
+        raise TeamChangeInvalid(
+            "The API user's token has ended: send expires_in (seconds, 0 for never) for another one"
+        )
+    if user.token_ends_at is None:
+        return allowed_s
+    left = -(-(user.token_ends_at - now) // 1000)
+    return left if allowed_s == NEVER else min(left, allowed_s)
 
 
 def api_domain(host: str) -> str:

@@ -16,7 +16,10 @@ _INVITATION = (
     " (SELECT c.hash FROM invitation_codes c WHERE c.invitation_id = invitations.id) FROM invitations"
 )
 _API_USER = (
-    "SELECT id, username, friendly_name, product_id, organization_id, scopes, created_by, created_at FROM api_users"
+    "SELECT id, username, friendly_name, product_id, organization_id, scopes, created_by, created_at,"
+    " (SELECT t.expires_at FROM access_tokens t WHERE t.principal_kind = 'api_user' AND t.principal_id = api_users.id),"
+    " EXISTS (SELECT 1 FROM access_tokens t WHERE t.principal_kind = 'api_user' AND t.principal_id = api_users.id)"
+    " FROM api_users"
 )
 # One of the two columns is NULL in every row, and so is one of the two values: the other pair is equal.
 _AT = "(product_id = $1 OR organization_id = $2)"
@@ -285,4 +288,6 @@ def _api_user(row: Row) -> ApiUserAccount:
         scopes=tuple(row[5].split()),
         created_by=row[6],
         created_at=Millis(row[7]),
+        token_ends_at=Millis(row[8]) if row[8] is not None else None,
+        has_token=bool(row[9]),
     )

@@ -19,6 +19,7 @@ from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.rules import is_address, normal_username
 from cloudchamber.identity.service import Users
 from cloudchamber.ids import ApiUserId, SecretHash, hash_secret, new_id, new_token
+from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.organizations.errors import InvitationInvalid, TeamChangeInvalid, member_not_found
@@ -33,7 +34,15 @@ from cloudchamber.organizations.model import (
     TeamChanged,
     columns,
 )
-from cloudchamber.organizations.rules import api_user_name, check_role, check_scopes, check_target, merged, role_in
+from cloudchamber.organizations.rules import (
+    api_user_name,
+    check_role,
+    check_scopes,
+    check_target,
+    merged,
+    next_life_s,
+    role_in,
+)
 from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, TeamStore
 from cloudchamber.storage.database import Database, Transaction
 
@@ -200,11 +209,13 @@ class Teams:
             _log.error("an invitation could not be mailed: %s", type(error).__name__)
 
     async def add_api_user(
-        self, requester: Bearer, place: Place, friendly_name: str, scopes: list[str]
+        self, requester: Bearer, place: Place, friendly_name: str, scopes: list[str], expires_in: str | None = None
     ) -> tuple[ApiUserAccount, str]:
-        """With its token, which nothing shows again. Raises AccessRefused, TeamChangeInvalid."""
+        """With its token, which nothing shows again and which never ends, unless `expires_in` (seconds) or a cap of the
+        server or the product says otherwise. Raises AccessRefused, TeamChangeInvalid."""
         require(requester, Action.TEAM_INVITE, place)
         wanted = check_scopes(requester, scopes)
+        lifetime_s = await self._lifetime_s(place, expires_in)
         product, organization = columns(place)
         made = ApiUserAccount(
             id=ApiUserId(new_id()),
@@ -220,7 +231,7 @@ class Teams:
         async def write(tx: Transaction) -> str:
             await self._check_room(tx, place)
             await self._api_users.insert(tx, made)
-            return await self._new_token(tx, made, describe(requester))
+            return await self._new_token(tx, made, describe(requester), lifetime_s)
 
         return made, await self._db.transaction(write)
 
@@ -257,25 +268,34 @@ class Teams:
         return name, given
 
     async def change_api_user(
-        self, requester: Bearer, place: Place, username: str, friendly_name: str | None, scopes: list[str] | None
+        self,
+        requester: Bearer,
+        place: Place,
+        username: str,
+        friendly_name: str | None,
+        scopes: list[str] | None,
+        expires_in: str | None = None,
     ) -> ApiUserChanged:
-        """Other scopes come with another token, and the old one ends. Raises AccessRefused, MemberNotFound,
-        TeamChangeInvalid."""
+        """Other scopes, and another life, come with another token, and the old one ends. Without `expires_in` the new
+        one lives as long as the old one would have. Raises AccessRefused, MemberNotFound, TeamChangeInvalid."""
         require(requester, Action.TEAM_UPDATE, place)
         wanted = check_scopes(requester, scopes) if scopes is not None else None
         if friendly_name is not None:
             api_user_name(friendly_name, "", "")
+        lifetime_s = await self._lifetime_s(place, expires_in)
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> tuple[ApiUserAccount, str | None, list[SecretHash]]:
             known = await self._api_users.named(tx, place, username)
             if known is None:
                 raise member_not_found(username)
             changed = replace(known, friendly_name=friendly_name or known.friendly_name, scopes=wanted or known.scopes)
-            await self._api_users.update(tx, known.id, changed.friendly_name, changed.scopes, self._clock.now())
-            if set(changed.scopes) == set(known.scopes):
+            await self._api_users.update(tx, known.id, changed.friendly_name, changed.scopes, now)
+            if set(changed.scopes) == set(known.scopes) and not expires_in:
                 return changed, None, []
+            seconds = lifetime_s if expires_in else next_life_s(known, lifetime_s, now)
             ended = await self._tokens.end_of(tx, _principal(known))
-            return changed, await self._new_token(tx, changed, describe(requester)), ended
+            return changed, await self._new_token(tx, changed, describe(requester), seconds), ended
 
         changed, token, ended = await self._db.transaction(write)
         self._tokens.announce(ended)
@@ -353,9 +373,16 @@ class Teams:
         if await self._store.size(tx, place) >= MAX_TEAM:
             raise TeamChangeInvalid(f"A team has at most {MAX_TEAM} members: remove one first")
 
-    async def _new_token(self, tx: Transaction, user: ApiUserAccount, created_by: str) -> str:
-        scope = " ".join(user.scopes)
-        return await self._tokens.issue_endless(tx, API_USER_CLIENT, _principal(user), scope, created_by)
+    async def _lifetime_s(self, place: Place, expires_in: str | None) -> int:
+        """Raises TeamChangeInvalid."""
+        try:
+            return await self._tokens.program_lifetime_s(columns(place)[0], expires_in)
+        except OAuthError as error:
+            raise TeamChangeInvalid(error.message) from error
+
+    async def _new_token(self, tx: Transaction, user: ApiUserAccount, created_by: str, lifetime_s: int) -> str:
+        scope, principal = " ".join(user.scopes), _principal(user)
+        return await self._tokens.issue_in(tx, API_USER_CLIENT, principal, scope, lifetime_s, created_by)
 
 
 def _organization_of(place: Place) -> OrganizationResource | None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, field
 
-from cloudchamber.api.schemas.common import Maybe, ObjectId, Secret
+from cloudchamber.api.schemas.common import Date, Maybe, ObjectId, Secret
 
 Slug = Annotated[str, Meta(pattern="^[a-z0-9]+(-[a-z0-9]+)*$", max_length=40, examples=["example-corp"])]
 RoleText = Annotated[
@@ -58,6 +58,7 @@ class TeamMember(Struct):
     friendly_name: str | Maybe = UNSET
     is_programmatic: bool | Maybe = UNSET
     scopes: list[str] | Maybe = UNSET
+    expires_at: Annotated[Date, Meta(description="Of an API user's token, where it has an end.")] | Maybe = UNSET
     pending: bool | Maybe = UNSET
     inherited: bool | Maybe = UNSET
 
@@ -79,6 +80,7 @@ class InvitationCode(Struct):
 class NewApiUser(Struct):
     friendly_name: str
     scopes: ScopeList
+    expires_in: Annotated[int, Meta(description="Seconds that its token lives; without it, for ever.")] | Maybe = UNSET
 
 
 class MemberChanges(Struct):
@@ -86,10 +88,11 @@ class MemberChanges(Struct):
 
 
 class ApiUserChanges(Struct):
-    """Other scopes replace the token."""
+    """Other scopes replace the token, and so does `expires_in`."""
 
     friendly_name: str | Maybe = UNSET
     scopes: ScopeList | Maybe = UNSET
+    expires_in: Annotated[int, Meta(description="Seconds that its next token lives; 0: for ever.")] | Maybe = UNSET
 
 
 class Invited(Struct):
@@ -106,7 +109,7 @@ class ApiUserToken(Struct):
 
 
 class ApiUser(Struct):
-    """`tokens` holds the one token, which never expires, in the answer that made it and in no other."""
+    """`tokens` holds the one token in the answer that made it and in no other."""
 
     username: str
     is_programmatic: bool
