@@ -172,7 +172,10 @@
       });
       text = await answer.text();
     } catch (error) {
-      throw new Error("The device does not answer. Does its light blink blue, and is this machine in its Wi-Fi?");
+      const secure = location.protocol === "https:"
+        ? " Some browsers let no secure page speak to a device: then take Chrome or Edge, and allow what they ask."
+        : "";
+      throw new Error(`The device does not answer. Does its light blink blue, and is this machine in its Wi-Fi?${secure}`);
     }
     let said;
     try {
@@ -290,7 +293,7 @@
         // Out of reach: the person is still in the device's Wi-Fi.
       }
       const seconds = Math.round((Date.now() - began) / 1000);
-      $("waiting").textContent = seconds < 45
+      $("waiting").textContent = seconds < 20
         ? `Waiting … ${seconds} s`
         : `Still waiting, ${seconds} s. If the light blinks blue again, the Wi-Fi password was wrong: go back and try once more.`;
       await new Promise((resolve) => setTimeout(resolve, 1000));
