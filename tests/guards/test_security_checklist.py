@@ -173,6 +173,10 @@ HELD: dict[int, tuple[str, ...]] = {
         "security/test_34_to_41_devices.py::test_38_a_transfer_survives_a_kill_at_any_moment",
     ),
     39: ("security/test_34_to_41_devices.py::test_39_the_next_owner_reads_nothing_of_the_last",),
+    40: (
+        "security/test_40_44_leaving.py::test_40_a_member_who_is_removed_or_has_a_lower_role_feels_it_at_once",
+        "organizations/test_teams.py::test_a_removed_members_streams_end_before_the_removal_is_answered",
+    ),
     41: ("security/test_34_to_41_devices.py::test_41_fields_that_are_not_the_requests_change_nothing",),
     42: (
         "fleet/test_large_import.py::test_a_hundred_thousand_lines",
@@ -182,6 +186,7 @@ HELD: dict[int, tuple[str, ...]] = {
         "fleet/test_quarantine.py::test_nobody_reaches_it_and_nobody_hears_it",
         "api/test_product_devices.py::test_a_device_in_quarantine_from_its_first_word_to_its_last",
     ),
+    44: ("security/test_40_44_leaving.py::test_44_a_customer_who_is_deleted_leaves_nothing_but_an_opaque_id",),
     45: (
         "security/test_45_46_limits.py::test_45_the_eleventh_failure_in_a_row_locks_an_address_out",
         "security/test_45_46_limits.py::test_45_wrong_passwords_from_many_addresses_are_bounded_for_one_name",
@@ -198,6 +203,23 @@ HELD: dict[int, tuple[str, ...]] = {
         "api/test_bodies.py::test_forms_that_are_refused",
         "messaging/test_streams.py::test_the_number_of_streams_is_bounded_in_all_and_for_each",
         "security/test_45_46_limits.py::test_streams_open_at_once",
+    ),
+    48: (
+        "webhooks/test_rules.py::test_48_nothing_else_may",
+        "webhooks/test_sender.py::test_48_private_addresses_are_refused_however_they_are_written",
+        "webhooks/test_sender.py::test_48_a_name_is_judged_by_what_it_is_at_the_moment_of_connecting",
+        "webhooks/test_sender.py::test_48_a_redirect_is_judged_like_any_other_target",
+        "webhooks/test_delivery.py::test_48_without_the_switch_private_addresses_are_refused",
+    ),
+    49: (
+        "webhooks/test_sender.py::test_49_a_host_that_never_answers_or_drips_is_left",
+        "webhooks/test_sender.py::test_49_an_endless_answer_is_read_as_far_as_it_is_of_use",
+        "webhooks/test_delivery.py::test_49_a_host_that_never_answers_holds_up_nobody_else",
+    ),
+    50: (
+        "webhooks/test_rules.py::test_50_what_fires_a_hook",
+        "webhooks/test_delivery.py::test_50_what_a_hook_says_fires_no_hook",
+        "webhooks/test_mustache.py::test_50_nothing_of_the_server_can_be_reached_by_any_name",
     ),
     52: (
         "api/test_users.py::test_52_registration_does_not_tell_who_exists",
