@@ -120,12 +120,18 @@ def _tokens(here: Scene, peer: _Peer) -> list[_Work]:
 
 
 def _bearer(here: Scene, peer: _Peer) -> list[_Work]:
+    def get(*, is_numbered: bool) -> list[wrk.Request]:
+        return [
+            wrk.Request(url, bearer(token), is_numbered=is_numbered)
+            for url, token in (
+                (f"{here.url}/v1/devices/{here.device}", here.customer_token),
+                (f"{peer.url}/devices/{here.device}", peer.token),
+            )
+        ]
+
     return [
-        _Work(
-            "token-checked GET of a device",
-            wrk.Request(f"{here.url}/v1/devices/{here.device}", bearer(here.customer_token)),
-            wrk.Request(f"{peer.url}/devices/{here.device}", bearer(peer.token)),
-        )
+        _Work("token-checked GET of a device", *get(is_numbered=False)),
+        _Work("the same, no two requests alike", *get(is_numbered=True)),
     ]
 
 

@@ -26,6 +26,15 @@ end
 """
 
 
+_NUMBERED: Final = """
+local number = 0
+request = function()
+  number = number + 1
+  wrk.headers["X-Number"] = tostring(number)
+  return wrk.format()
+end
+"""
+
 # A disk that others use as well can let a commit wait for seconds.
 _TIMEOUT: Final = "30s"
 
@@ -35,6 +44,8 @@ class Request(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     method: str = "GET"
     body: str = ""
+    is_numbered: bool = False
+    """Each has a number in a header of its own, so that no two of them are alike."""
 
 
 def find() -> str:
@@ -53,6 +64,8 @@ def run(request: Request, connections: int, seconds: float, server_pid: int, fol
     if request.body:
         lines.append(f"wrk.body = {json.dumps(request.body)}")
     lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()]
+    if request.is_numbered:
+        lines.append(_NUMBERED)
     script.write_text("\n".join(lines) + _DONE)
     command = [find(), "-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s"]
     command += ["--timeout", _TIMEOUT, "-s", str(script)]

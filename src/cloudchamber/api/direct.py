@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from cloudchamber.access.requester import ApiUser
 from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api.addresses import Proxies
@@ -44,8 +46,7 @@ class Way:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What a request says: its way, what its path ends with, its token, and whose address it comes from."""
 
     way: Way

@@ -177,9 +177,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
-        if len(self.headers) > MAX_HEADERS or self.parser.get_http_version() not in _VERSIONS:
+        version = self.parser.get_http_version()
+        if len(self.headers) > MAX_HEADERS or version not in _VERSIONS:
             raise _RequestRefused
-        if self._direct is not None and self._answers(self._direct):
+        if self._direct is not None and version == "1.1" and self._answers(self._direct):
             self._was_direct = True
             return
         url, headers, expect = self.url, self.headers, self.expect_100_continue
@@ -198,7 +199,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def _answers(self, direct: DirectAnswers) -> bool:
         """True when the request is answered. False: it goes the long way, and nothing has happened."""
         parser = self.parser
-        if parser.get_method() != b"GET" or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+        if parser.get_method() != b"GET" or not parser.should_keep_alive():
             return False
         asked = direct.read(self.url, self.headers, self._peer)
         if asked is None or self._answered >= MAX_DIRECT or not self._answers_asked(direct, asked):
