@@ -10,6 +10,7 @@ from cloudchamber.fleet.groups.store import GroupStore
 from cloudchamber.fleet.lists.model import DeviceFilter, Hit, Order, Span
 from cloudchamber.fleet.lists.service import key_of
 from cloudchamber.fleet.lists.store import Conditions, ListStore
+from cloudchamber.identity.store import CustomerStore
 from tests.fleet.test_lists import FILTERS, fleet
 from tests.world import World
 
@@ -64,3 +65,23 @@ async def test_counts_are_read_from_an_index_alone(world: World, wanted: DeviceF
     several = sum(each is not None for each in (wanted.device_id, wanted.name, wanted.serial_number)) > 1
     if not groups and not several:
         assert "COVERING INDEX" in plan, plan
+
+
+async def test_what_is_typed_is_looked_for_in_indexes_alone(world: World) -> None:
+    ann = await world.user("ann")
+    thing, _ = await fleet(world, ann)
+    explaining = Explaining(world)
+    await ListStore().named(explaining, thing.id, "lamp", 10)
+    assert len(explaining.plans) == 2
+    for plan in explaining.plans:
+        assert re.fullmatch(r"SEARCH devices USING COVERING INDEX \S+ \(product_id=\?[^)]*\)", plan), plan
+
+
+async def test_customers_with_devices_are_found_by_what_they_own(world: World) -> None:
+    """Not by reading the product's fleet for each of them, which the planner takes for as good: minutes, for the whole
+    server."""
+    thing = await world.product(await world.user("ann"))
+    explaining = Explaining(world)
+    await CustomerStore().of_product(explaining, thing.id, with_devices_only=True, limit=10, offset=0)
+    (plan,) = explaining.plans
+    assert "SEARCH devices USING INDEX ix_devices_owner_kind_owner_id_name_key (owner_kind=? AND owner_id=?)" in plan

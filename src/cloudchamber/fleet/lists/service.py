@@ -82,6 +82,10 @@ class DeviceLists:
             return [], 0
         conditions = Conditions(product.id, wanted, groups)
         offset = (page - 1) * per_page
+        if wanted.text is not None:
+            named = await self._store.named(self._db, product.id, wanted.text, FEW + 1)
+            if len(named) <= FEW:
+                among = named if among is None else named & frozenset(among)
         if among is not None:
             return await self._among(conditions, wanted, order, descending, offset, per_page, frozenset(among))
         if not wanted.is_all:

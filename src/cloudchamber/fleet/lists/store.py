@@ -53,8 +53,7 @@ class Conditions:
         return f"${len(self.values)}"
 
     def _contains(self, text: str) -> str:
-        escaped = text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"{self.bind(f'%{escaped}%')} ESCAPE '\\'"
+        return f"{self.bind(f'%{_escaped(text)}%')} ESCAPE '\\'"
 
     def source(self) -> str:
         """FROM and WHERE, for reading every hit: the members of a group are found by the group."""
@@ -76,6 +75,11 @@ class Conditions:
         return f"devices d WHERE {where}"
 
 
+def _escaped(text: str) -> str:
+    """For LIKE, in lower case."""
+    return text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
 class ListStore:
     async def count(self, db: Reader, conditions: Conditions) -> int:
         # With fetch_all, because it is no look-up: it may read a hundred thousand entries of an index.
@@ -93,6 +97,24 @@ class ListStore:
             f"SELECT d.id, d.{order} FROM {conditions.source()} LIMIT {limit}", *conditions.values
         )
         return [Hit(DeviceId(row[0]), row[1]) for row in rows]
+
+    async def named(self, db: Reader, product: ProductId, text: str, limit: int) -> frozenset[DeviceId]:
+        """Devices with `text` in their id, name or serial number: at least `limit` of them, where there are as many.
+
+        Read from the two indexes that hold these three, whatever else the list is asked for.
+        """
+        part = f"%{_escaped(text)}%"
+        rows = await db.fetch_all(
+            f"SELECT id FROM devices WHERE product_id = $1 AND (id LIKE $2 ESCAPE '\\' OR name_key LIKE $2 ESCAPE '\\')"
+            f" LIMIT {limit}",
+            *(product, part),
+        )
+        rows += await db.fetch_all(
+            "SELECT id FROM devices WHERE product_id = $1 AND serial_number IS NOT NULL"
+            f" AND lower(serial_number) LIKE $2 ESCAPE '\\' LIMIT {limit}",
+            *(product, part),
+        )
+        return frozenset(DeviceId(row[0]) for row in rows)
 
     async def ids(
         self, db: Reader, conditions: Conditions, order: Order, span: Span, *, descending: bool
