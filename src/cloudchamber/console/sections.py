@@ -3,7 +3,18 @@
 from typing import Final
 
 from cloudchamber.api.routes import Route
-from cloudchamber.console import authentication, customers, device, devices, entrance, home, imports
+from cloudchamber.console import (
+    authentication,
+    customers,
+    device,
+    devices,
+    entrance,
+    events,
+    firmware,
+    home,
+    imports,
+    team,
+)
 from cloudchamber.console.section import Section
 
 SECTIONS: Final[tuple[Section, ...]] = (
@@ -13,7 +24,10 @@ SECTIONS: Final[tuple[Section, ...]] = (
     device.SECTION,
     imports.SECTION,
     customers.SECTION,
+    events.SECTION,
+    firmware.SECTION,
     authentication.SECTION,
+    team.SECTION,
 )
 
 ROUTES: Final[tuple[Route, ...]] = (*entrance.ROUTES, *(row for section in SECTIONS for row in section.routes))

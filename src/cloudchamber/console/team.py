@@ -1,0 +1,99 @@
+"""Who is in a product's team, and what they may do; API users, with their tokens."""
+
+from typing import Any, Final
+
+from cloudchamber.access.model import Action, Role
+from cloudchamber.access.rules import MINIMUM_ROLE
+from cloudchamber.console.frame import Ask, Frame, product_url
+from cloudchamber.console.section import PRODUCT, Nav, Section, form, page
+from cloudchamber.errors import CloudError
+
+_HERE: Final = f"{PRODUCT}/team"
+ROUTES: Final = (
+    page(_HERE, Action.TEAM_LIST, "team.show", "Shows a product's team."),
+    form(f"{_HERE}/invite", Action.TEAM_INVITE, "team.invite", "Invites somebody into a product's team."),
+    form(f"{_HERE}/role", Action.TEAM_UPDATE, "team.role", "Gives a member of a product's team another role."),
+    form(f"{_HERE}/remove", Action.TEAM_REMOVE, "team.remove", "Takes somebody out of a product's team."),
+    form(f"{_HERE}/api-user", Action.TEAM_INVITE, "team.api_user", "Makes an API user of a product."),
+)
+
+ROLES: Final = {
+    Role.VIEW_ONLY: "sees everything, changes nothing",
+    Role.SUPPORT: "besides calls functions, reads variables, pings and signals devices",
+    Role.DEVELOPER: "besides changes devices, customers, clients, integrations and firmware",
+    Role.ADMINISTRATOR: "besides changes the team and the product",
+}
+_API_USERS_SCOPES: Final[tuple[str, ...]] = tuple(
+    sorted(action.value for action, role in MINIMUM_ROLE.items() if role <= Role.ADMINISTRATOR)
+)
+
+
+class TeamPages:
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._teams = frame.services.teams
+
+    async def show(self, ask: Ask) -> Any:
+        return await self._page(ask)
+
+    async def invite(self, ask: Ask) -> Any:
+        try:
+            name = await self._teams.invite(
+                ask.requester, self._place(ask), ask.form.get("username", ""), ask.form.get("role") or None
+            )
+        except CloudError as error:
+            return await self._page(ask, error)
+        return self._frame.redirect(ask, self._url(ask), f"{name} is invited.")
+
+    async def role(self, ask: Ask) -> Any:
+        try:
+            name, role = await self._teams.change_role(
+                ask.requester, self._place(ask), ask.form.get("username", ""), ask.form.get("role", "")
+            )
+        except CloudError as error:
+            return await self._page(ask, error)
+        return self._frame.redirect(ask, self._url(ask), f"{name} has the role {role.title}.")
+
+    async def remove(self, ask: Ask) -> Any:
+        name = ask.form.get("username", "")
+        try:
+            await self._teams.remove(ask.requester, self._place(ask), name)
+        except CloudError as error:
+            return await self._page(ask, error)
+        return self._frame.redirect(ask, self._url(ask), f"{name} is out of the team, at once and everywhere.")
+
+    async def api_user(self, ask: Ask) -> Any:
+        """The token is on the page that answers, and never again."""
+        scopes = [scope for scope in _API_USERS_SCOPES if scope in ask.call.data.texts("scopes")]
+        name = ask.form.get("friendly_name", "")
+        try:
+            made, token = await self._teams.add_api_user(ask.requester, self._place(ask), name, scopes, None)
+        except CloudError as error:
+            return await self._page(ask, error)
+        return await self._page(ask, made=(made.friendly_name, token))
+
+    async def _page(self, ask: Ask, error: CloudError | None = None, made: tuple[str, str | None] | None = None) -> Any:
+        team = await self._teams.of(ask.requester, self._place(ask))
+        return await self._frame.page(
+            ask,
+            "team.html",
+            title="Team",
+            section="team",
+            status=200 if error is None else error.status,
+            error=None if error is None else error.message,
+            team=team,
+            roles=[(role.title, what) for role, what in ROLES.items()],
+            scopes=_API_USERS_SCOPES,
+            made=made,
+            me=ask.username,
+            product_id=ask.the_product.id,
+        )
+
+    def _place(self, ask: Ask) -> Any:
+        return ask.the_product.resource(ask.requester)
+
+    def _url(self, ask: Ask) -> str:
+        return f"{product_url(ask.the_product)}/team"
+
+
+SECTION: Final = Section("team", "Team", Nav("product", "team", Action.TEAM_LIST), ROUTES, TeamPages)
