@@ -28,6 +28,8 @@ def value_of(kind: msgspec.inspect.Type) -> Any:
             return True
         case msgspec.inspect.ListType(item_type=item):
             return [value_of(item)]
+        case msgspec.inspect.LiteralType(values=values):
+            return values[0]
         case msgspec.inspect.DictType():
             return {}
         case msgspec.inspect.UnionType(types=kinds):

@@ -102,6 +102,7 @@ async def copy_of(universe: Universe, folder: Path) -> AsyncIterator[Wire]:
 
 async def ask(wire: Wire, universe: Universe, cell: Cell) -> Answer:
     body = None if cell.row.method in SAFE or cell.row.request is None else sample(cell.row.request)
+    body = made.BODIES.get(cell.template, body)
     return await wire.ask(cell.row.method, cell.place.path(cell.template), universe.tokens.get(cell.kind.name), body)
 
 

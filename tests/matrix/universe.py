@@ -5,10 +5,12 @@ A new kind of requester is a line in `KINDS` and its token in `_tokens`; a new k
 `Place.values`. What is not there is filled with a name that nothing has, so that a new route is asked in any case.
 """
 
+import base64
 import dataclasses
 import itertools
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,14 +24,19 @@ from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
 from cloudchamber.app import Cloud
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import SystemClock
+from cloudchamber.identity.totp import STEP_S, hotp
 from cloudchamber.ids import DeviceId, OrganizationId, ProductId
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.settings import Address, Settings
+from cloudchamber.wire.update.module import build_module
 
 ANY_PORT: Final = Address("127.0.0.1", 0)
 PASSWORD: Final = "correct horse"
 NO_SUCH: Final = "no-such"
+# Where a request is looked at only after its password.
+BODIES: Final = {"/v1/user/mfa/{factor}": {"current_password": PASSWORD}}
 FIELD: Final = re.compile(r"{(\w+)(?::path)?}")
 
 
@@ -194,7 +201,7 @@ class _Maker:
             await self._client(eve, elsewhere, "corp"),
         )
         spare_corporate = await self._client(ann, at_home, "spare corp")
-        await self._member(home, "guest", Role.VIEW_ONLY)
+        guest = await self._member(home, "guest", Role.VIEW_ONLY)
         await self._join(at_home, "guest", Role.VIEW_ONLY)
         found.tokens = {
             "a token that is not there": "0" * 40,
@@ -254,7 +261,12 @@ class _Maker:
             },
             home: {"client": spare[0], "username": "guest@example.com", **await self._things(home, ann, spare)},
             foreign: {"client": other[0], "username": "eve@example.com", **await self._things(foreign, eve, other)},
-            None: {"client": own[0], "hook": await self._hook("/v1/integrations", ann)},
+            None: {
+                "client": own[0],
+                "hook": await self._hook("/v1/integrations", ann),
+                "factor": await self._factor(ann),
+                "transfer": await self._transfer(guest, found.devices["a member's device"].id),
+            },
         }
         return found
 
@@ -292,6 +304,8 @@ class _Maker:
             )
 
         await self._cloud.db.transaction(insert)
+        changed = TeamChanged(product=place) if isinstance(place, int) else TeamChanged(organization=place)
+        self._cloud._bus.publish(TEAM_CHANGED, changed)
 
     async def _organization(self, token: str, name: str) -> OrganizationId:
         made = await self._ask("POST", "/v1/orgs", token, json={"name": name})
@@ -337,8 +351,12 @@ class _Maker:
     async def _things(self, product: ProductId, token: str, client: tuple[str, str]) -> dict[str, str]:
         """One of each kind that a product has, for whoever wants to change it or take it away."""
         await self._ask("POST", f"/v1/products/{product}/groups", token, json={"name": "spare"})
+        binary = build_module(b"a program", platform_id=6, product_id=product, product_version=1)
+        files = {"binary": ("one.bin", binary)}
+        await self._ask("POST", f"/v1/products/{product}/firmware", token, data={"version": "1"}, files=files)
         return {
             "group": "spare",
+            "version": "1",
             "hook": await self._hook(f"/v1/products/{product}/integrations", token),
             "customer": await self._spare_customer(product, client),
             "token": await self._acting(client),
@@ -364,6 +382,17 @@ class _Maker:
         made = await self._device(found, token, product, owner)
         await self._ask("DELETE", f"/v1/products/{product}/devices/{made.id}", token)
         return dataclasses.replace(made, product=None)
+
+    async def _factor(self, token: str) -> str:
+        begun = await self._ask("GET", "/v1/user/mfa-enable", token)
+        code = hotp(base64.b32decode(begun["secret"]), int(time.time()) // STEP_S)
+        await self._ask("POST", "/v1/user/mfa-enable", token, json={"mfa_token": begun["mfa_token"], "otp": code})
+        return str((await self._ask("GET", "/v1/user/mfa", token))["factors"][0]["id"])
+
+    async def _transfer(self, token: str, device: DeviceId) -> str:
+        """Somebody who is no kind of requester asks for the device."""
+        await self._ask("POST", "/v1/devices", token, json={"id": device, "request_transfer": True})
+        return str((await self._ask("GET", "/v1/transfers", token))["transfers"][0]["id"])
 
     async def _hook(self, path: str, token: str) -> str:
         return str((await self._ask("POST", path, token, json={"event": "e", "url": "http://127.0.0.1:1/"}))["id"])
