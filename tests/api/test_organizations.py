@@ -180,6 +180,11 @@ async def test_a_product_is_changed_and_nothing_that_is_not_its_teams_to_change(
     for bad in ({"name": " "}, {"settings": {"quarantine": "maybe"}}, {"settings": "x"}, {"name": "x" * 101}):
         assert (await corp.ann.ask("PUT", corp.product_path, json={"product": bad})).status_code == 400
     assert told(await corp.bob.ask("PUT", corp.product_path, json={"name": "Bob's"})) == (404, DENIED)
+    branded = await corp.ann.ask("PUT", corp.product_path, json={"settings": {"branding": {"name": "Lamps & Co"}}})
+    assert branded.json()["product"]["settings"]["branding"] == {"name": "Lamps & Co"}
+    for bad in ({"name": "x" * 101}, {"name": 1}, "Lamps & Co"):
+        refused = await corp.ann.ask("PUT", corp.product_path, json={"settings": {"branding": bad}})
+        assert (refused.status_code, "branding" in refused.text) == (400, True)
 
 
 async def test_a_product_with_devices_stays(corp: Corp) -> None:

@@ -13,7 +13,7 @@ from cloudchamber.ids import MAX_PRODUCT_ID
 from cloudchamber.organizations.model import Organization
 
 # What a change may set; `quarantine` is a truth value besides.
-_SETTINGS: Final = ("location", "known_application")
+_SETTINGS: Final = ("location", "known_application", "branding")
 
 
 class ProductsResource:

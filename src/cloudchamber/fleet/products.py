@@ -207,6 +207,7 @@ class Products:
         else:
             require(requester, Action.PRODUCTS_CREATE, organization.resource(requester))
         _check(name, description, platform_id)
+        _check_branding((settings or {}).get("branding"))
         if organization is None:
             assert isinstance(requester, User)
             organization = await self._organizations.personal(requester.id)
@@ -239,6 +240,7 @@ class Products:
     async def update(self, requester: Requester, reference: str, changes: ProductChanges) -> Product:
         """Its slug, platform and owner stay. Raises ProductNotFound, AccessRefused, ProductInvalid."""
         product = await self.get(requester, reference, Action.PRODUCTS_UPDATE)
+        _check_branding((changes.settings or {}).get("branding"))
         now = self._clock.now()
 
         async def write(tx: Transaction) -> Product:
@@ -332,6 +334,14 @@ class Products:
         self._changes += 1
         for reference in [reference for reference, (kept, _) in self._cache.items() if is_concerned(kept)]:
             del self._cache[reference]
+
+
+def _check_branding(branding: object) -> None:
+    if branding is None:
+        return
+    name = branding.get("name", "") if isinstance(branding, dict) else None
+    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
+        raise ProductInvalid(f'settings.branding is {{"name": "..."}}, with at most {_MAX_NAME_LENGTH} characters')
 
 
 def _check(name: str, description: str, platform_id: int) -> None:

@@ -51,6 +51,14 @@ class NewProduct(Struct):
     product: ProductFields
 
 
+class ProductBranding(Struct):
+    """Empty: customers see the product's name."""
+
+    name: Annotated[str, Meta(max_length=100, description="What pages and mails for customers are headed by.")] | (
+        Maybe
+    ) = UNSET
+
+
 class ProductSettings(Struct):
     """What is left out stays as it is."""
 
@@ -59,6 +67,7 @@ class ProductSettings(Struct):
     ) = UNSET
     location: Anything | Maybe = UNSET
     known_application: Anything | Maybe = UNSET
+    branding: ProductBranding | Maybe = UNSET
 
 
 class ProductFieldChanges(Struct):
