@@ -131,3 +131,33 @@ async def test_a_code_that_does_not_count_loses_nothing(protocol: Protocol) -> N
         expected = dict(zip(ids(5)[1:], ["kim@example.com", *names], strict=True)) | lees
         assert await owners(story, product, 5) == expected
         assert await owners(story, other, 5) == {}
+
+
+async def test_a_code_of_each_level_makes_its_device_its_askers() -> None:
+    """A user's, a product's customer's, and an organization's customer's by the older path; each device is told so."""
+    async with Cloud() as cloud, Story(cloud.url) as story:
+        maker = await story.user()
+        product = await story.product(maker)
+        made = await story.ok("POST", "/v1/orgs", maker, json={"name": "Example Corp"})
+        org = f"/v1/orgs/{made['organization']['slug']}"
+        wanted = {"name": "Shared lamp", "platform_id": 6}
+        shared = (await story.ok("POST", f"{org}/products", maker, json=wanted))["product"]
+        await story.import_devices(product, ids(2)[1:])
+        await story.ok("POST", f"/v1/products/{shared['id']}/devices", maker, data={"id": ids(3)[2]})
+        client = (await story.ok("POST", f"{org}/clients", maker, json={"name": "s", "type": "installed"}))["client"]
+        form = {"email": "lee@example.com", "no_password": "true"}
+        lee = await story.ok("POST", f"{org}/customers", data=form, auth=(client["id"], client["secret"]))
+        askers = [
+            (maker, "/v1/device_claims", 6),
+            (await story.customer(product, "kim@example.com"), f"/v1/products/{product.id}/device_claims", product.id),
+            (lee["access_token"], f"{org}/products/{shared['slug']}/device_claims", shared["id"]),
+        ]
+        for id_, (token, path, product_id) in zip(ids(3), askers, strict=True):
+            code = (await story.ok("POST", path, token, json={}))["claim_code"]
+            assert len(code) == 63
+            started = await cloud.start_device(id_, product_id=product_id, claim_code=code)
+            await all_answered(started)
+            assert started.all[0].setup.claim_code is None
+        for id_, (token, path, _) in zip(ids(3), askers, strict=True):
+            assert [device["id"] for device in await story.ok("GET", "/v1/devices", token)] == [id_]
+            assert (await story.ok("POST", path, token, json={}))["device_ids"] == [id_]
