@@ -2,12 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import pytest
 
-import cloudchamber.app
-from tests.contract import Watch
+from tests.contract import watch_applications
 from tests.databases import (
     database,
     database_kind,
@@ -43,18 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _faults() -> Iterator[list[str]]:
     """What answers had that the route table does not declare, of every application that is made in this process."""
     found: list[str] = []
-    create_app = cloudchamber.app.create_app
-
-    def watched(services: Any, settings: Any, *parts: Any) -> Any:
-        app = create_app(services, settings, *parts)
-        watch = Watch(settings.compat, found)
-        app.add_middleware(watch)
-        if app.direct is not None:
-            app.direct.watch = watch.direct
-        return app
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cloudchamber.app, "create_app", watched)
+        watch_applications(found.append, patch.setattr)
         yield found
 
 

@@ -1,12 +1,15 @@
 """Every answer that a cloud gives in a test is held to what the route table declares: its status, its content type,
-and its body, field by field. `tests/conftest.py` puts the watch on every application that a test makes."""
+and its body, field by field. `tests/conftest.py` puts the watch on every application that a test makes,
+`tests/watched.py` on those of processes that tests start."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import falcon
 import msgspec
 
+import cloudchamber.app
 from cloudchamber.api.direct import Way
 from cloudchamber.api.errors import Rendered, text_error
 from cloudchamber.api.routes import ROUTES, Raw, Route, Stream, enabled
@@ -22,9 +25,9 @@ JSON: Final = "application/json; charset=utf-8"
 class Watch:
     """Middleware of Falcon's; sees the answer as the handler or the error handler made it."""
 
-    def __init__(self, compat: Compat, found: list[str]) -> None:
+    def __init__(self, compat: Compat, tell: Callable[[str], Any]) -> None:
         self._rows = {(row.method, path): row for row in enabled((*ROUTES, *CONSOLE), compat) for path in row.paths}
-        self._found = found
+        self._tell = tell
 
     async def process_response(self, req: Any, resp: Any, _resource: Any, _succeeded: bool) -> None:
         if req.method == "OPTIONS":
@@ -35,12 +38,27 @@ class Watch:
         status = falcon.http_status_to_code(resp.status)
         content_type = resp.get_header("content-type") or (JSON if resp.data is not None else None)
         for wrong in faults(row, req.method, status, content_type, resp.data, is_stream=resp.stream is not None):
-            self._found.append(f"{req.method} {req.uri_template or req.path}: {wrong}")
+            self._tell(f"{req.method} {req.uri_template or req.path}: {wrong}")
 
     def direct(self, way: Way, body: bytes) -> None:
         """What api/direct.py answers; server.py writes its head (tests/api/test_direct.py)."""
         for wrong in faults(self._rows["GET", way.template], "GET", 200, JSON, body, is_stream=False):
-            self._found.append(f"GET {way.template}, directly: {wrong}")
+            self._tell(f"GET {way.template}, directly: {wrong}")
+
+
+def watch_applications(tell: Callable[[str], Any], patch: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Every application that is made from now on tells its faults."""
+    create_app = cloudchamber.app.create_app
+
+    def watched(services: Any, settings: Any, *parts: Any) -> Any:
+        app = create_app(services, settings, *parts)
+        watch = Watch(settings.compat, tell)
+        app.add_middleware(watch)
+        if app.direct is not None:
+            app.direct.watch = watch.direct
+        return app
+
+    patch(cloudchamber.app, "create_app", watched)
 
 
 def faults(
@@ -93,7 +111,10 @@ def _misfits(document: Any, content_type: str | None, body: bytes | None, is_str
             except msgspec.DecodeError as error:
                 yield f"{error}: {body[:300]!r}"
             else:
-                yield from undeclared(msgspec.inspect.type_info(document), value, "$")
+                yield from undeclared(_kind(document), value, "$")
+
+
+_kind: Final = functools.cache(msgspec.inspect.type_info)
 
 
 def undeclared(kind: msgspec.inspect.Type, value: Any, where: str) -> Iterator[str]:

@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 START_S = 60.0
+ROOT = Path(__file__).parents[1]
+WATCHED = ("-m", "tests.watched")
 
 
 @dataclass
@@ -64,13 +67,18 @@ class Cloudchamber:
             self.command(*words), input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False
         )
 
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-W", "error", "-m", "cloudchamber", *words]
+    def command(self, *words: str, program: Sequence[str] = ("-m", "cloudchamber")) -> list[str]:
+        return [sys.executable, "-W", "error", *program, *words]
 
     @contextlib.contextmanager
-    def start(self, *words: str, kind: type[Running] = Running) -> Iterator[Running]:
+    def start(self, *words: str, kind: type[Running] = Running, **how: Any) -> Iterator[Running]:
         process = subprocess.Popen(
-            self.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+            self.command(*words, **how),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            cwd=ROOT,
         )
         running = kind(process)
         try:
@@ -87,16 +95,21 @@ class Cloudchamber:
             process.stdout.close()
 
     @contextlib.contextmanager
-    def serve(self, folder: Path, *words: str) -> Iterator[Serving]:
-        """On free ports, over the data folder `folder`/data."""
+    def serve(self, folder: Path, *words: str, program: Sequence[str] = WATCHED) -> Iterator[Serving]:
+        """On free ports, over the data folder `folder`/data. Fails where it answered what the route table does not
+        declare."""
+        faults = folder / "undeclared-answers"
         listeners = ("--http", "--tcp", "--udp", "--metrics")
         on_free_ports = [word for listener in listeners for word in (listener, "127.0.0.1:0")]
-        with self.start("serve", "--data", str(folder / "data"), *on_free_ports, *words, kind=Serving) as running:
+        words = ("serve", "--data", str(folder / "data"), *on_free_ports, *words)
+        with self.start(str(faults), *words, kind=Serving, program=program) as running:
             assert isinstance(running, Serving)
             ready = running.wait_for("ready http=")
             addresses = dict(word.split("=", 1) for word in ready.split() if "=" in word)
             running.url, running.metrics = addresses["http"], addresses["metrics"]
             yield running
+        found = faults.read_text()
+        assert not found, f"answers that the route table does not declare:\n{found}"
 
     @contextlib.contextmanager
     def simulate(self, folder: Path, *words: str) -> Iterator[Running]:

@@ -1,7 +1,9 @@
 """The watch itself: it sees what it is there to see."""
 
+from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from cloudchamber.access.model import Action
 from cloudchamber.api.routes import Bearer, Raw, Stream, route
 from cloudchamber.api.schemas.common import Ok, Open
 from tests.contract import JSON, NOT_FOUND, faults
+from tests.processes import cloudchamber
 
 
 class Inner(msgspec.Struct):
@@ -97,3 +100,13 @@ def test_paths_that_no_row_has() -> None:
     assert list(faults(None, "GET", 404, JSON, NOT_FOUND, is_stream=False)) == []
     assert len(list(faults(None, "GET", 404, JSON, b"{}", is_stream=False))) == 1
     assert len(list(faults(None, "GET", 200, JSON, b'{"ok":true}', is_stream=False))) == 1
+
+
+def test_processes_are_watched(tmp_path: Path) -> None:
+    """As no shape of an error is declared here, each error is at fault."""
+    program = "import tests.contract, tests.watched; tests.contract.ERRORS = (); tests.watched.main()"
+    with (
+        pytest.raises(AssertionError, match="GET /v1/nothing: status 404"),
+        cloudchamber.serve(tmp_path, program=("-c", program)) as cloud,
+    ):
+        assert httpx.get(f"{cloud.url}/v1/nothing").status_code == 404
