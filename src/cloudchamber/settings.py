@@ -10,6 +10,7 @@ and with an underscore in the environment (`CLOUDCHAMBER_COMPAT_QUERY_TOKEN=fals
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from math import isfinite
 from pathlib import Path
@@ -134,6 +135,11 @@ class Settings:
     common_passwords: Literal["refused", "taken"] = _setting(
         "refused", "Whether a user may have a password from the list of those that are guessed first."
     )
+    query_token_before: str = _setting(
+        "",
+        "A date, like 2026-01-31: accounts made on it or later send no tokens in the query string, whatever"
+        " compat.query_token says; empty: no such date.",
+    )
     token_max_lifetime_s: int = _setting(0, "The longest life of an access token, however long was asked; 0: no cap.")
     refresh_idle_s: int = _setting(
         14 * 24 * 3600, "How long after its access token's end a refresh token can still be used."
@@ -183,6 +189,14 @@ class Settings:
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{(self.data / 'cloudchamber.db').absolute()}"
+
+    @property
+    def query_tokens_end_at(self) -> datetime | None:
+        """`query_token_before`; midnight UTC where it says no time. Raises ValueError."""
+        if not self.query_token_before:
+            return None
+        at = datetime.fromisoformat(self.query_token_before)
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
     @property
     def is_local(self) -> bool:
@@ -236,6 +250,11 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError("registration = open needs compat.anonymous_registration, which the profile switches off")
     if settings.password_min_length > 64:
         raise SettingsError("password_min_length cannot be above 64: passwords of that length must be possible")
+    try:
+        _ = settings.query_tokens_end_at
+    except ValueError as error:
+        text = f"query_token_before cannot be {settings.query_token_before!r}: write a date like 2026-01-31"
+        raise SettingsError(text) from error
     try:
         networks(settings.trusted_proxies)
     except ValueError as error:

@@ -57,6 +57,7 @@ from cloudchamber.api.transfers import TransfersResource
 from cloudchamber.api.users import UsersResource
 from cloudchamber.api.web_oauth import WebOAuthResource
 from cloudchamber.api.webhooks import WebhooksResource
+from cloudchamber.clock import Millis
 from cloudchamber.fleet.through import OrganizationDevices
 from cloudchamber.settings import Compat, Settings, networks
 
@@ -84,6 +85,7 @@ class Part:
 
 
 def create_app(services: Services, settings: Settings, *parts: Part) -> App:
+    end = settings.query_tokens_end_at
     guards = Guards(
         services.tokens,
         services.clients,
@@ -93,6 +95,7 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
         settings.compat,
         services.compat_uses,
         services.limits,
+        None if end is None else Millis(int(end.timestamp() * 1000)),
     )
     rows = [*ROUTES, *(row for part in parts for row in part.routes)]
     pages = frozenset(path for row in rows if isinstance(row.access, Page) for path in row.paths)

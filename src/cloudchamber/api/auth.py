@@ -76,9 +76,13 @@ def bearer_token(
         return _single(in_body)
     if in_query is not None:
         if not allow_query:
-            raise _invalid("This server does not take tokens in the query string: send an Authorization header.")
+            raise query_token_refused()
         return _single(in_query)
     raise _missing()
+
+
+def query_token_refused() -> OAuthError:
+    return _invalid("This server does not take tokens in the query string: send an Authorization header.")
 
 
 def _single(value: object) -> str:

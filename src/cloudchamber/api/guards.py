@@ -12,11 +12,20 @@ from typing import Any, Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer, OrganizationClient, ProductClient, Scopes, User
-from cloudchamber.api.auth import ACCESS_TOKEN, FORM, basic_credentials, bearer_in_header, bearer_token, client_basic
+from cloudchamber.api.auth import (
+    ACCESS_TOKEN,
+    FORM,
+    basic_credentials,
+    bearer_in_header,
+    bearer_token,
+    client_basic,
+    query_token_refused,
+)
 from cloudchamber.api.bodies import Tree, media_type
 from cloudchamber.api.call import EdgeRequest, Implicit
 from cloudchamber.api.errors import BadPassword, PasswordRefused, ScopeMissing, UnknownUser
 from cloudchamber.api.limits import Limits
+from cloudchamber.clock import Millis
 from cloudchamber.errors import CloudError
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.service import Users
@@ -43,7 +52,9 @@ class Guards:
         compat: Compat,
         compat_uses: Counter[str],
         limits: Limits | None = None,
+        query_tokens_end_at: Millis | None = None,
     ) -> None:
+        """`query_tokens_end_at`: accounts made then or later send no tokens in the query string."""
         self.tokens = tokens
         self.compat_uses = compat_uses
         self._clients = clients
@@ -52,6 +63,7 @@ class Guards:
         self._factors = factors
         self._compat = compat
         self._limits = limits
+        self._query_tokens_end_at = query_tokens_end_at
 
     async def bearer(self, req: EdgeRequest, query: Tree, body: Tree) -> Bearer:
         """Raises OAuthError."""
@@ -64,12 +76,18 @@ class Guards:
             allow_query=self._compat.query_token,
             allow_body=self._compat.body_token,
         )
-        if query and ACCESS_TOKEN in query:
+        is_in_query = bool(query) and ACCESS_TOKEN in query
+        if is_in_query:
             self.compat_uses["query_token"] += 1
         elif body and ACCESS_TOKEN in body:
             self.compat_uses["body_token"] += 1
         req.token = token
-        return self.tokens.cached(token, req.client_ip) or await self.tokens.load(token, req.client_ip)
+        requester = self.tokens.cached(token, req.client_ip) or await self.tokens.load(token, req.client_ip)
+        if is_in_query and self._query_tokens_end_at is not None:
+            made_at = await self.tokens.account_made_at(requester)
+            if made_at is None or made_at >= self._query_tokens_end_at:
+                raise query_token_refused()
+        return requester
 
     async def bearer_in_header(self, req: EdgeRequest, authorization: str) -> Bearer:
         """For requests that carry nothing else, which most do. Raises OAuthError."""

@@ -339,6 +339,18 @@ class TokenStore:
                         return False
         return True
 
+    async def account_made_at(self, db: Reader, principal: Principal) -> Millis | None:
+        """When the account was made, or the product or organization that a program acts for; None when it is gone."""
+        table, id_ = {
+            PrincipalKind.USER: ("users", principal.id),
+            PrincipalKind.CUSTOMER: ("customers", principal.id),
+            PrincipalKind.PRODUCT: ("products", principal.product),
+            PrincipalKind.ORGANIZATION: ("organizations", principal.organization),
+            PrincipalKind.API_USER: ("api_users", principal.id),
+        }[principal.kind]
+        row = await db.fetch_one(f"SELECT created_at FROM {table} WHERE id = $1", id_)
+        return Millis(row[0]) if row else None
+
     async def put_ended(self, tx: Transaction, hashes: Iterable[SecretHash], now: Millis) -> None:
         """For the processes that have these tokens in memory: `ended_since` tells them."""
         for hash_ in hashes:

@@ -159,6 +159,7 @@ class Tokens:
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
         self._used: list[SecretHash] = []
         self._revocations = 0
+        self._made_at: OrderedDict[tuple[str, str], Millis] = OrderedDict()
         self._followed: frozenset[SecretHash] = frozenset()
         self._followed_at = clock.now()
         self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
@@ -212,6 +213,20 @@ class Tokens:
     async def check(self, token: str, ip: str = "") -> Bearer:
         """`cached`, else `load`. Raises InvalidToken."""
         return self.cached(token, ip) or await self.load(token, ip)
+
+    async def account_made_at(self, requester: Bearer) -> Millis | None:
+        """When the account that a token acts for was made, or its product or organization; None when it is gone."""
+        principal = Principal.of(requester)
+        key = (principal.kind.value, principal.id)
+        if key not in self._made_at:
+            made_at = await self._store.account_made_at(self._db, principal)
+            if made_at is None:
+                return None
+            # It never changes, so nothing has to drop it.
+            self._made_at[key] = made_at
+            if len(self._made_at) > MAX_CACHED:
+                self._made_at.popitem(last=False)
+        return self._made_at[key]
 
     async def write_uses(self) -> int:
         """Writes down the last uses that were noted since the last time; returns how many."""
