@@ -71,6 +71,20 @@ async def test_http(server: SoftApServer) -> None:
         assert (await http.post("/set", content=b"x" * 40_000)).status_code == 413
 
 
+async def test_a_password_that_does_not_decrypt_loses_nothing(key: rsa.RSAPrivateKey) -> None:
+    mode = ListeningMode(ID, key, DEFAULT_NETWORKS)
+    wrong = json.dumps({"idx": 0, "ssid": "Chamber", "sec": 0x00400006, "ch": 6, "pwd": "5a" * 128})
+    open_one = json.dumps({"idx": 0, "ssid": "Guests", "sec": 0})
+    async with SoftApServer(mode, "127.0.0.1", 0) as server:
+        assert await tcp(server, b'set\n18\n\n{"k":"cc","v":"x"}') == b'\n\n{"r":0}'
+        assert await tcp(server, f"configure-ap\n{len(open_one)}\n\n{open_one}".encode()) == b'\n\n{"r":0}'
+        assert await tcp(server, f"configure-ap\n{len(wrong)}\n\n{wrong}".encode()) == b'\n\n{"r":-1}'
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+            assert (await http.post("/configure-ap", content=wrong)).json() == {"r": -1}
+            assert (await http.get("/device-id")).json()["id"] == ID.upper()
+    assert (mode.claim_code, [known.ssid for known in mode.stored]) == ("x", ["Guests"])
+
+
 async def test_nonsense_that_begins_like_http(server: SoftApServer) -> None:
     wrong_length = b"POST /set HTTP/1.1\r\nContent-Length: x\r\n\r\n"
     for bad in (b"GET / HTTP/9\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n", wrong_length):

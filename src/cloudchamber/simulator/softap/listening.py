@@ -146,5 +146,5 @@ def decrypt(key: RSAPrivateKey, ciphertext: bytes) -> bytes:
 
 
 def ssid_suffix(device_id: str) -> str:
-    """What stands behind `Photon-` in the name of the device's access point: four characters of its own."""
-    return base64.b32encode(bytes.fromhex(device_id))[:4].decode()
+    """What stands behind `Photon-` in the access point's name: four characters, other ones for the next id."""
+    return base64.b32encode(bytes.fromhex(device_id)[-5:])[-4:].decode()
