@@ -53,7 +53,11 @@ async def scene() -> AsyncIterator[Scene]:
 
 @contextlib.asynccontextmanager
 async def running() -> AsyncIterator[Scene]:
-    async with Cloud(rate_limits="off") as cloud, Story(cloud) as story, async_playwright() as playwright:
+    async with (
+        Cloud(rate_limits="off", webhook_private_targets=True) as cloud,
+        Story(cloud) as story,
+        async_playwright() as playwright,
+    ):
         maker = await story.user(MAKER)
         product = await story.product(maker, "Garden lamp")
         tokens = {MAKER: maker}

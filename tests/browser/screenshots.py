@@ -56,6 +56,13 @@ async def open_the_customer(page: Page) -> None:
     await page.get_by_text("Remove this customer").click()
 
 
+async def make_a_hook(page: Page) -> None:
+    await page.get_by_label("Event", exact=True).fill("soil")
+    await page.get_by_label("URL").fill("https://example.com/soil")
+    await page.get_by_label("Body").select_option("json")
+    await page.get_by_label("Content").fill('{"moisture": "{{{PARTICLE_EVENT_VALUE}}}"}')
+
+
 async def choose_web(page: Page) -> None:
     await page.get_by_label("Simple Auth (web app)").check()
 
@@ -75,6 +82,8 @@ SHOTS = (
     Shot("team", "/products/{product}/team"),
     Shot("clients", "/products/{product}/authentication"),
     Shot("client-new", "/products/{product}/authentication/new", choose_web),
+    Shot("integration-new", "/products/{product}/integrations/new", make_a_hook),
+    Shot("tokens", "/tokens"),
     Shot("client-made", "/products/{product}/authentication/new", make_a_client),
 )
 

@@ -13,7 +13,9 @@ from cloudchamber.console import (
     firmware,
     home,
     imports,
+    integrations,
     team,
+    tokens,
 )
 from cloudchamber.console.section import Section
 
@@ -25,9 +27,11 @@ SECTIONS: Final[tuple[Section, ...]] = (
     imports.SECTION,
     customers.SECTION,
     events.SECTION,
+    integrations.SECTION,
     firmware.SECTION,
     authentication.SECTION,
     team.SECTION,
+    tokens.SECTION,
 )
 
 ROUTES: Final[tuple[Route, ...]] = (*entrance.ROUTES, *(row for section in SECTIONS for row in section.routes))

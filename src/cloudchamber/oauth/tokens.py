@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from cloudchamber.access.model import Action, OrganizationResource, ProductResource
+from cloudchamber.access.model import Action, OrganizationResource, OwnThings, ProductResource
 from cloudchamber.access.requester import UNLIMITED, Bearer, Requester, describe
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
@@ -492,6 +492,15 @@ class Tokens:
         )
         total = await self._store.count_of_product(self._db, product.id, now, only_endless=only_endless)
         return [ListedToken(shown(known.token.hash), self._up_to_date(known)) for known in found], total
+
+    async def mine(self, requester: Bearer) -> list[ListedToken]:
+        """The requester's living tokens, none of them whole, for a page that somebody else may be looking at.
+
+        Raises AccessRefused.
+        """
+        require(requester, Action.TOKENS_GET, OwnThings())
+        found = await self._store.of_principal(self._db, Principal.of(requester), self._clock.now())
+        return [ListedToken(shown(known.token.hash), self._up_to_date(known)) for known in found]
 
     async def of_customer(
         self, requester: Requester, pool: ProductResource | OrganizationResource, customer: CustomerAccount

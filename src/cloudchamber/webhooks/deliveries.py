@@ -174,6 +174,18 @@ class Deliveries:
         if not task.cancelled():
             task.exception()
 
+    async def again(self, hook: str, delivery: str) -> bool:
+        """A delivery that failed, as a new one, whether the hook sleeps or not; False where it is not known any more.
+
+        Raises CloudError.
+        """
+        event = await self._store.failed_event(self._db, hook, delivery)
+        if event is None:
+            return False
+        self._pending[hook] += 1
+        await self._record([Delivery(new_id(), hook, event, 0, self._clock.now())])
+        return True
+
     # -- what the worker asks and tells -------------------------------------------------------------------------------
 
     def hook(self, id_: str) -> Webhook | None:
@@ -220,7 +232,7 @@ class Deliveries:
         )
 
         async def write(tx: Transaction) -> None:
-            await self._store.finish(tx, entry)
+            await self._store.finish(tx, entry, delivery.event)
 
         await self._db.transaction(write)
         self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))

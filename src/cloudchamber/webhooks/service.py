@@ -136,6 +136,16 @@ class Webhooks:
         )
         return await self._worker.try_now(known, event)
 
+    async def retry(self, requester: Requester, place: Place | None, hook: str, delivery: str) -> None:
+        """Sends what failed once more, as the hook is now; the log tells what became of it.
+
+        Raises AccessRefused, WebhookNotFound.
+        """
+        require(requester, Action.INTEGRATIONS_TEST, place or Account())
+        known = await self._known(requester, place, hook)
+        if not await self._deliveries.again(known.id, delivery):
+            raise WebhookNotFound("This delivery is not known any more.")
+
     async def _known(self, requester: Requester, place: Place | None, hook: str) -> Webhook:
         found = await self._store.by_id(self._db, *_owner(requester, place), hook)
         if found is None:

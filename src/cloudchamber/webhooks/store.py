@@ -148,9 +148,11 @@ class DeliveryStore:
             delivery.next_at,
         )
 
-    async def finish(self, tx: Transaction, entry: LogEntry) -> None:
-        """And forgets the oldest of the same hook and outcome."""
+    async def finish(self, tx: Transaction, entry: LogEntry, event: Event) -> None:
+        """And forgets the oldest of the same hook and outcome. What failed keeps its event, to be tried again."""
         shown = {"event": entry.event_name, "request": entry.request, "response": entry.response}
+        if entry.state is DeliveryState.FAILED:
+            shown["again"] = _event_json(event).decode()
         await tx.execute(
             "UPDATE webhook_deliveries SET state = $2, attempts = $3, finished_at = $4, sealed = $5 WHERE id = $1",
             entry.id,
@@ -194,6 +196,15 @@ class DeliveryStore:
                     )
                 )
         return entries
+
+    async def failed_event(self, db: Reader, hook: str, delivery: str) -> Event | None:
+        """Of a delivery that failed; None once it is forgotten."""
+        row = await db.fetch_one(
+            "SELECT sealed FROM webhook_deliveries WHERE id = $1 AND hook_id = $2 AND state = 'failed'", delivery, hook
+        )
+        opened = None if row is None else self._sealer.open(row[0], delivery.encode())
+        again = None if opened is None else json.loads(opened).get("again")
+        return None if again is None else _event_of(again.encode())
 
     async def count(self, tx: Transaction, counts: Iterable[tuple[str, DayCount]]) -> None:
         for hook, counted in counts:
