@@ -18,7 +18,7 @@ async def test_tokens_are_seen_and_ended_but_not_shown(scene: Scene, open_as: Op
     page = await open_as(SUPPORT, afresh=True)
     await scene.story.ok("GET", "/v1/devices", two)
     await page.locator("#me > summary").click()
-    await page.get_by_role("link", name="My tokens").click()
+    await page.locator("#me").get_by_role("link", name="My tokens").click()
     rows = page.locator("tbody tr")
     await expect(rows.first).to_contain_text(re.compile("particle.*just now"))
     content = await page.content()
