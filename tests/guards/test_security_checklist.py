@@ -100,6 +100,7 @@ HELD: dict[int, tuple[str, ...]] = {
         "security/test_21_accounts.py::test_21_a_log_in_that_began_before_all_ended_comes_too_late",
         "security/test_21_accounts.py::test_21_an_old_password_is_of_no_use_to_who_shows_it_while_it_is_changed",
         "security/test_21_accounts.py::test_21_an_account_that_is_switched_off_has_no_way_in",
+        "oauth/web/test_codes.py::test_21_a_page_that_was_open_when_all_log_ins_ended_allows_nothing",
         "security/test_21_accounts.py::test_21_an_operator_shuts_a_user_out_of_a_cloud_that_runs",
     ),
     22: (
@@ -130,6 +131,7 @@ HELD: dict[int, tuple[str, ...]] = {
         "oauth/web/test_rules.py::test_27_when_a_code_becomes_tokens",
         "oauth/web/test_rules.py::test_27_a_code_lives_a_minute_at_the_most",
         "pages/test_authorize.py::test_27_a_code_works_once_for_its_client_and_redirect",
+        "oauth/web/test_codes.py::test_27_a_code_that_is_shown_again_before_its_tokens_are_there_gives_none",
     ),
     28: (
         "pages/test_authorize.py::test_28_who_answers_and_where_everything_is",
@@ -139,7 +141,10 @@ HELD: dict[int, tuple[str, ...]] = {
         "pages/test_authorize.py::test_29_pages_cannot_be_framed_or_read_by_others",
         "pages/test_authorize.py::test_29_cookies_and_forms_are_the_pages_own",
     ),
-    30: ("pages/test_authorize.py::test_30_consent_names_what_it_is_about_and_can_be_taken_back",),
+    30: (
+        "pages/test_authorize.py::test_30_consent_names_what_it_is_about_and_can_be_taken_back",
+        "oauth/web/test_codes.py::test_30_what_was_taken_back_is_not_fetched_a_moment_later",
+    ),
     31: (
         "oauth/web/test_rules.py::test_31_what_a_waiting_device_hears",
         "oauth/web/test_rules.py::test_31_who_asks_too_often_is_slowed_down_more_and_more",

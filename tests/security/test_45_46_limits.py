@@ -52,7 +52,9 @@ def check_refused(answer: httpx.Response) -> int:
     return int(answer.headers["retry-after"])
 
 
-@pytest.mark.parametrize("what", ["a user's password", "a client's secret", "a password by Basic"])
+@pytest.mark.parametrize(
+    "what", ["a user's password", "a client's secret", "a password by Basic", "a secret where customers are made"]
+)
 async def test_45_the_eleventh_failure_in_a_row_locks_an_address_out(
     proxied: tuple[httpx.AsyncClient, Maker], what: str
 ) -> None:
@@ -65,6 +67,9 @@ async def test_45_the_eleventh_failure_in_a_row_locks_an_address_out(
             case "a client's secret":
                 form = {"grant_type": "client_credentials"}
                 return await http.post("/oauth/token", data=form, auth=(maker.client[0], "no"), headers=HERE)
+            case "a secret where customers are made":
+                path, new = f"/v1/products/{maker.product}/customers", {"email": "kim", "no_password": "true"}
+                return await http.post(path, data=new, auth=(maker.client[0], "no"), headers=HERE)
         return await http.get("/v1/access_tokens", auth=(maker.username, "no"), headers=HERE)
 
     for _ in range(MAX_FAILURES):

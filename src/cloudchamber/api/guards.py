@@ -147,7 +147,7 @@ class Guards:
             return await self._implicit(client_id, body, req.get_header("accept"))
         if client_id and secret:
             form = {"client_id": _text(body, "client_id") or client_id, "client_secret": secret}
-            acting = _acting(await self._endpoint.authenticate(form, basic))
+            acting = _acting(await self._client(req, form, basic))
             if isinstance(acting, User) and not await self._users.is_enabled(acting.id):
                 raise client_unknown()
             return acting, None
@@ -156,6 +156,20 @@ class Guards:
             if found is not None and found.type is ClientType.WEB:
                 return self._public(found), Implicit(found, None, None)
         return await self.bearer(req, query, body), None
+
+    async def _client(self, req: EdgeRequest, form: Mapping[str, str], basic: tuple[str, str] | None) -> Client:
+        """Wrong secrets count for the address, as at the token endpoint. Raises OAuthError, TooManyRequests."""
+        if self._limits is None:
+            return await self._endpoint.authenticate(form, basic)
+        self._limits.check_guess(req)
+        try:
+            client = await self._endpoint.authenticate(form, basic)
+        except CloudError as error:
+            if error.is_wrong_guess:
+                self._limits.guessed(req, right=False)
+            raise
+        self._limits.guessed(req, right=True)
+        return client
 
     async def _implicit(self, client_id: str, body: Tree, accept: str | None) -> tuple[Bearer, Implicit]:
         if not self._compat.implicit_grant:

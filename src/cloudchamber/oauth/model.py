@@ -165,13 +165,14 @@ class LogIn:
 @dataclass(frozen=True, slots=True)
 class NewLogIn:
     """A log-in with its first tokens. `began` is when its first request came; `is_public`: its client has no secret to
-    refresh with."""
+    refresh with; `is_of_code`: an authorization code gave it, and knows it by its family."""
 
     log_in: LogIn
     access: AccessToken
     refresh: RefreshToken | None
     began: Millis
     is_public: bool = False
+    is_of_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,6 +292,9 @@ class TokenStore:
     ) -> list[SecretHash]:
         found = (principal.kind.value, principal.id, client)
         where = "WHERE principal_kind = $1 AND principal_id = $2 AND client_id = $3"
+        # What was allowed a moment ago and not fetched yet goes, too.
+        for waiting in ("authorization_codes", "device_grants"):
+            await tx.execute(f"DELETE FROM {waiting} {where}", *found)
         await tx.execute(f"DELETE FROM refresh_tokens {where}", *found)
         rows = await tx.fetch_all(f"DELETE FROM access_tokens {where} RETURNING hash", *found)
         return [SecretHash(bytes(row[0])) for row in rows]
@@ -322,7 +325,7 @@ class TokenStore:
         return row is None
 
     async def all_count(self, tx: Transaction, new: Sequence[NewLogIn]) -> bool:
-        """As `counts`, for many at once: False when one of them does not."""
+        """As `counts`, for many at once: False when one of them does not, or its code was shown twice."""
         begun: defaultdict[str, dict[str, Millis]] = defaultdict(dict)
         for each in new:
             of_kind = begun[each.access.principal.kind.value]
@@ -337,6 +340,13 @@ class TokenStore:
                 ):
                     if disabled_at is not None or log_ins_from > of_kind[id_]:
                         return False
+        for part in in_steps([each.log_in.family for each in new if each.is_of_code]):
+            good = await tx.fetch_all(
+                f"SELECT family FROM authorization_codes WHERE family IN ({places(len(part), 1)}) AND expires_at > 0",
+                *part,
+            )
+            if len(good) < len(part):
+                return False
         return True
 
     async def account_made_at(self, db: Reader, principal: Principal) -> Millis | None:

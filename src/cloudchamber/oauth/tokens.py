@@ -310,8 +310,8 @@ class Tokens:
     ) -> Issued:
         """A new pair for a new log-in. `lifetime_s` NEVER gives a token without end and without refresh token.
         `created_by` is who asked for it, as `describe` writes requesters; None for whom it acts for. `family` is the
-        log-in's name where something else knows it already; `is_public`: its client has no secret to refresh with.
-        `began` is when the log-in's first request came, None for now: the right password of then may be the old one.
+        log-in's name where an authorization code knows it already; `is_public`: its client has no secret to refresh
+        with. `began` is when the log-in's first request came, None for now: what was right then may be so no more.
 
         Raises OAuthError: invalid_client when the client was removed in the meantime, invalid_grant when the account's
         log-ins ended in the meantime or it is switched off.
@@ -323,7 +323,9 @@ class Tokens:
             pair, refresh = replace(pair, issued=replace(pair.issued, refresh_token=None), refresh_hash=None), None
 
         try:
-            await self._issuing.put(NewLogIn(log_in, access, refresh, now if began is None else began, is_public))
+            await self._issuing.put(
+                NewLogIn(log_in, access, refresh, now if began is None else began, is_public, family is not None)
+            )
         except BrokenReference as error:
             raise client_unknown() from error
         return pair.issued

@@ -142,7 +142,9 @@ class Authorization:
             # A code is spent by every attempt of its own client: a wrong verifier gets no second guess.
             is_spent = verdict in {Exchange.GOOD, Exchange.VERIFIER_WRONG, Exchange.OTHER_REDIRECT}
             if is_spent and not await self._codes.mark_used(tx, hash_, now):
-                return Exchange.REPLAYED, code
+                verdict = Exchange.REPLAYED
+            if verdict is Exchange.REPLAYED:
+                await self._codes.spoil(tx, hash_)
             return verdict, code
 
         verdict, code = await self._db.transaction(write)

@@ -62,6 +62,10 @@ class AuthorizationCodeStore:
             == 1
         )
 
+    async def spoil(self, tx: Transaction, hash_: SecretHash) -> None:
+        """It was shown twice: the tokens of its first use, if they are still on their way, come too late."""
+        await tx.execute("UPDATE authorization_codes SET expires_at = 0 WHERE hash = $1", hash_)
+
     async def delete_expired(self, tx: Transaction, before: Millis) -> int:
         return await tx.execute("DELETE FROM authorization_codes WHERE expires_at < $1", before)
 
