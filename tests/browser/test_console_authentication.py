@@ -71,6 +71,7 @@ async def test_a_servers_client_and_its_curl_lines(scene: Scene, open_as: Open, 
     assert await weight(page, page.url) < MAX_PAGE_BYTES
 
 
+@at_desktop
 async def test_the_presets_for_apps(scene: Scene, open_as: Open, screen: str) -> None:
     page = await open_as(MAKER, f"/products/{scene.product.id}/authentication")
     await page.get_by_role("link", name="New client").click()

@@ -75,6 +75,7 @@ async def test_signing_out_ends_the_session_on_the_server(scene: Scene, open_as:
     await expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+@at_desktop
 async def test_a_product_is_made_in_the_browser(scene: Scene, open_as: Open, screen: str) -> None:
     page = await open_as(MAKER)
     await page.get_by_label("Name").fill(f"Kettle {screen}")
