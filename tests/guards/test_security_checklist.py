@@ -101,6 +101,7 @@ HELD: dict[int, tuple[str, ...]] = {
         "security/test_21_accounts.py::test_21_an_old_password_is_of_no_use_to_who_shows_it_while_it_is_changed",
         "security/test_21_accounts.py::test_21_an_account_that_is_switched_off_has_no_way_in",
         "oauth/web/test_codes.py::test_21_a_page_that_was_open_when_all_log_ins_ended_allows_nothing",
+        "console/test_live.py::test_21_a_stream_of_the_console_ends_within_seconds_of_its_session",
         "security/test_21_accounts.py::test_21_an_operator_shuts_a_user_out_of_a_cloud_that_runs",
     ),
     22: (

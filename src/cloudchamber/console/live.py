@@ -13,7 +13,7 @@ from cloudchamber.oauth.web.model import BrowserSession
 from cloudchamber.oauth.web.sessions import BrowserSessions
 
 # A session may end in another process, or with its account: after this long its streams have ended, too.
-_CHECK_MS: Final = 5 * SECOND
+_CHECK_MS: Final = 1 * SECOND
 
 
 class LiveSessions:
