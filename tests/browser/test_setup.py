@@ -102,14 +102,17 @@ async def mailed_link(cloud: Cloud) -> str:
     return found[0]
 
 
-async def test_a_wrong_wifi_password_can_be_corrected(page: Page) -> None:
+async def test_a_wrong_wifi_password_can_be_corrected(page: Page, screen: str) -> None:
+    """In a Wi-Fi of the whole campus, on the phone; at home else."""
+    is_enterprise = screen == "phone"
+    networks = ("enterprise:Campus=kim@long enough",) if is_enterprise else NETWORKS
     async with Cloud() as cloud, Story(cloud.url) as story:
         product = await story.product(await story.user())
         await story.import_devices(product, [DEVICE])
         wanted = {"name": "Lamp Web", "type": "web", "redirect_uri": REDIRECT, "scope": "customers:create"}
         path = f"/v1/products/{product.id}/clients"
         client = (await story.ok("POST", path, product.owner_token, json=wanted))["client"]
-        device = await cloud.start_device(DEVICE, product_id=product.id, softap=True, networks=NETWORKS)
+        device = await cloud.start_device(DEVICE, product_id=product.id, softap=True, networks=networks)
         await page.goto(f"{cloud.url}/setup?client_id={client['id']}&screen=sign_up")
         await page.get_by_label("E-mail").fill("kim@example.com")
         await page.get_by_label("Password").fill(PASSWORD)
@@ -119,6 +122,8 @@ async def test_a_wrong_wifi_password_can_be_corrected(page: Page) -> None:
             host, port = device.softap_address
             await page.get_by_label("Where the device is").fill(f"{host}:{port}")
             await page.get_by_role("button", name="Find the device").click()
+            if is_enterprise:
+                await page.get_by_label("User name in the network").fill("kim")
             await page.get_by_label("Password of the network").fill(password)
             await page.get_by_role("button", name="Connect the device").click()
             if password == "wrong password":

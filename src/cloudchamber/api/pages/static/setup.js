@@ -234,9 +234,14 @@
     return state.scans[Number($("ssid").value)];
   }
 
+  function isEnterprise(scan) {
+    return Boolean(scan && scan.sec & 0x02000000);
+  }
+
   function networkChosen() {
     const scan = chosen();
     $("password-part").hidden = !scan || scan.sec === 0;
+    $("identity-part").hidden = !isEnterprise(scan);
   }
 
   // -- the walk -------------------------------------------------------------------------------------------------------
@@ -267,8 +272,9 @@
     const button = $("wifi-form").querySelector("button");
     busy(button, async () => {
       const scan = chosen();
-      if (scan.sec & 0x02000000) throw new Error("Enterprise networks need a certificate or an identity: use the set-up app.");
       const wanted = { idx: 0, ssid: scan.ssid, sec: scan.sec, ch: scan.ch };
+      // By name and password (PEAP); networks that want a certificate need the set-up app.
+      if (isEnterprise(scan)) Object.assign(wanted, { eap: 25, ii: $("identity").value });
       if (scan.sec) wanted.pwd = encrypt(state.key, $("wifi-password").value);
       await ask("set", { k: "cc", v: state.code });
       await ask("configure-ap", wanted);
