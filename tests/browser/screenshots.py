@@ -83,6 +83,7 @@ SHOTS = (
     Shot("clients", "/products/{product}/authentication"),
     Shot("client-new", "/products/{product}/authentication/new", choose_web),
     Shot("integration-new", "/products/{product}/integrations/new", make_a_hook),
+    Shot("settings", "/products/{product}/settings"),
     Shot("tokens", "/tokens"),
     Shot("client-made", "/products/{product}/authentication/new", make_a_client),
 )

@@ -14,6 +14,7 @@ from cloudchamber.console import (
     home,
     imports,
     integrations,
+    settings,
     team,
     tokens,
 )
@@ -31,6 +32,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     firmware.SECTION,
     authentication.SECTION,
     team.SECTION,
+    settings.SECTION,
     tokens.SECTION,
 )
 
