@@ -105,7 +105,7 @@ def main(
             samples.append(msgspec.json.encode(found))
         if compared:
             comparisons = beside.measure(compared, seconds, rounds, data)
-            shown.append(beside.table(comparisons))
+            shown += beside.tables(comparisons)
             samples.append(msgspec.json.encode(comparisons))
     except (CannotStart, LoadFailed, httpx.HTTPError) as error:
         raise click.ClickException(str(error)) from error

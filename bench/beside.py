@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 
 import httpx
 import msgspec
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -109,13 +110,14 @@ def _tokens(here: Scene, peer: _Peer) -> list[_Work]:
     ours, theirs = f"{here.url}/oauth/token", f"{peer.url}/token"
     credentials = {"grant_type": "client_credentials"}
     return [
+        # An access and a refresh token, on both sides.
         _Work(
-            "customer's access and refresh token",
+            "customer's tokens",
             issue(ours, **credentials, scope=f"customer={here.customer}"),
             issue(theirs, grant_type="customer", email=here.customer),
         ),
         # The cloud gives a refresh token here, too, as the vendor's does.
-        _Work("client's access token", issue(ours, **credentials), issue(theirs, **credentials)),
+        _Work("client's token", issue(ours, **credentials), issue(theirs, **credentials)),
     ]
 
 
@@ -130,8 +132,8 @@ def _bearer(here: Scene, peer: _Peer) -> list[_Work]:
         ]
 
     return [
-        _Work("token-checked GET of a device", *get(is_numbered=False)),
-        _Work("the same, no two requests alike", *get(is_numbered=True)),
+        _Work("GET of a device", *get(is_numbered=False)),
+        _Work("no two GETs alike", *get(is_numbered=True)),
     ]
 
 
@@ -157,31 +159,43 @@ def _oidc_provider(folder: Path, here: Scene) -> Iterator[_Peer]:
         yield _Peer(pid, url, answer.json()["access_token"])
 
 
-def table(found: list[Comparison]) -> Table:
+def tables(found: list[Comparison]) -> list[Table]:
+    """Answers for each second, and CPU time for each answer."""
+    return [
+        _table(found, "answers per second", "how many times as many", lambda sample: sample.per_second, ",.0f"),
+        _table(
+            found, "CPU µs of the server process for one answer", "how many times as few", lambda s: s.cpu_us, ".0f"
+        ),
+    ]
+
+
+def _table(found: list[Comparison], what: str, times: str, of: Callable[[Sample], float], as_: str) -> Table:
     shown = Table(
-        title="Beside oidc-provider; medians, and the least and the most of the rounds",
-        caption="CPU: of the server process, for one request, all threads and the kernel's work for it included."
-        " times: how many times as many answers per second, and how many times as few µs; by round.",
+        title=f"Beside oidc-provider: {what}",
+        caption=f"Medians of the rounds, and the least and the most. times: {times}, by round.",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("", "connections", "ours/s", "theirs/s", "times", "ours µs", "theirs µs", "times"):
-        shown.add_column(heading, justify="right" if heading else "left")
+    for heading in ("", "connections", "ours", "theirs", "times"):
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    fewer_is_better = times.endswith("few")
     for each in found:
+        ratios = [
+            of(turn.theirs) / of(turn.ours) if fewer_is_better else of(turn.ours) / of(turn.theirs)
+            for turn in each.turns
+        ]
         shown.add_row(
             each.what,
             str(each.connections),
-            _figure(each, lambda turn: turn.ours.per_second, ",.0f"),
-            _figure(each, lambda turn: turn.theirs.per_second, ",.0f"),
-            _figure(each, lambda turn: turn.ours.per_second / turn.theirs.per_second, ".2f"),
-            _figure(each, lambda turn: turn.ours.cpu_us, ".0f"),
-            _figure(each, lambda turn: turn.theirs.cpu_us, ".0f"),
-            _figure(each, lambda turn: turn.theirs.cpu_us / turn.ours.cpu_us, ".2f"),
+            _figure([of(turn.ours) for turn in each.turns], as_),
+            _figure([of(turn.theirs) for turn in each.turns], as_),
+            _figure(ratios, ".2f"),
         )
     return shown
 
 
-def _figure(comparison: Comparison, of: Callable[[Turn], float], as_: str) -> str:
-    figures = [of(turn) for turn in comparison.turns]
+def _figure(figures: list[float], as_: str) -> str:
     least, middle, most = (format(figure, as_) for figure in (min(figures), statistics.median(figures), max(figures)))
     return f"{middle}\n({least}…{most})"

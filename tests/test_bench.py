@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
+from rich.console import Console
 
+from bench import beside
 from bench.__main__ import Result
 from bench.benchmarks import BENCHMARKS
+from bench.beside import Comparison, Turn
+from bench.load import Sample
 from bench.udp import Results
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
@@ -33,6 +38,22 @@ def test_every_benchmark_runs_and_the_table_has_its_row(tmp_path: Path):
             assert 0 < sample.p50_ms <= sample.p99_ms
             # The writer's thread works beside the loop's.
             assert 0 < sample.server_cpu_seconds < 2 * sample.seconds
+
+
+def test_what_is_compared_is_shown_with_its_ratios():
+    def sample(requests: int, cpu: float) -> Sample:
+        return Sample(requests, 1.0, cpu, 0.1, 1.0, 2.0)
+
+    turns = [Turn(sample(3_000 * times, 0.3 * times), sample(1_000 * times, 0.2 * times)) for times in (1, 2, 3)]
+    console = Console(width=80, file=StringIO(), force_terminal=False)
+    for table in beside.tables([Comparison("customer's tokens", 16, turns)]):
+        console.print(table)
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    for figure in ("(3,000…9,000)", "(1,000…3,000)", "(3.00…3.00)", "(100…100)", "(200…200)", "(2.00…2.00)"):
+        assert figure in shown
+    assert "6,000 " in shown
+    assert "customer's tokens" in shown
 
 
 def test_an_answer_other_than_200_fails_the_run():
