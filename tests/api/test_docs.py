@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import importlib
+import pkgutil
 import re
 from html import escape
 from html.parser import HTMLParser
@@ -11,8 +13,10 @@ import msgspec
 import pytest
 import schemathesis
 
+from cloudchamber.api import examples, schemas
 from cloudchamber.api.openapi import openapi
 from cloudchamber.api.routes import FAMILIES, ROUTES, Family, Public, enabled, route
+from cloudchamber.api.routes.paths import FIELDS
 from cloudchamber.settings import Compat
 from tests.api.conftest import Api
 
@@ -135,3 +139,50 @@ async def test_both_are_served_to_everybody(http: Api) -> None:
     assert {link for link in page.links if link[1:] not in page.ids} == {"/openapi.json"}
     for row in ROUTES:
         assert row.switch is not None or escape(row.summary, quote=False) in shown.text
+
+
+DOCUMENTS = {
+    cls.__name__: cls
+    for module in pkgutil.iter_modules(schemas.__path__)
+    for cls in vars(importlib.import_module(f"{schemas.__name__}.{module.name}")).values()
+    if isinstance(cls, type) and issubclass(cls, msgspec.Struct)
+}
+
+
+def test_every_document_and_field_has_an_example_that_is_right() -> None:
+    found = document()["components"]["schemas"]
+    assert len(found) > 150
+    for name, schema in found.items():
+        for field, kind in schema.get("properties", {}).items():
+            said = msgspec.json.encode(kind).decode()
+            assert re.search('"(examples|\\$ref|contentMediaType)":', said), f"{name}.{field}: api/examples.py has none"
+        for example in schema["examples"]:
+            msgspec.convert(example, DOCUMENTS[name])
+            assert example or not schema.get("properties"), name
+
+
+def test_every_example_of_a_field_is_right() -> None:
+    count = 0
+    for name, schema in document()["components"]["schemas"].items():
+        kinds = {field.encode_name: field.type for field in msgspec.structs.fields(DOCUMENTS[name])}
+        for field, kind in schema.get("properties", {}).items():
+            for example in kind.get("examples", ()):
+                msgspec.convert(example, kinds[field])
+                count += 1
+    assert count > 500
+
+
+def test_paths_and_queries_have_examples() -> None:
+    for (method, path), operation in operations(document()).items():
+        for field in operation["parameters"]:
+            assert "examples" in msgspec.json.encode(field).decode(), f"{method} {path}: {field['name']}"
+
+
+def test_no_example_is_left_over() -> None:
+    found = document()["components"]["schemas"]
+    fields = {name: set(schema.get("properties", {})) for name, schema in found.items()}
+    for table in (examples.OF, examples.SHOWN):
+        for name, wanted in table.items():
+            assert set(wanted) <= fields[name], name
+    assert set(examples.FIELDS) <= set().union(*fields.values())
+    assert set(examples.PATHS) == set(FIELDS)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any, Final
 
+import msgspec
+
 Json = dict[str, Any]
 
 _STYLE: Final = """
@@ -25,6 +27,7 @@ code, .method { font: 13px/1.4 ui-monospace, monospace; }
 code { background: var(--code); padding: .1em .3em; border-radius: 3px; overflow-wrap: anywhere; }
 .method { display: inline-block; width: 4.5em; font-weight: 700; }
 .dim { color: var(--dim); }
+pre { background: var(--code); font: 13px/1.4 ui-monospace, monospace; overflow: auto; padding: .5rem; }
 table { border-collapse: collapse; margin: .3rem 0 .8rem; width: 100%; }
 td { border-top: 1px solid var(--line); padding: .25rem .8rem .25rem 0; vertical-align: top; }
 td:first-child { width: 12rem; }
@@ -71,6 +74,7 @@ def page(document: Json) -> bytes:
         if "description" in schema:
             parts.append(f"<p>{_text(schema['description'])}</p>")
         parts.extend(_fields(schema))
+        parts.extend(f"<pre>{escape(_json(example))}</pre>" for example in schema.get("examples", ()))
     parts.append("<h2 id=errors>Errors</h2><table>")
     for status, response in document["components"]["responses"].items():
         parts.append(f"<tr id='e-{status}'><td>{status}<td>{_text(response['description'])}")
@@ -124,11 +128,21 @@ def _table(fields: Iterable[tuple[str, Json, bool]]) -> Iterator[str]:
     yield "<table>"
     for name, field, is_required in fields:
         about = _text(field.get("description", "")) + "".join(
-            f" <span class=dim>e.g. <code>{escape(str(example))}</code></span>" for example in field.get("examples", ())
+            f" <span class=dim>e.g. <code>{escape(_shown(example))}</code></span>"
+            for example in field.get("examples", ())
+            if not isinstance(example, bool) and "enum" not in field
         )
         need = "" if is_required else " <span class=dim>optional</span>"
         yield f"<tr><td><code>{escape(name)}</code>{need}<td>{_kind(field)}<td>{about}"
     yield "</table>"
+
+
+def _shown(example: Any) -> str:
+    return example if isinstance(example, str) else msgspec.json.encode(example).decode()
+
+
+def _json(document: Json) -> str:
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
 
 
 def _kind(schema: Json) -> str:

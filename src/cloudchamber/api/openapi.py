@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudchamber import __version__
+from cloudchamber.api import examples
 from cloudchamber.api.routes import (
     AnyToken,
     Bearer,
@@ -118,6 +119,7 @@ def _schemas(rows: Iterable[Route]) -> tuple[dict[Any, Json], dict[str, Json]]:
                 if "contentMediaType" in each:
                     # A file is sent as it is, not in base64.
                     each.pop("contentEncoding", None)
+    examples.give(schemas)
     return dict(zip(documents, refs, strict=True)), schemas
 
 
@@ -157,15 +159,16 @@ def _path_fields(path: str) -> Iterator[Json]:
             "in": "path",
             "required": True,
             "description": FIELDS[name],
-            "schema": {"type": "string", "minLength": 1},
+            "schema": {"type": "string", "minLength": 1, "examples": [examples.PATHS[name]]},
         }
 
 
 def _query_fields(row: Route) -> Iterator[Json]:
     if row.query is None:
         return
-    schema = msgspec.json.schema(row.query)
-    document = schema["$defs"][row.query.__name__]
+    schemas = msgspec.json.schema(row.query)["$defs"]
+    examples.give(schemas)
+    document = schemas[row.query.__name__]
     for name, field in document["properties"].items():
         found: Json = {"name": name, "in": "query", "schema": {k: v for k, v in field.items() if k != "description"}}
         if "description" in field:

@@ -123,6 +123,7 @@ FAMILY: Final = Family(
             "Gives new recovery codes; the old ones end.",
             request=CurrentPassword,
             answer=RecoveryCodes,
+            errors=(404,),
         ),
         route(
             "POST",
