@@ -20,6 +20,7 @@ from cloudchamber.oauth.rules import (
     customer_in,
     customer_scope,
     lifetime_s,
+    log_in_counts,
     redirect_is_safe,
     redirect_matches,
     rotation,
@@ -59,6 +60,23 @@ def test_a_lifetime_that_cannot_be(expires_in, expires_at) -> None:
     with pytest.raises(OAuthError) as failed:
         lifetime_s(expires_in, expires_at, NOW)
     assert (failed.value.error, failed.value.http_status) == ("invalid_request", 400)
+
+
+@pytest.mark.parametrize(
+    ("log_ins_from", "began", "now", "counts"),
+    [
+        (100, 100, 200, True),
+        (100, 99, 200, False),
+        (300, 200, 250, False),  # while it waited for the database
+        (250 + 300_000, 200, 250, False),
+        (251 + 300_000, 200, 250, True),  # the clock was ahead, and was set right
+        (86_400_000, 200, 250, True),
+    ],
+)
+def test_21_which_log_ins_count(log_ins_from: int, began: int, now: int, counts: bool) -> None:
+    times = (Millis(log_ins_from), Millis(began), Millis(now))
+    assert log_in_counts(*times, is_disabled=False) is counts
+    assert not log_in_counts(*times, is_disabled=True)
 
 
 def test_a_lifetime_under_the_servers_caps() -> None:

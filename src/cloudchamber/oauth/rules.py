@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from cloudchamber.access.requester import UNLIMITED, Scopes
-from cloudchamber.clock import Millis, parse_iso
+from cloudchamber.clock import MINUTE, Millis, parse_iso
 from cloudchamber.ids import ClientId, slugify
 from cloudchamber.oauth.errors import OAuthError
 from cloudchamber.oauth.model import DEFAULT_LIFETIME_S, Client, Principal, PrincipalKind, RefreshToken
@@ -162,6 +162,16 @@ def may_see(client: Client, token_client: ClientId, principal: Principal) -> boo
     if token_client == client.id or (client.product is not None and client.product == principal.product):
         return True
     return client.organization is not None and client.organization == principal.organization
+
+
+# By how much clocks of two machines may differ, and how long a log-in may wait for the database.
+_CLOCKS_MS: Final = 5 * MINUTE
+
+
+def log_in_counts(log_ins_from: Millis, began: Millis, now: Millis, *, is_disabled: bool) -> bool:
+    """May a log-in that began then have its tokens `now`, in an account whose log-ins count from `log_ins_from`? A date
+    that lies ahead was written while the clock went wrong: it must not lock anybody out until it comes."""
+    return not is_disabled and (began >= log_ins_from or log_ins_from > now + _CLOCKS_MS)
 
 
 class Rotation(Enum):

@@ -22,6 +22,7 @@ from cloudchamber.oauth.model import (
     RefreshToken,
     Use,
 )
+from cloudchamber.oauth.rules import log_in_counts
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
 from cloudchamber.storage.sql import in_steps, places, rows_of_places
 
@@ -315,17 +316,17 @@ class TokenStore:
         rows = await tx.fetch_all(f"DELETE FROM access_tokens WHERE {column} = $1 RETURNING hash", place)
         return [SecretHash(bytes(row[0])) for row in rows]
 
-    async def counts(self, db: Reader, principal: Principal, began: Millis) -> bool:
+    async def counts(self, db: Reader, principal: Principal, began: Millis, now: Millis) -> bool:
         """Does a log-in of `principal` that began then still count?"""
         row = await db.fetch_one(
-            "SELECT 1 FROM account_states WHERE principal_kind = $1 AND principal_id = $2"
-            " AND (disabled_at IS NOT NULL OR log_ins_from > $3)",
-            *(principal.kind.value, principal.id, began),
+            "SELECT log_ins_from, disabled_at FROM account_states WHERE principal_kind = $1 AND principal_id = $2",
+            *(principal.kind.value, principal.id),
         )
-        return row is None
+        return row is None or log_in_counts(Millis(row[0]), began, now, is_disabled=row[1] is not None)
 
     async def all_count(self, tx: Transaction, new: Sequence[NewLogIn]) -> bool:
         """As `counts`, for many at once: False when one of them does not, or its code was shown twice."""
+        now = max((each.access.issued_at for each in new), default=Millis(0))
         begun: defaultdict[str, dict[str, Millis]] = defaultdict(dict)
         for each in new:
             of_kind = begun[each.access.principal.kind.value]
@@ -338,7 +339,7 @@ class TokenStore:
                     f" WHERE principal_kind = $1 AND principal_id IN ({places(len(part), 2)})",
                     *(kind, *part),
                 ):
-                    if disabled_at is not None or log_ins_from > of_kind[id_]:
+                    if not log_in_counts(log_ins_from, of_kind[id_], now, is_disabled=disabled_at is not None):
                         return False
         for part in in_steps([each.log_in.family for each in new if each.is_of_code]):
             good = await tx.fetch_all(

@@ -672,7 +672,7 @@ class Tokens:
 
     async def require_counts(self, tx: Transaction, principal: Principal, began: Millis) -> None:
         """Raises OAuthError (invalid_grant) where a log-in that began then is one of those that ended since."""
-        if not await self._store.counts(tx, principal, began):
+        if not await self._store.counts(tx, principal, began, self._clock.now()):
             raise log_in_ended()
 
     def now(self) -> Millis:

@@ -91,9 +91,10 @@ class DeviceGrants:
         """
         state = GrantState.DENIED if session is None else GrantState.APPROVED
         principal = None if session is None else session.principal
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> bool:
-            if session is not None and not await self._tokens.counts(tx, session.principal, session.created_at):
+            if session is not None and not await self._tokens.counts(tx, session.principal, session.created_at, now):
                 raise log_in_ended()
             return await self._store.settle(tx, grant.hash, state, principal)
 

@@ -46,7 +46,7 @@ class BrowserSessions:
         session = BrowserSession(hash_secret(secret), principal, now, ends)
 
         async def insert(tx: Transaction) -> None:
-            if not await self._tokens.counts(tx, principal, start):
+            if not await self._tokens.counts(tx, principal, start, now):
                 raise log_in_ended()
             await self._store.insert(tx, session)
 
