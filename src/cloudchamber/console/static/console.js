@@ -224,5 +224,8 @@
   });
 
   start(document.documentElement);
+  // On a phone the sections stand in a row that is wider than the screen.
+  const [side, here] = [document.querySelector(".side"), document.querySelector(".side [aria-current]")];
+  if (side && here) side.scrollLeft = here.offsetLeft - (side.clientWidth - here.offsetWidth) / 2;
   addEventListener("pagehide", () => running.forEach((each) => each.stop()));
 })();
