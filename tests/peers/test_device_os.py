@@ -239,8 +239,13 @@ async def test_real_firmware_reboots_with_its_saved_session(binary: Path, tmp_pa
             await everything_works(story, token, firmware, "before-the-reboot")
         if not (folder / SESSION).exists():
             pytest.skip(f"{binary.name} was built without a session file: it cannot keep its session over a reboot")
-        made = await handshakes(story, cloud)
+        made, path = await handshakes(story, cloud), f"/v1/devices/{device_id}"
+        heard = (await story.ok("GET", path, token))["last_heard"]
         async with switched_on(folder, device_id, Transport.UDP) as firmware:
+            # To the cloud it was online all the time, at the port of before: what is asked until it is heard is lost.
+            async with asyncio.timeout(30):
+                while (await story.ok("GET", path, token))["last_heard"] == heard:
+                    await asyncio.sleep(0.1)
             await everything_works(story, token, firmware, "after-the-reboot")
         assert await handshakes(story, cloud) == made
 
