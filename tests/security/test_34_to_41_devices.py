@@ -19,6 +19,8 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloudchamber.access.model import OwnedByCustomer
 from cloudchamber.fleet.model import Change
@@ -127,24 +129,27 @@ async def test_35_over_http_too(place) -> None:
 # --- 36 --------------------------------------------------------------------------------------------------------------
 
 
-async def test_36_a_code_is_void_when_its_customer_is_gone() -> None:
-    """Its device connects with it all the same, and stays unclaimed; so does one with a code that is too old."""
-    async with Devices(claim_code_lifetime_s=0) as cloud, Story(cloud.url) as story:
+@pytest.mark.parametrize("why", ["gone", "late"])
+async def test_36_a_code_is_void_when_its_customer_is_gone(why: str) -> None:
+    """Its device connects with it all the same, and stays unclaimed. Beside a customer's who is gone, the code of one
+    who is not claims."""
+    lifetime = {"claim_code_lifetime_s": 0} if why == "late" else {}
+    async with Devices(**lifetime) as cloud, Story(cloud.url) as story:
         product = await story.product(await story.user())
         ids = ["0" * 23 + "1", "0" * 23 + "2"]
         await story.import_devices(product, ids)
-        gone, late = await story.customer(product, "gone"), await story.customer(product, "late")
         codes = [
             (await story.ok("POST", f"/v1/products/{product.id}/device_claims", token))["claim_code"]
-            for token in (gone, late)
+            for token in (await story.customer(product, "one"), await story.customer(product, "other"))
         ]
-        await story.ok("DELETE", f"/v1/products/{product.id}/customers/gone", product.owner_token)
+        if why == "gone":
+            await story.ok("DELETE", f"/v1/products/{product.id}/customers/one", product.owner_token)
         for id_, code in zip(ids, codes, strict=True):
             await cloud.start_device(id_, product_id=product.id, claim_code=code)
         await asyncio.sleep(0.3)
-        for id_ in ids:
-            seen = await story.ok("GET", f"/v1/products/{product.id}/devices/{id_}", product.owner_token)
-            assert (seen["online"], seen["owner"]) == (True, None)
+        seen = [await story.ok("GET", f"/v1/products/{product.id}/devices/{id_}", product.owner_token) for id_ in ids]
+        assert [each["online"] for each in seen] == [True, True]
+        assert [bool(each["owner"]) for each in seen] == [False, why == "gone"]
 
 
 # --- 37 --------------------------------------------------------------------------------------------------------------
@@ -411,3 +416,46 @@ async def test_41_fields_that_are_not_the_requests_change_nothing(place) -> None
         answer = await http.request(method, path, json=sent, headers=who)
         assert answer.status_code == 200, (path, answer.text)
     assert await everything() == before
+
+
+async def test_41_what_is_made_and_changed_beside_devices_takes_no_more_either(place) -> None:
+    """Accounts, products, clients, customers, keys: what each shows afterwards is as without the extra fields."""
+    http, maker = place
+    (device,) = await imported(maker, 1)
+    mine, product = bearer(maker.token), f"/v1/products/{maker.product}"
+    extra = {**EXTRA, "org_id": "0" * 24, "organization": "acme", "is_service": True, "scopes": ["*:*"], "mfa": True}
+    extra |= {"created_by": "0" * 24, "secret": "0" * 40, "username_verified": True}
+    own = (await http.get("/v1/user", headers=mine)).json()
+    thing = (await http.get(product, headers=mine)).json()
+    team = (await http.get(f"{product}/team", headers=mine)).json()
+
+    async def client() -> dict[str, Any]:
+        found = (await http.get(f"{product}/clients", headers=mine)).json()["clients"]
+        return next(each for each in found if each["id"] == maker.client[0])
+
+    was = await client()
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    sold = {k: v for k, v in extra.items() if k != "product_id"}
+    for method, path, body in (
+        ("PUT", "/v1/user", {**extra, "account_info": {}}),
+        ("PUT", product, {"product": {**extra, "name": f"Product of {maker.username}"}}),
+        ("PUT", f"{product}/clients/{maker.client[0]}", {**extra, "name": was["name"], "type": "web"}),
+        ("POST", f"{product}/customers", {**extra, "email": "kim", "password": "correct horse"}),
+        ("POST", f"/v1/provisioning/{device}", {**sold, "deviceID": device, "publicKey": pem}),
+    ):
+        auth = maker.client if path.endswith("customers") else None
+        answer = await http.request(method, path, json=body, headers={} if auth else mine, auth=auth)
+        assert answer.status_code in {200, 201}, (path, answer.text)
+    assert (await http.get("/v1/user", headers=mine)).json() == own
+    now = (await http.get(product, headers=mine)).json()
+    for each in (thing, now):
+        each["product"].pop("updated_at", None)
+    assert now == thing
+    assert await client() == was
+    assert (await http.get(f"{product}/team", headers=mine)).json() == team
+    (kim,) = (await http.get(f"{product}/customers?all=true", headers=mine)).json()["customers"]
+    assert kim["username"] == "kim"
+    assert kim["id"] not in {EXTRA["id"], EXTRA["customer_id"]}
+    seen = (await http.get(f"{product}/devices/{device}", headers=mine)).json()
+    assert (seen["owner"], seen["quarantined"], seen["product_id"]) == (None, False, maker.product)
