@@ -656,13 +656,19 @@ class Cloud:
         return {"database": has_database, "listeners": self._is_ready}
 
     async def _every(self, interval_ms: int, *chores: Callable[[], Awaitable[int]]) -> None:
+        failing = set[Callable[[], Awaitable[int]]]()
         while True:
             await asyncio.sleep(interval_ms / 1000)
             for chore in chores:
                 try:
                     await chore()
                 except CloudError:
-                    _log.warning("a chore failed; the next round tries again", exc_info=True)
+                    # Said once: a full disk lasts, and some chores come twice a second.
+                    if chore not in failing:
+                        _log.warning("a chore failed; every round tries again", exc_info=True)
+                    failing.add(chore)
+                else:
+                    failing.discard(chore)
 
 
 def _issuer(public_url: str) -> str:
