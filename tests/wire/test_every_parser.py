@@ -90,6 +90,7 @@ GIVEN: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(0, 400),
     Message: MESSAGES | BYTES.map(lambda data: _message(data)),
     Transport: st.sampled_from(Transport),
+    Transport | None: st.none() | st.sampled_from(Transport),
     VariableType: st.sampled_from(VariableType),
     EllipticCurvePublicKey: st.builds(lambda: key("device").public_key()),
     RSAPrivateKey: st.builds(device_key),
