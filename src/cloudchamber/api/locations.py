@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer
-from cloudchamber.access.service import require
 from cloudchamber.api.call import Call
 from cloudchamber.api.diagnostics import time_in
 from cloudchamber.api.fields import FieldInvalid, Fields
@@ -34,13 +33,14 @@ class LocationsResource:
 
     async def of_product(self, call: Call, requester: Bearer) -> Any:
         product = await self._places.product(call)
-        require(requester, Action.LOCATIONS_GET, product.resource(requester))
+        self._diagnostics.check_locations(requester, product)
         query = call.query
         page = query.integer("page", at_least=1, at_most=_MAX_PAGE) or 1
         per_page = query.integer("per_page", at_least=1, at_most=_MAX_PER_PAGE) or _DEFAULT_PER_PAGE
         since, until = _times(query)
         box = _box(query)
         devices, total = await self._diagnostics.devices_at(
+            requester,
             product,
             await self._among(query, requester, product),
             since=since, until=until, box=box, page=page, per_page=per_page,

@@ -7,7 +7,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cloudchamber.access.model import Owner
+from cloudchamber.access.model import Action, Owner
+from cloudchamber.access.requester import Requester
+from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import DAY, Clock, Millis
 from cloudchamber.diagnostics.errors import DeviceAway, NoLocation, NoVitals
@@ -68,7 +70,7 @@ class Diagnostics:
         self._clock = clock
         self._timeout_s = timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
-        self._asked: set[DeviceId] = set()
+        self._asking: dict[DeviceId, asyncio.Task[None]] = {}
         bus.subscribe(DEVICE_VITALS, self._on_vitals)
         bus.subscribe(DEVICE_LOCATED, self._on_located)
 
@@ -79,9 +81,8 @@ class Diagnostics:
         DeviceAway."""
         if not self._live.is_online(device.id):
             raise DeviceAway("The device is not connected: its vitals can be asked for when it is")
-        if device.id not in self._asked and len(self._tasks) < _MAX_TASKS:
-            self._asked.add(device.id)
-            self._spawn(self._ask(device.id))
+        if device.id not in self._asking and len(self._tasks) < _MAX_TASKS:
+            self._asking[device.id] = self._spawn(self._ask(device.id))
 
     async def last(self, device: DeviceRecord, *, owner: Owner | None) -> Vitals:
         """Raises NoVitals."""
@@ -105,10 +106,16 @@ class Diagnostics:
             limit=MAX_SHOWN,
         )
 
-    # -- locations. For products of which the requester has LOCATIONS_GET. --------------------------------------------
+    # -- locations. `path` is for devices that the registry gave for LOCATIONS_GET. -----------------------------------
+
+    def check_locations(self, requester: Requester, product: Product) -> None:
+        """Asked before anything of the request is looked at: what is wrong with it must not tell that the product is
+        there. Raises AccessRefused."""
+        require(requester, Action.LOCATIONS_GET, product.resource(requester))
 
     async def devices_at(
         self,
+        requester: Requester,
         product: Product,
         among: Sequence[DeviceId] | None,
         *,
@@ -118,7 +125,11 @@ class Diagnostics:
         page: int,
         per_page: int,
     ) -> tuple[Sequence[DeviceId], int]:
-        """A page of the devices that were in the area in that time, and how many there are in all."""
+        """A page of the devices that were in the area in that time, and how many there are in all.
+
+        Raises AccessRefused.
+        """
+        self.check_locations(requester, product)
         return await self._store.devices_at(
             self._db,
             product.id,
@@ -168,7 +179,7 @@ class Diagnostics:
         try:
             outcome = await self._link.read_vitals(device, self._timeout_s)
         finally:
-            self._asked.discard(device)
+            del self._asking[device]
         member = self._audience.member(device)
         if isinstance(outcome, DescribeRead) and member is not None:
             await self._keep(member, outcome.data, self._clock.now() - before)
@@ -202,10 +213,11 @@ class Diagnostics:
         except CloudError:
             _log.warning("a report of a device could not be kept", exc_info=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -218,8 +230,7 @@ class Diagnostics:
         return await self._db.transaction(delete)
 
     async def close(self) -> None:
-        """What is being written is written."""
-        for task in tuple(self._tasks):
-            if self._asked:
-                task.cancel()
+        """What is being written is written; no device is waited for."""
+        for task in tuple(self._asking.values()):
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
