@@ -1,12 +1,23 @@
-"""What is measured: one request each, as a client of the API sends it."""
+"""One kind of request each, beside a bare ASGI application on the same HTTP server.
+
+Each slice of a benchmark comes right after one of the bare application with as many connections, and their ratio is
+taken there and then: what else the machine does meanwhile slows both.
+"""
 
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
-from bench.scene import Scene
+from bench.load import Load, LoadFailed, Order, Sample
+from bench.report import OURS, Row, Section, of_sample
+from bench.run import Run
+from bench.scene import Scene, scene
+
+# Caches fill and the interpreter specializes within the first hundreds of requests.
+_WARM_UP_SHARE: Final = 0.2
+HELLO: Final = "bare ASGI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,40 @@ BENCHMARKS: Final = {
 }
 
 
-def hello_request() -> bytes:
-    """What the yardstick is asked."""
-    return _request("GET", "/")
+NAMES: Final = tuple(BENCHMARKS)
+
+
+def measure(name: str, run: Run) -> Section:
+    """See `suites.Suite`."""
+    benchmark = BENCHMARKS[name]
+    setting = f"{benchmark.connections} connections"
+    ours, hello = Row(name, setting, OURS, []), Row(name, setting, HELLO, [])
+    run.steps.expect(run.rounds)
+    run.steps.begin("starting a cloud and a device")
+    with scene(run.folder) as here, Load() as load:
+        for _ in range(run.rounds):
+            run.steps.begin(benchmark.what)
+            hello.rounds.append(
+                of_sample(_slice(load, here.hello_url, here.hello_pid, _request("GET", "/"), benchmark, run))
+            )
+            ours.rounds.append(of_sample(_slice(load, here.url, here.pid, benchmark.request(here), benchmark, run)))
+            run.steps.end()
+    return Section(name, f"`{benchmark.what}`", _WHAT, [ours, hello], plotted=("cpu_us",))
+
+
+_WHAT: Final = """
+The clients are keep-alive connections that ask again as soon as they have their answer. *bare ASGI* answers 17 bytes on
+the same uvicorn, httptools and uvloop: what any Python server of this kind would cost at least.
+"""
+
+
+def _slice(load: Load, url: str, pid: int, request: bytes, benchmark: Benchmark, run: Run) -> Sample:
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    warm_up = run.seconds * _WARM_UP_SHARE
+    order = Order(address.hostname, address.port, request, benchmark.connections, run.seconds, warm_up, pid)
+    try:
+        return load.run(order)
+    except LoadFailed as error:
+        raise LoadFailed(f"{benchmark.name}, {request.split(b' HTTP')[0].decode()}: {error}") from error

@@ -9,7 +9,6 @@ the very document that the cloud's answer was.
 import base64
 import contextlib
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,15 +17,11 @@ from typing import Final
 from urllib.parse import urlencode
 
 import httpx
-import msgspec
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from bench import wrk
-from bench.load import Sample
 from bench.processes import CannotStart, server
+from bench.report import OURS, Goal, Row, Section, of_sample
+from bench.run import Run
 from bench.scene import Scene, bearer, scene
 
 NAMES: Final = ("tokens", "bearer")
@@ -39,19 +34,6 @@ _CUSTOMER_ID: Final = "5e1f0c3a9b7d42e86a0c1d2f"
 _WARM_UP_S: Final = 1.0
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """One of each, right after the other."""
-
-    ours: Sample
-    theirs: Sample
-
-
-class Comparison(msgspec.Struct, frozen=True):
-    what: str
-    connections: int
-    turns: list[Turn]
-
-
 @dataclass(frozen=True, slots=True)
 class _Work:
     what: str
@@ -61,43 +43,69 @@ class _Work:
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
+    name: str
     pid: int
     url: str
     token: str
 
 
-def measure(names: list[str], seconds: float, rounds: int, data: Path | None = None) -> list[Comparison]:
-    """`data` is where both keep their databases; else wherever temporary files are.
-
-    Raises CannotStart, LoadFailed, httpx.HTTPError.
-    """
+def measure(name: str, run: Run) -> Section:
+    """See `suites.Suite`."""
     wrk.find()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    run.steps.begin("starting the servers")
     with (
-        tempfile.TemporaryDirectory(prefix="cloudchamber-bench-", dir=data) as name,
-        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
-        scene(Path(name)) as here,
-        _oidc_provider(Path(name), here) as peer,
+        tempfile.TemporaryDirectory(prefix="cloudchamber-bench-", dir=run.data) as data,
+        scene(Path(data)) as here,
+        _oidc_provider(Path(data), here) as peer,
     ):
-        works = [work for each in names for work in _WORKS[each](here, peer)]
-        found = [Comparison(work.what, connections, []) for work in works for connections in CONNECTIONS]
-        task = progress.add_task("", total=rounds * len(found))
+        works = [(work, connections) for work in _WORKS[name](here, peer) for connections in CONNECTIONS]
+        run.steps.expect(run.rounds * len(works))
+        rows = []
 
-        def run(request: wrk.Request, pid: int, connections: int, long: float = seconds) -> Sample:
-            return wrk.run(request, connections, long, pid, Path(name))
+        def slice_of(request: wrk.Request, pid: int, connections: int, seconds: float) -> dict[str, float]:
+            return of_sample(wrk.run(request, connections, seconds, pid, Path(data)))
 
-        for work in works:
+        for work in _WORKS[name](here, peer):
             for request, pid in ((work.ours, here.pid), (work.theirs, peer.pid)):
-                run(request, pid, CONNECTIONS[0], _WARM_UP_S)
-        for _ in range(rounds):
-            for comparison, (work, connections) in zip(
-                found, [(work, connections) for work in works for connections in CONNECTIONS], strict=True
-            ):
-                progress.update(task, description=f"{work.what}, {connections} connections")
-                ours = run(work.ours, here.pid, connections)
-                comparison.turns.append(Turn(ours, run(work.theirs, peer.pid, connections)))
-                progress.advance(task)
-    return found
+                slice_of(request, pid, CONNECTIONS[0], min(_WARM_UP_S, run.seconds))
+        for work, connections in works:
+            setting = f"{connections} connections"
+            rows += [Row(work.what, setting, subject, []) for subject in (OURS, peer.name)]
+        for _ in range(run.rounds):
+            for number, (work, connections) in enumerate(works):
+                run.steps.begin(f"{work.what}, {connections} connections")
+                rows[2 * number].rounds.append(slice_of(work.ours, here.pid, connections, run.seconds))
+                rows[2 * number + 1].rounds.append(slice_of(work.theirs, peer.pid, connections, run.seconds))
+                run.steps.end()
+    title, what, goals = _SAID[name]
+    return Section(name, title, what, rows, goals=goals, plotted=("per_s", "cpu_us"))
+
+
+_SAID: Final = {
+    "tokens": (
+        "Durable tokens",
+        """
+Both are one process with a SQLite file in WAL mode with `synchronous = FULL`: a token is on the disk before it is
+answered. oidc-provider runs in production, without a log, with opaque tokens and prepared statements, for a client that
+it knows without asking its database. For a client's token it writes one row, the cloud three: it gives a refresh token
+as well, as the vendor's cloud does, and keeps the log-in that both belong to.
+""",
+        [Goal("customer's tokens", "per_s", 2.0, "oidc-provider")],
+    ),
+    "bearer": (
+        "Token-checked GET of a device",
+        """
+oidc-provider's GET is a route on Node's bare HTTP server, in front of Koa, that calls `AccessToken.find` and answers
+with the very document that the cloud's own answer was. *no two GETs alike* has a number in each request, so that none
+comes byte for byte as the one before it.
+""",
+        [
+            Goal("GET of a device", "per_s", 1.2, "oidc-provider"),
+            Goal("GET of a device", "cpu_us", 40.0),
+            Goal("no two GETs alike", "cpu_us", 40.0),
+        ],
+    ),
+}
 
 
 def _tokens(here: Scene, peer: _Peer) -> list[_Work]:
@@ -156,46 +164,9 @@ def _oidc_provider(folder: Path, here: Scene) -> Iterator[_Peer]:
     with server(arguments, folder / "peer.log", program=str(_NODE), environment=environment) as (pid, url):
         form = {"grant_type": "customer", "email": here.customer}
         answer = httpx.post(f"{url}/token", data=form, auth=here.client, trust_env=False).raise_for_status()
-        yield _Peer(pid, url, answer.json()["access_token"])
+        yield _Peer(f"oidc-provider {_release('oidc-provider')}", pid, url, answer.json()["access_token"])
 
 
-def tables(found: list[Comparison]) -> list[Table]:
-    """Answers for each second, and CPU time for each answer."""
-    return [
-        _table(found, "answers per second", "how many times as many", lambda sample: sample.per_second, ",.0f"),
-        _table(
-            found, "CPU µs of the server process for one answer", "how many times as few", lambda s: s.cpu_us, ".0f"
-        ),
-    ]
-
-
-def _table(found: list[Comparison], what: str, times: str, of: Callable[[Sample], float], as_: str) -> Table:
-    shown = Table(
-        title=f"Beside oidc-provider: {what}",
-        caption=f"Medians of the rounds, and the least and the most. times: {times}, by round.",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("", "connections", "ours", "theirs", "times"):
-        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    fewer_is_better = times.endswith("few")
-    for each in found:
-        ratios = [
-            of(turn.theirs) / of(turn.ours) if fewer_is_better else of(turn.ours) / of(turn.theirs)
-            for turn in each.turns
-        ]
-        shown.add_row(
-            each.what,
-            str(each.connections),
-            _figure([of(turn.ours) for turn in each.turns], as_),
-            _figure([of(turn.theirs) for turn in each.turns], as_),
-            _figure(ratios, ".2f"),
-        )
-    return shown
-
-
-def _figure(figures: list[float], as_: str) -> str:
-    least, middle, most = (format(figure, as_) for figure in (min(figures), statistics.median(figures), max(figures)))
-    return f"{middle}\n({least}…{most})"
+def _release(package: str) -> str:
+    found = json.loads((_PEERS / "node_modules" / package / "package.json").read_text())
+    return str(found["version"])

@@ -44,6 +44,7 @@ class Sample(msgspec.Struct, frozen=True):
     client_cpu_seconds: float
     p50_ms: float
     p99_ms: float
+    p999_ms: float
 
     @property
     def cpu_us(self) -> float:
@@ -133,7 +134,8 @@ async def run(order: Order) -> Sample:
         client.close()
     if not latencies:
         raise LoadFailed(f"The server answered nothing within {order.seconds} s")
-    return Sample(len(latencies), took, cpu, own, _at(latencies, 0.50) * 1e3, _at(latencies, 0.99) * 1e3)
+    quantiles = (at(latencies, share) * 1e3 for share in (0.50, 0.99, 0.999))
+    return Sample(len(latencies), took, cpu, own, *quantiles)
 
 
 async def _let_run(seconds: float, failed: "asyncio.Future[None]") -> None:
@@ -142,7 +144,8 @@ async def _let_run(seconds: float, failed: "asyncio.Future[None]") -> None:
         future.result()
 
 
-def _at(ordered: list[float], share: float) -> float:
+def at(ordered: list[float], share: float) -> float:
+    """The quantile of figures in order."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 

@@ -7,21 +7,19 @@ import asyncio
 import contextlib
 import os
 import signal
-import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import httpx
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from bench.load import LoadFailed, cpu_time
+from bench.load import LoadFailed, at, cpu_time
 from bench.processes import listening
+from bench.report import OURS, Goal, Row, Section
+from bench.run import Run, Steps
 from bench.scene import bearer, make_product
 from bench.udp_devices import ELECTRON, FIRST_ID, VARIABLE, Devices, Order, Tally
 
@@ -34,22 +32,6 @@ _STEP_S: Final = 0.5
 _ECHOES: Final = 20_000
 _SETTLE_S: Final = 120.0
 """Longer than a session remembers messages, so as to know their copies."""
-
-
-class Turn(msgspec.Struct, frozen=True):
-    echo: Tally
-    tally: Tally
-
-
-class Row(msgspec.Struct, frozen=True):
-    """One kind of work on one loop, by rounds."""
-
-    name: str
-    loop: str
-    turns: list[Turn]
-
-    def median(self, figure: Callable[[Turn], float]) -> float:
-        return statistics.median(figure(turn) for turn in self.turns)
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -95,12 +77,6 @@ class Flood(msgspec.Struct, frozen=True):
     """How long an online device's variable took to be read before."""
     flooded_ms: list[float]
     """And during."""
-
-
-class Results(msgspec.Struct):
-    rows: list[Row]
-    idle: list[Idle] = []
-    flood: Flood | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,47 +130,59 @@ def _id(number: int) -> str:
 # --- what is measured ---
 
 
-def measure(names: list[str], rounds: int, count: int, offline_s: float) -> Results:
-    """See the options of `python -m bench`. Raises CannotStart, LoadFailed, httpx.HTTPError."""
-    results = Results([])
-    terminal = Console(stderr=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="cloudchamber-bench-") as folder,
-        terminal.status("starting a cloud") as status,
-    ):
-        here = Path(folder)
-        if in_turns := {
-            name: size for name, size in (("handshakes", count // 10), ("exchange", count)) if name in names
-        }:
-            results.rows = turns(in_turns, here, rounds, status.update)
-        if "sessions" in names:
-            results.idle = [idle(here, loop, count, offline_s, status.update) for loop in LOOPS]
-        if "flood" in names:
-            results.flood = flood(here, 5 * count, status.update)
-    return results
+def measure(name: str, run: Run) -> Section:
+    """See `suites.Suite`."""
+    if name == "sessions":
+        run.steps.expect(len(LOOPS) * 3)
+        found = [idle(run.folder, loop, run.count, run.offline_s, run.steps) for loop in LOOPS]
+        return _sessions_section(found)
+    if name == "flood":
+        run.steps.begin("a flood of hellos")
+        return _flood_section(flood(run.folder, 5 * run.count))
+    count = run.count if name == "exchange" else max(1, run.count // 10)
+    run.steps.expect(len(LOOPS) * run.rounds)
+    rows = [row for loop in LOOPS for row in _turns(name, loop, count, run)]
+    return Section(name, *_SAID[name], rows, goals=_GOALS.get(name, []), plotted=("cpu_us",))
 
 
-def turns(counts: dict[str, int], folder: Path, rounds: int, progressed: Callable[[str], None]) -> list[Row]:
-    """Handshakes and exchanges, so many of them each time, on both loops.
+_SAID: Final = {
+    "handshakes": (
+        "DTLS handshakes",
+        """
+The devices are one other process that works on `wire/` directly, each with a socket of its own, 32 at once. `serve`
+always runs on uvloop; the rows for asyncio come from the benchmark's own launcher. *bare echo* sends 100 bytes back.
+""",
+    ),
+    "exchange": (
+        "Confirmable events over DTLS",
+        """
+100 bytes of data from a device of a product, through the fleet to the streams, and the acknowledgement; 32 devices.
+*bare echo* sends 100 bytes back on the same loop.
+""",
+    ),
+}
+_GOALS: Final = {"handshakes": [Goal("handshakes", "cpu_us", 700.0, setting="uvloop")]}
 
-    Raises CannotStart, LoadFailed, httpx.HTTPError.
-    """
-    rows = []
-    for loop in LOOPS:
-        with place(folder / loop, loop, _AT_ONCE) as here, Devices() as devices:
-            mine = [Row(name, loop, []) for name in counts]
-            if "exchange" in counts:
-                devices.run(here.order("online", _AT_ONCE, _AT_ONCE))
-            for _ in range(rounds):
-                for row in mine:
-                    echo = devices.run(here.echo_order(_ECHOES, _AT_ONCE))
-                    row.turns.append(Turn(echo, devices.run(here.order(row.name, counts[row.name], _AT_ONCE))))
-                    progressed(f"{row.name}, {loop}")
-            rows += mine
-    return sorted(rows, key=lambda row: list(counts).index(row.name))
+
+def _turns(name: str, loop: str, count: int, run: Run) -> list[Row]:
+    ours, echo = Row(name, loop, OURS, []), Row(name, loop, "bare echo", [])
+    run.steps.begin("starting a cloud")
+    with place(run.folder / loop, loop, _AT_ONCE) as here, Devices() as devices:
+        if name == "exchange":
+            devices.run(here.order("online", _AT_ONCE, _AT_ONCE))
+        for _ in range(run.rounds):
+            run.steps.begin(loop)
+            echo.rounds.append(_of_tally(devices.run(here.echo_order(_ECHOES, _AT_ONCE))))
+            ours.rounds.append(_of_tally(devices.run(here.order(name, count, _AT_ONCE))))
+            run.steps.end()
+    return [ours, echo]
 
 
-def idle(folder: Path, loop: str, count: int, offline_s: float, progressed: Callable[[str], None]) -> Idle:
+def _of_tally(tally: Tally) -> dict[str, float]:
+    return {"per_s": tally.per_second, "cpu_us": tally.cpu_us}
+
+
+def idle(folder: Path, loop: str, count: int, offline_s: float, steps: Steps) -> Idle:
     """`offline_s` has to be enough for all of them to come online, and then to be asked.
 
     Raises CannotStart, LoadFailed, httpx.HTTPError.
@@ -202,8 +190,9 @@ def idle(folder: Path, loop: str, count: int, offline_s: float, progressed: Call
     with place(folder / f"idle-{loop}", loop, count, offline_s) as here, Devices() as devices:
 
         def silent(what: str) -> Memory:
+            steps.begin(f"{what}, {loop}")
             wait(here, "cloudchamber_udp_sessions", 0, _SETTLE_S + offline_s)
-            progressed(f"{what}, {loop}")
+            steps.end()
             return memory(here)
 
         before = memory(here)
@@ -220,7 +209,7 @@ def idle(folder: Path, loop: str, count: int, offline_s: float, progressed: Call
         return Idle(loop, count, before, online, read, stored, coming, reading, returning)
 
 
-def flood(folder: Path, count: int, progressed: Callable[[str], None]) -> Flood:
+def flood(folder: Path, count: int) -> Flood:
     """Raises CannotStart, LoadFailed, httpx.HTTPError."""
     with (
         place(folder / "flood", "uvloop", _AT_ONCE) as here,
@@ -238,7 +227,6 @@ def flood(folder: Path, count: int, progressed: Callable[[str], None]) -> Flood:
         while not strangers.is_done():
             flooded.append(_read_ms(http, here, 1 + len(flooded) % _AT_ONCE))
         hellos = strangers.end()
-        progressed("flood")
         return Flood(hellos, resident(here.pid) - size, before, figures(here), sorted(calm), sorted(flooded))
 
 
@@ -324,90 +312,48 @@ def _read_all(here: Place, count: int) -> Tally:
 # --- what is shown ---
 
 
-def tables(results: Results) -> list[Table]:
-    shown = []
-    if results.rows:
-        shown.append(_rows(results.rows))
-    if results.idle:
-        shown.append(_idle(results.idle))
-    if results.flood is not None:
-        shown.append(_lines("flood", _of_flood(results.flood)))
-    return shown
-
-
-def _rows(rows: list[Row]) -> Table:
-    shown = Table(
-        title="Datagrams; medians",
-        caption="echo: the same for a bare echo of 100 bytes on the same loop, measured in turns with it.",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("", "loop", "per s", "CPU µs", "echo µs", "ratio"):
-        shown.add_column(heading, justify="left" if heading in ("", "loop") else "right", no_wrap=True)
-    for row in rows:
-        shown.add_row(
-            row.name,
-            row.loop,
-            f"{row.median(lambda turn: turn.tally.per_second):,.0f}",
-            f"{row.median(lambda turn: turn.tally.cpu_us):.0f}",
-            f"{row.median(lambda turn: turn.echo.cpu_us):.1f}",
-            f"{row.median(lambda turn: turn.tally.cpu_us / turn.echo.cpu_us):.1f}",
-        )
-    return shown
-
-
-def _lines(title: str, lines: list[tuple[str, str]]) -> Table:
-    shown = Table(title=title, title_justify="left", show_header=False)
-    shown.add_column(no_wrap=True)
-    shown.add_column(justify="right", no_wrap=True)
-    for line in lines:
-        shown.add_row(*line)
-    return shown
-
-
-def _idle(results: list[Idle]) -> Table:
-    shown = Table(
-        title=f"{results[0].devices:,} devices; memory of the server for each in bytes, its CPU time for each in µs",
-        caption="resident: of the process, which keeps what it needed in its busiest moment; used: what its allocators"
-        " have given out. Both without what the process had before.",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("", "loop", "resident", "used", "", "s", "CPU µs"):
-        shown.add_column(heading, justify="right" if heading in ("resident", "used", "s", "CPU µs") else "left")
+def _sessions_section(results: list[Idle]) -> Section:
+    rows = []
     for found in results:
-        for state, now, done, tally in (
-            ("online, silent", found.online, "came online", found.coming_online),
-            ("after a request", found.read, "variable, HTTP", found.reading),
-            ("offline, stored", found.stored, "came back", found.returning),
+        setting = f"{found.devices:,} devices, {found.loop}"
+        for state, now in (
+            ("online, silent", found.online),
+            ("after a request to each", found.read),
+            ("offline, stored", found.stored),
         ):
-            shown.add_row(
-                state,
-                found.loop,
-                f"{(now.resident - found.before.resident) / found.devices:,.0f}",
-                f"{(now.used - found.before.used) / found.devices:,.0f}",
-                done,
-                f"{tally.seconds:.1f}",
-                f"{tally.cpu_us:.0f}",
-            )
-    return shown
+            sizes = {
+                "resident_b": (now.resident - found.before.resident) / found.devices,
+                "used_b": (now.used - found.before.used) / found.devices,
+            }
+            rows.append(Row(state, setting, OURS, [sizes]))
+        for done, tally in (
+            ("coming online", found.coming_online),
+            ("a variable of each over HTTP", found.reading),
+            ("coming back with an event", found.returning),
+        ):
+            rows.append(Row(done, setting, OURS, [{"s": tally.seconds, "cpu_us": tally.cpu_us}]))
+    what = """
+Memory of the server's process for each device of a product, the fleet's record included, without what it had before.
+*resident* is what the process keeps of its busiest moment, *used* what its allocators have given out.
+"""
+    goals = [Goal("online, silent", "resident_b", 3000.0)]
+    return Section("sessions", "Sessions over DTLS", what, rows, goals=goals, plotted=("resident_b",))
 
 
-def _of_flood(found: Flood) -> list[tuple[str, str]]:
-    def quantiles(sample: list[float]) -> str:
-        return f"{statistics.median(sample):.1f} / {sample[int(len(sample) * 0.99)]:.1f} of {len(sample)}"
+def _flood_section(found: Flood) -> Section:
+    def quantiles(sample: list[float]) -> dict[str, float]:
+        return {"p50_ms": at(sample, 0.5), "p99_ms": at(sample, 0.99), "p999_ms": at(sample, 0.999)}
 
-    grown = {
-        name.removeprefix("cloudchamber_udp_"): f"{value - found.figures_before.get(name, 0.0):+,.0f}"
+    grown = [
+        f"{name.removeprefix('cloudchamber_udp_')}: {value - found.figures_before.get(name, 0.0):+,.0f}"
         for name, value in found.figures_after.items()
         if value != found.figures_before.get(name, 0.0) and not name.endswith("_created")
-    }
-    return [
-        ("first ClientHellos without a cookie", f"{found.hellos.done:,}"),
-        ("per s", f"{found.hellos.per_second:,.0f}"),
-        ("server's CPU for one (with the reads beside it), µs", f"{found.hellos.cpu_us:.0f}"),
-        ("server's memory grew by, KB", f"{found.grown / 1e3:.0f}"),
-        *grown.items(),
-        ("variable of a device before, p50 / p99 ms", quantiles(found.calm_ms)),
-        ("variable of a device meanwhile, p50 / p99 ms", quantiles(found.flooded_ms)),
     ]
+    rows = [
+        Row("first ClientHello without a cookie", f"{found.hellos.done:,}", OURS, [_of_tally(found.hellos)]),
+        Row("variable of a device", "calm", OURS, [quantiles(found.calm_ms)]),
+        Row("variable of a device", "flooded", OURS, [quantiles(found.flooded_ms)]),
+    ]
+    notes = [f"The server's memory grew by {found.grown / 1e3:.0f} KB.", *grown]
+    what = "ClientHellos from 256 ports as fast as they go, beside 32 devices whose variables are read over HTTP."
+    return Section("flood", "A flood of DTLS hellos", what, rows, notes=notes, plotted=())

@@ -18,8 +18,8 @@ _DONE: Final = """
 done = function(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
-    '\\n{"requests":%d,"us":%d,"p50_us":%d,"p99_us":%d,"failed":%d,"refused":%d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    '\\n{"requests":%d,"us":%d,"p50_us":%d,"p99_us":%d,"p999_us":%d,"failed":%d,"refused":%d}\\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
     errors.connect + errors.read + errors.write + errors.timeout, errors.status
   ))
 end
@@ -88,6 +88,7 @@ def run(request: Request, connections: int, seconds: float, server_pid: int, fol
         client_cpu_seconds=own,
         p50_ms=told["p50_us"] / 1e3,
         p99_ms=told["p99_us"] / 1e3,
+        p999_ms=told["p999_us"] / 1e3,
     )
 
 

@@ -1,59 +1,86 @@
 """The benchmarks still run. What they measure in slices this short says nothing."""
 
+import datetime as dt
 import subprocess
 import sys
-from io import StringIO
 from pathlib import Path
 
 import msgspec
 import pytest
-from rich.console import Console
 
-from bench import beside
-from bench.__main__ import Result
-from bench.benchmarks import BENCHMARKS
-from bench.beside import Comparison, Turn
-from bench.load import Sample
-from bench.udp import Results
+from bench import report
+from bench.benchmarks import HELLO
+from bench.report import OURS, Curve, Goal, Results, Row, Section
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
 
 
-def test_every_benchmark_runs_and_the_table_has_its_row(tmp_path: Path):
-    samples = tmp_path / "samples.json"
+def measured(folder: Path, *arguments: str) -> dict[str, Section]:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", *BENCHMARKS, "--seconds", "0.1", "--rounds", "1", "--json", str(samples)],
+        [sys.executable, "-m", "bench", *arguments, "--rounds", "1", "--results", str(folder)],
         cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    for name in BENCHMARKS:
-        assert f"│ {name} " in done.stdout
-    for result in msgspec.json.decode(samples.read_bytes(), type=list[Result]):
-        (pair,) = result.rounds
-        for sample in (pair.hello, pair.sample):
-            assert sample.requests > 0
-            assert 0 < sample.p50_ms <= sample.p99_ms
+    (samples,) = folder.glob("*.json")
+    (page,) = folder.glob("*.md")
+    sections = msgspec.json.decode(samples.read_bytes(), type=Results).sections
+    for section in sections.values():
+        assert f"## {section.title}" in page.read_text()
+    return sections
+
+
+def test_requests_are_measured_beside_a_bare_application(tmp_path: Path):
+    names = ["token", "variable"]
+    sections = measured(tmp_path, *names, "--seconds", "0.1")
+    assert list(sections) == names
+    for section in sections.values():
+        assert [row.subject for row in section.rows] == [OURS, HELLO]
+        for row in section.rows:
+            (found,) = row.rounds
+            assert found["per_s"] > 0
+            assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["p999_ms"]
             # The writer's thread works beside the loop's.
-            assert 0 < sample.server_cpu_seconds < 2 * sample.seconds
+            assert 0 < found["cpu_us"] * found["per_s"] < 2e6
 
 
-def test_what_is_compared_is_shown_with_its_ratios():
-    def sample(requests: int, cpu: float) -> Sample:
-        return Sample(requests, 1.0, cpu, 0.1, 1.0, 2.0)
+def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
+    ours = Row("tokens", "16", OURS, [{"per_s": 3_000.0 * times, "cpu_us": 100.0} for times in (1, 2, 3)])
+    theirs = Row("tokens", "16", "peer 1.0", [{"per_s": 1_000.0 * times, "cpu_us": 200.0} for times in (1, 2, 3)])
+    goals = [
+        Goal("tokens", "per_s", 2.5, "peer"),
+        Goal("tokens", "cpu_us", 99.0),
+        Goal("tokens", "per_s", 1.0, "a peer that is not there"),
+    ]
+    curve = Curve("cost", "devices", "µs", {"GET": [(100, 3.0), (10_000, 3.5)]})
+    section = Section(
+        "tokens", "Tokens", "What was asked.", [ours, theirs], [curve], goals, ("per_s",), {"other": "no compiler"}
+    )
+    page = report.save([section], tmp_path, dt.date(2026, 11, 27))
+    text = page.read_text()
+    assert "| tokens | 16 | cloudchamber | 6,000 (3,000…9,000) | 100.0 (100.0…100.0) |  |" in text
+    assert "|  |  | peer 1.0 | 2,000 (1,000…3,000) | 200.0 (200.0…200.0) | 3.00 (3.00…3.00) |" in text
+    assert "| tokens | 16 | ≥ 2.5 times peer, per s | 3.00 times peer | yes |" in text
+    assert "| tokens | 16 | ≤ 99 CPU µs | 100.0 CPU µs | no |" in text
+    assert "a peer that is not there" not in text
+    assert "*other* is not in it: no compiler." in text
+    for plot in ("tokens-per_s.svg", "tokens-curve-1.svg"):
+        assert f"(2026-11-27/{plot})" in text
+        drawn = (tmp_path / "2026-11-27" / plot).read_text()
+        assert "<svg" in drawn
+        assert "<script" not in drawn
 
-    turns = [Turn(sample(3_000 * times, 0.3 * times), sample(1_000 * times, 0.2 * times)) for times in (1, 2, 3)]
-    console = Console(width=80, file=StringIO(), force_terminal=False)
-    for table in beside.tables([Comparison("customer's tokens", 16, turns)]):
-        console.print(table)
-    assert isinstance(console.file, StringIO)
-    shown = console.file.getvalue()
-    for figure in ("(3,000…9,000)", "(1,000…3,000)", "(3.00…3.00)", "(100…100)", "(200…200)", "(2.00…2.00)"):
-        assert figure in shown
-    assert "6,000 " in shown
-    assert "customer's tokens" in shown
+
+def test_what_was_measured_again_replaces_what_was_measured_before(tmp_path: Path):
+    today = dt.date(2026, 11, 27)
+    old, other, new = (Section(name, name, what) for name, what in (("a", "old"), ("b", "other"), ("a", "new")))
+    report.save([old, other], tmp_path, today)
+    text = report.save([new], tmp_path, today).read_text()
+    assert "new" in text
+    assert "other" in text
+    assert "old" not in text
 
 
 def test_an_answer_other_than_200_fails_the_run():
@@ -67,8 +94,6 @@ def test_an_answer_other_than_200_fails_the_run():
     assert done.returncode
     assert "HTTP/1.1 401 No" in done.stderr
 
-
-_OVER_UDP = ("handshakes", "exchange", "flood", "--count", "100", "--rounds", "1")
 
 _AGAINST_A_REFUSAL = """
 import os, socket, threading
@@ -88,25 +113,15 @@ with Load() as load:
 
 
 def test_the_benchmarks_over_udp_run(tmp_path: Path) -> None:
-    samples = tmp_path / "samples.json"
-    done = subprocess.run(
-        [sys.executable, "-m", "bench", *_OVER_UDP, "--json", str(samples)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    results = msgspec.json.decode(samples.read_bytes(), type=Results)
-    assert [(row.name, row.loop) for row in results.rows] == [
-        (name, loop) for name in ("handshakes", "exchange") for loop in ("uvloop", "asyncio")
-    ]
-    for row in results.rows:
-        (turn,) = row.turns
-        assert 0 < turn.echo.cpu_us < turn.tally.cpu_us
-    flood = results.flood
-    assert flood is not None
-    assert flood.hellos.done == 500
+    sections = measured(tmp_path, "handshakes", "exchange", "flood", "--count", "100")
+    for name in ("handshakes", "exchange"):
+        by_loop = {row.setting: row for row in sections[name].rows if row.subject == OURS}
+        assert set(by_loop) == {"uvloop", "asyncio"}
+        for echo in sections[name].rows:
+            if echo.subject != OURS:
+                assert 0 < echo.median("cpu_us") < by_loop[echo.setting].median("cpu_us")
+    hellos, *_ = sections["flood"].rows
+    assert hellos.setting == "500"
+    # Nothing of a stranger is kept.
     for figure in ("sessions", "strangers", 'handshakes_total{result="started"}'):
-        name = f"cloudchamber_udp_{figure}"
-        assert flood.figures_after[name] == flood.figures_before[name]
+        assert not any(note.startswith(figure) for note in sections["flood"].notes)
