@@ -12,10 +12,11 @@ import msgspec
 import cloudchamber.app
 from cloudchamber.api.direct import Way
 from cloudchamber.api.errors import Rendered, text_error
-from cloudchamber.api.routes import ROUTES, Raw, Route, Stream, enabled
+from cloudchamber.api.routes import ROUTES, Page, Raw, Route, Stream, enabled, route
 from cloudchamber.api.routes.model import errors_of
 from cloudchamber.api.schemas.common import Open
 from cloudchamber.api.schemas.errors import ERRORS
+from cloudchamber.console.section import HTML, PREFIX
 from cloudchamber.console.sections import ROUTES as CONSOLE
 from cloudchamber.settings import Compat
 
@@ -35,6 +36,8 @@ class Watch:
         row = self._rows.get((req.method, req.uri_template))
         if row is None and req.method == "HEAD":
             row = self._rows.get(("GET", req.uri_template))
+        if row is None and (req.path == PREFIX or req.path.startswith(PREFIX + "/")):
+            row = NO_PAGE
         status = falcon.http_status_to_code(resp.status)
         content_type = resp.get_header("content-type") or (JSON if resp.data is not None else None)
         for wrong in faults(row, req.method, status, content_type, resp.data, is_stream=resp.stream is not None):
@@ -143,5 +146,8 @@ def undeclared(kind: msgspec.inspect.Type, value: Any, where: str) -> Iterator[s
 def rendered(error: Rendered) -> bytes:
     return msgspec.json.encode(error.body)
 
+
+NO_PAGE: Final = route("GET", PREFIX, Page("people look at it"), "", answer=dict.fromkeys((404, 405), HTML))
+"""Where the console has no row, its answer is a page."""
 
 NOT_FOUND: Final = rendered(text_error(404, "Not found"))

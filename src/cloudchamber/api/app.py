@@ -23,7 +23,7 @@ from cloudchamber.api.direct import DirectAnswers
 from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
 from cloudchamber.api.events import EventsResource
-from cloudchamber.api.faults import add_error_handlers
+from cloudchamber.api.faults import FailurePages, add_error_handlers
 from cloudchamber.api.firmware import FirmwareResource, Flasher
 from cloudchamber.api.groups import GroupsResource
 from cloudchamber.api.guards import Guards
@@ -76,12 +76,13 @@ class App(falcon.asgi.App[EdgeRequest, falcon.asgi.Response]):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Routes of another package that the same server answers, the objects that their handlers name, and what ends the
-    work that they began."""
+    """Routes of another package that the same server answers, the objects that their handlers name, what ends the
+    work that they began, and what errors look like below them."""
 
     routes: tuple[Route, ...]
     objects: Mapping[str, object]
     stop: Callable[[], Awaitable[None]]
+    failures: FailurePages | None = None
 
 
 def create_app(services: Services, settings: Settings, *parts: Part) -> App:
@@ -109,7 +110,12 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
     )
     # iOS posts to /v1/users/.
     app.req_options.strip_url_path_trailing_slash = True
-    add_error_handlers(app, vendor_statuses=settings.compat.vendor_statuses, compat_uses=services.compat_uses)
+    add_error_handlers(
+        app,
+        vendor_statuses=settings.compat.vendor_statuses,
+        compat_uses=services.compat_uses,
+        pages=[part.failures for part in parts if part.failures is not None],
+    )
     routes = enabled(rows, settings.compat)
     objects = resources(services, guards, settings.compat)
     for part in parts:

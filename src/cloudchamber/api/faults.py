@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import falcon
@@ -10,7 +11,7 @@ import falcon.asgi
 
 from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.errors import Header, Rendered, render, text_error
-from cloudchamber.api.reply import encode_json
+from cloudchamber.api.reply import Reply, encode_json, write_reply
 from cloudchamber.errors import CloudError
 from cloudchamber.firmware.errors import FlashTimedOut
 from cloudchamber.messaging.errors import DeviceTimedOut
@@ -19,18 +20,54 @@ from cloudchamber.oauth.errors import OAuthError
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class FailurePages:
+    """Below `prefix` people look at what went wrong, so that `render` makes a page of it: of the request, the status
+    and the text. It must not fail."""
+
+    prefix: str
+    render: Callable[[EdgeRequest, int, str], Awaitable[Reply]]
+
+    def hold(self, path: str) -> bool:
+        return path == self.prefix or path.startswith(self.prefix + "/")
+
+
 def add_error_handlers(
-    app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response], *, vendor_statuses: bool, compat_uses: Counter[str]
+    app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response],
+    *,
+    vendor_statuses: bool,
+    compat_uses: Counter[str],
+    pages: Iterable[FailurePages] = (),
 ) -> None:
+    pages = tuple(pages)
+
+    async def answer(req: EdgeRequest, resp: falcon.asgi.Response, rendered: Rendered, text: str) -> None:
+        _answer(resp, rendered)
+        page = next((page for page in pages if page.hold(req.path)), None)
+        if page is not None:
+            resp.delete_header("access-control-allow-origin")
+            write_reply(resp, await page.render(req, rendered.status, text))
+
     async def expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
         below_organization = "{organization}" in (req.uri_template or "")
-        _answer(resp, render(error, below_organization=below_organization, vendor_statuses=vendor_statuses))
+        rendered = render(error, below_organization=below_organization, vendor_statuses=vendor_statuses)
+        await answer(req, resp, rendered, error.message)
         if vendor_statuses and isinstance(error, OAuthError) and error.standard is not None:
             compat_uses["vendor_statuses"] += 1
         _tell(req, error)
 
-    app.add_error_handler(Exception, _unexpected)
-    app.add_error_handler(falcon.HTTPError, _framework)
+    async def framework(req: EdgeRequest, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: Any) -> None:
+        rendered = _framework(error)
+        await answer(req, resp, rendered, rendered.body["error"])
+
+    async def unexpected(req: EdgeRequest, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
+        """Our own bug. The id joins what the person reports to what the log says."""
+        _log.error("request %s (%s) failed", req.request_id, req.uri_template, exc_info=error)
+        text = f"Internal error. Please report it with this number: {req.request_id}"
+        await answer(req, resp, text_error(500, text), text)
+
+    app.add_error_handler(Exception, unexpected)
+    app.add_error_handler(falcon.HTTPError, framework)
     app.add_error_handler(CloudError, expected)
 
 
@@ -41,24 +78,17 @@ def _tell(req: EdgeRequest, error: CloudError) -> None:
         _log.info("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail)
 
 
-async def _framework(_req: EdgeRequest, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: Any) -> None:
+def _framework(error: falcon.HTTPError) -> Rendered:
     """What the router and the framework refuse by themselves."""
     status = falcon.http_status_to_code(error.status)
     if status == 404:
-        _answer(resp, text_error(404, "Not found"))
-    elif status == 405:
+        return text_error(404, "Not found")
+    if status == 405:
         allow: tuple[Header, ...] = tuple(
             ("allow", value) for name, value in _headers(error) if name.lower() == "allow"
         )
-        _answer(resp, text_error(405, "Method not allowed", *allow))
-    else:
-        _answer(resp, text_error(status, "Bad request" if status < 500 else "Internal error"))
-
-
-async def _unexpected(req: EdgeRequest, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
-    """Our own bug. The id joins what the person reports to what the log says."""
-    _log.error("request %s (%s) failed", req.request_id, req.uri_template, exc_info=error)
-    _answer(resp, text_error(500, f"Internal error. Please report it with this number: {req.request_id}"))
+        return text_error(405, "Method not allowed", *allow)
+    return text_error(status, "Bad request" if status < 500 else "Internal error")
 
 
 def _headers(error: falcon.HTTPError) -> list[tuple[str, str]]:

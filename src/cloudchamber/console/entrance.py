@@ -7,14 +7,13 @@ import falcon
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.call import Call
-from cloudchamber.api.pages.account import BRAND
 from cloudchamber.api.pages.shell import Visit, asset_reply
 from cloudchamber.api.pages.sign_in import Place, SignIn
 from cloudchamber.api.reply import Reply
 from cloudchamber.api.routes import Page, Public, Raw, route
 from cloudchamber.api.schemas.oauth import PageForm
 from cloudchamber.console.frame import REALM, SIGN_IN, STATIC, THEME_COOKIE, THEMES, Ask, Frame
-from cloudchamber.console.section import ANSWERS, PREFIX, form
+from cloudchamber.console.section import ANSWERS, FAILURES, PREFIX, form
 from cloudchamber.errors import CloudError
 from cloudchamber.oauth.clients import CONSOLE
 
@@ -52,8 +51,10 @@ ROUTES: Final = (
         Public("style and script of the console"),
         "console_entrance.asset",
         "A file of the console's pages.",
-        answer=(Raw("text/css; charset=utf-8"), Raw("text/javascript; charset=utf-8"), Raw("image/svg+xml")),
-        errors=(404,),
+        answer={
+            200: (Raw("text/css; charset=utf-8"), Raw("text/javascript; charset=utf-8"), Raw("image/svg+xml")),
+            **FAILURES,
+        },
     ),
 )
 
@@ -66,14 +67,15 @@ class Entrance:
     async def sign_in(self, call: Call) -> Any:
         visit: Visit | None = None
         try:
-            visit = self._frame.shell.visit(call)
+            visit = self._frame.shell.begin(call)
+            self._frame.shell.check_form(visit)
             to = own_page(visit.query.get("to"))
             client = await self._frame.people.client(CONSOLE)
             action = f"{SIGN_IN}?{urlencode({'to': to})}"
             session = await self._steps.require(visit, Place(REALM, client, action, "to see and steer your fleet"))
             return session if isinstance(session, Reply) else self._frame.shell.redirect(visit, to)
         except CloudError as error:
-            return self._frame.shell.failure(visit, error, BRAND)
+            return self._frame.outside(visit, error)
 
     sign_in_form = sign_in
 

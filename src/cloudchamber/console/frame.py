@@ -7,6 +7,7 @@ organization of the path, or whose form did not come from its page. A handler ge
 import asyncio
 import base64
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -29,9 +30,10 @@ from cloudchamber.access.requester import User
 from cloudchamber.access.rules import Allowed, Reason, decide
 from cloudchamber.access.service import require
 from cloudchamber.api.app import people_on
-from cloudchamber.api.call import Call, body_of, fields
+from cloudchamber.api.call import Call, EdgeRequest, body_of, fields
+from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.pages.account import BRAND
-from cloudchamber.api.pages.shell import Realm, Shell, Visit
+from cloudchamber.api.pages.shell import FormForged, Realm, Shell, Visit
 from cloudchamber.api.reply import NO_CONTENT, Reply
 from cloudchamber.api.routes import Console, Route, Stream
 from cloudchamber.api.services import Services
@@ -59,6 +61,24 @@ _MAX_NOTE: Final = 300
 _MAX_SWITCHER: Final = 40
 
 _OUTSIDE: Final = frozenset({Reason.NOT_IN_TEAM, Reason.OTHER_PRODUCT, Reason.OTHER_ORGANIZATION})
+# One text for what is not there and for what is others': nobody learns here which it is.
+_NOWHERE: Final = "There is no such page, or you are not in its team."
+_TITLES: Final = {
+    403: "That is not for you to do",
+    404: "Nothing is here",
+    405: "This is no page to look at",
+    413: "That is too large",
+    429: "That was too often",
+    500: "That went wrong on our side",
+    503: "Not now",
+}
+_TEXTS: Final = {404: _NOWHERE, 405: "What a form sends goes to this address. Go back to the page with the form."}
+# Who is too fast for us, or comes while the database is away, is not looked up.
+_NOT_LOOKED_UP: Final = frozenset({429, 503})
+
+_log = logging.getLogger(__name__)
+
+_NO_CALL: Final[Any] = None
 
 Handler = Callable[["Ask"], Awaitable[Any]]
 
@@ -126,6 +146,7 @@ class Frame:
         self.people = people_on(self.shell, services)
         self.live = LiveSessions(services.browser_sessions, services.clock)
         self._sections = sections
+        self._pages = {row.paths[0] for section in sections for row in section.routes if row.method == "GET"}
         self._tasks: set[asyncio.Task[None]] = set()
         self._static = {entry.name: entry.read_bytes() for entry in (files(__package__) / "static").iterdir()}
         self._templates = jinja2.Environment(
@@ -159,7 +180,7 @@ class Frame:
             try:
                 session = await self.people.current(visit, REALM)
                 if session is None or session.principal.kind is not PrincipalKind.USER:
-                    return NO_CONTENT if is_live else self._to_sign_in(visit, row)
+                    return NO_CONTENT if is_live else self._to_sign_in(visit)
                 ask = await self._ask(visit, session)
                 if call.req.method == "POST":
                     body, uploads = await body_of(call.req, row.body_limit)
@@ -184,21 +205,27 @@ class Frame:
         return Ask(visit, session, requester, username or "")
 
     async def _enter_place(self, ask: Ask) -> None:
-        """Raises ProductNotFound, OrganizationNotFound."""
-        if "product" in ask.params:
-            ask.product = await self.services.products.find(ask.params["product"])
-        elif "organization" in ask.params:
-            ask.organization = await self.services.organizations.find(ask.params["organization"])
+        """Raises PageNotFound."""
+        try:
+            if "product" in ask.params:
+                ask.product = await self.services.products.find(ask.params["product"])
+            elif "organization" in ask.params:
+                ask.organization = await self.services.organizations.find(ask.params["organization"])
+        except NotFound as error:
+            raise PageNotFound(_NOWHERE) from error
 
-    def _to_sign_in(self, visit: Visit, row: Route) -> Reply:
+    def _to_sign_in(self, visit: Visit) -> Reply:
         """And back to the page that was asked for; after a form, to the page on which it stands."""
         req = visit.call.req
-        path = req.path
+        path = self._page_at(req)
         if req.method == "GET" and req.raw_query:
             path += "?" + req.raw_query.decode("ascii", "replace")
-        elif req.method == "POST" and row.paths[0] != PREFIX:
-            path = path.rpartition("/")[0]
         return self.shell.redirect(visit, f"{SIGN_IN}?{urlencode({'to': path})}")
+
+    def _page_at(self, req: EdgeRequest) -> str:
+        """The page to look at where `req` went: a form's address is one part longer than that of its page, or the
+        same."""
+        return req.path if req.uri_template in self._pages else req.path.rpartition("/")[0]
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
@@ -261,19 +288,50 @@ class Frame:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    # -- what went wrong ----------------------------------------------------------------------------------------------
+
     async def failure(self, visit: Visit, ask: Ask | None, error: CloudError) -> Reply:
+        """A page that says so, and leads on."""
         if ask is None:
-            return self.shell.failure(visit, error, BRAND)
+            return self.outside(visit, error)
         status = getattr(error, "http_status", error.status)
         text = error.message
         if isinstance(error, AccessRefused) and error.reason in _OUTSIDE:
-            status, text = 404, "There is no such page, or you are not in its team."
+            status, text = 404, _NOWHERE
         # What the path names may be what is missing.
         ask.product = ask.product if status not in {403, 404} or ask.may(Action.PRODUCTS_GET) else None
-        reply = await self.page(ask, "failure.html", title="That did not work", status=status, error=text)
-        if isinstance(error, TooManyRequests):
-            return Reply(reply.body, status, (*reply.headers, ("retry-after", str(error.retry_after_s))))
-        return reply
+        again = self._page_at(visit.call.req) if isinstance(error, FormForged) else None
+        return _with_wait(await self._failure_page(ask, _title(status, error), status, text, again), error)
+
+    def outside(self, visit: Visit | None, error: CloudError) -> Reply:
+        """The same for somebody of whom we do not know who it is."""
+        if error.status >= 500:
+            _log.error("a page failed: %s: %s", error.code, error.detail or error)
+        status = getattr(error, "http_status", error.status)
+        return _with_wait(self._outside_page(visit, _title(status, error), status, error.message), error)
+
+    async def failed(self, req: EdgeRequest, status: int, text: str) -> Reply:
+        """For what no handler was reached by, and for our own bugs (api/faults.py). It does not fail itself."""
+        visit: Visit | None = None
+        text = _TEXTS.get(status, text)
+        try:
+            visit = self.shell.begin(Call(req, {}, NO_FIELDS, NO_FIELDS, ()))
+            session = None if status in _NOT_LOOKED_UP else await self.people.current(visit, REALM)
+            if session is not None and session.principal.kind is PrincipalKind.USER:
+                again = self._page_at(req) if status == 405 and req.method == "GET" else None
+                return await self._failure_page(await self._ask(visit, session), _title(status), status, text, again)
+        except Exception as error:
+            _log.error("request %s: no page for its error: %r", req.request_id, error)
+        return self._outside_page(visit, _title(status), status, text)
+
+    async def _failure_page(self, ask: Ask, title: str, status: int, text: str, again: str | None) -> Reply:
+        return await self.page(ask, "failure.html", title=title, status=status, error=text, again=again)
+
+    def _outside_page(self, visit: Visit | None, title: str, status: int, text: str) -> Reply:
+        visit = visit or Visit(_NO_CALL, {}, "")
+        values = {"product": None, "error": text, "done": None, "back": None, "again": None, "csrf": visit.csrf}
+        content = self.render("outside.html", title=title, theme=_theme(visit), **values)
+        return self.shell.html(visit, content, status)
 
     def static_url(self, name: str) -> str:
         """With what is in the file, so that browsers keep it until it changes."""
@@ -316,6 +374,16 @@ class Frame:
         if product.is_personal:
             return "Personal" if product.owner_name else product.organization_slug
         return (await self.services.organizations.by_id(product.organization)).name
+
+
+def _title(status: int, error: CloudError | None = None) -> str:
+    return "That form is too old" if isinstance(error, FormForged) else _TITLES.get(status, "That did not work")
+
+
+def _with_wait(reply: Reply, error: CloudError) -> Reply:
+    if isinstance(error, TooManyRequests):
+        return Reply(reply.body, reply.status, (*reply.headers, ("retry-after", str(error.retry_after_s))))
+    return reply
 
 
 def product_url(product: Product) -> str:

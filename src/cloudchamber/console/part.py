@@ -3,10 +3,12 @@
 from types import SimpleNamespace
 
 from cloudchamber.api.app import Part
+from cloudchamber.api.faults import FailurePages
 from cloudchamber.api.routes import Console
 from cloudchamber.api.services import Services
 from cloudchamber.console.entrance import Entrance
 from cloudchamber.console.frame import Frame
+from cloudchamber.console.section import PREFIX
 from cloudchamber.console.sections import ROUTES, SECTIONS
 
 
@@ -23,4 +25,4 @@ def console_part(services: Services) -> Part:
         namespace = objects.setdefault(owner, SimpleNamespace())
         assert not hasattr(namespace, name), f"{row.handler} stands in two rows, which may take two actions"
         setattr(namespace, name, handler)
-    return Part(ROUTES, objects, frame.stop)
+    return Part(ROUTES, objects, frame.stop, FailurePages(PREFIX, frame.failed))

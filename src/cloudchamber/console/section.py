@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes import DEFAULT_BODY_LIMIT, Console, Raw, Route, Stream, route
-from cloudchamber.api.schemas.errors import OAuthFailure
 from cloudchamber.api.schemas.oauth import PageForm
 
 if TYPE_CHECKING:
@@ -16,9 +15,10 @@ PREFIX: Final = "/console"
 PRODUCT: Final = f"{PREFIX}/products/{{product}}"
 
 HTML: Final = Raw("text/html; charset=utf-8")
-# What went wrong is a page, too; JSON where the page was never reached.
 _STATUSES: Final = (400, 401, 403, 404, 408, 409, 413, 429, 500, 501, 503)
-ANSWERS: Final = {200: HTML, 303: None, **dict.fromkeys(_STATUSES, (HTML, OAuthFailure))}
+# What went wrong is a page, too.
+FAILURES: Final = dict.fromkeys(_STATUSES, HTML)
+ANSWERS: Final = {200: HTML, 303: None, **FAILURES}
 _REASON: Final = "people sign in for it"
 
 

@@ -113,7 +113,8 @@ class Shell:
         cookies = _cookies(call.req.get_header("cookie"))
         csrf = cookies.get(_CSRF_COOKIE, "")
         visit = Visit(call, cookies, csrf)
-        if call.req.method != "POST" and not csrf:
+        # After a POST without one, too: the forms of the page that says so count.
+        if not csrf:
             visit.csrf = secrets.token_urlsafe(24)
             self.set_cookie(visit, _CSRF_COOKIE, visit.csrf)
         return visit
