@@ -112,7 +112,7 @@ from cloudchamber.settings import Address, Settings
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.storage.errors import SchemaMissing
 from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
-from cloudchamber.webhooks.sender import Sender
+from cloudchamber.webhooks.sending import SenderOnDemand
 from cloudchamber.webhooks.service import Webhooks
 from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
 from cloudchamber.webhooks.worker import Worker
@@ -182,7 +182,7 @@ def prepare_data_folder(folder: Path) -> None:
 def user_passwords(settings: Settings) -> PasswordPolicy:
     """Which passwords users may have."""
     return PasswordPolicy(
-        settings.password_min_length, common_words() if settings.common_passwords == "refused" else frozenset()
+        settings.password_min_length, common_words if settings.common_passwords == "refused" else None
     )
 
 
@@ -451,7 +451,8 @@ class Cloud:
             products=products,
             organizations=organizations,
         )
-        worker = Worker(deliveries, Sender(reaches_private=settings.webhook_private_targets), events, clock)
+        sender = SenderOnDemand(reaches_private=settings.webhook_private_targets)
+        worker = Worker(deliveries, sender, events, clock)
         await worker.start()
         self._exit.push_async_callback(worker.stop)
         calls = Calls(

@@ -7,7 +7,6 @@ and with an underscore in the environment (`CLOUDCHAMBER_COMPAT_QUERY_TOKEN=fals
 """
 # ruff: noqa: RUF009 - _setting makes a dataclass field
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
 from datetime import UTC, datetime
@@ -234,6 +233,8 @@ def load_settings(options: Mapping[str, Any], environment: Mapping[str, str], co
     config = config or (Path(environment["CLOUDCHAMBER_CONFIG"]) if environment.get("CLOUDCHAMBER_CONFIG") else None)
     table: dict[str, Any] = {}
     if config is not None:
+        import tomllib  # only here: most servers have no such file
+
         try:
             table = tomllib.loads(config.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError) as error:

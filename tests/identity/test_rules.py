@@ -57,7 +57,7 @@ def test_any_password() -> None:
         check_password("x" * 257, PasswordPolicy())
 
 
-USERS = PasswordPolicy(8, common_words())
+USERS = PasswordPolicy(8, common_words)
 
 
 @pytest.mark.parametrize(

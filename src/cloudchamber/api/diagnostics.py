@@ -1,6 +1,5 @@
 """Vitals of a device, reached as one's own or through its product."""
 
-import csv
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -88,6 +87,8 @@ def _listed(call: Call, found: Sequence[Vitals]) -> Any:
         {"updated_at": iso(vitals.at), "deviceID": vitals.device, **dict(_flat(vitals.payload))} for vitals in found
     ]
     columns = sorted({column for row in rows for column in row}, key=lambda name: (name != "updated_at", name))
+    import csv  # only here: few ask for it
+
     out = io.StringIO()
     writer = csv.DictWriter(out, columns or ["updated_at", "deviceID"], lineterminator="\r\n")
     writer.writeheader()

@@ -6,6 +6,7 @@ argument, so that it cannot be called without one.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 import falcon.asgi
@@ -65,11 +66,7 @@ def responders(
     for on in methods.values():
         if "on_get" in on:
             on.setdefault("on_head", on["on_get"])
-    return {path: _responder_object(path, on) for path, on in methods.items()}
-
-
-def _responder_object(path: str, on: Mapping[str, Responder]) -> object:
-    return type(f"Responder({path})", (), {name: staticmethod(respond) for name, respond in on.items()})()
+    return {path: SimpleNamespace(**on) for path, on in methods.items()}
 
 
 def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | None = None) -> Responder:

@@ -10,11 +10,10 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote, unquote, urlencode
-
-import jinja2
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import (
@@ -34,6 +33,7 @@ from cloudchamber.api.call import Call, EdgeRequest, body_of, fields
 from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.pages.account import BRAND
 from cloudchamber.api.pages.shell import FormForged, Realm, Shell, Visit
+from cloudchamber.api.pages.templates import templates
 from cloudchamber.api.reply import NO_CONTENT, Reply
 from cloudchamber.api.routes import Console, Route, Stream
 from cloudchamber.api.services import Services
@@ -47,6 +47,9 @@ from cloudchamber.oauth.clients import CONSOLE
 from cloudchamber.oauth.model import PrincipalKind
 from cloudchamber.oauth.web.model import BrowserSession
 from cloudchamber.organizations.model import Organization
+
+if TYPE_CHECKING:
+    import jinja2
 
 SIGN_IN: Final = f"{PREFIX}/sign-in"
 STATIC: Final = f"{PREFIX}/static"
@@ -149,14 +152,11 @@ class Frame:
         self._pages = {row.paths[0] for section in sections for row in section.routes if row.method == "GET"}
         self._tasks: set[asyncio.Task[None]] = set()
         self._static = {entry.name: entry.read_bytes() for entry in (files(__package__) / "static").iterdir()}
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("cloudchamber.console"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals |= {
+
+    @cached_property
+    def _templates(self) -> "jinja2.Environment":
+        made = templates("cloudchamber.console", lstrip_blocks=True)
+        made.globals |= {
             "A": Action,
             "PREFIX": PREFIX,
             "brand": BRAND,
@@ -165,8 +165,9 @@ class Frame:
             "grouped": words.grouped,
             "static": self.static_url,
             "themes": THEMES,
-            "when": lambda at, never="never": words.time_tag(at, services.clock.now(), never),
+            "when": lambda at, never="never": words.time_tag(at, self.services.clock.now(), never),
         }
+        return made
 
     # -- in -----------------------------------------------------------------------------------------------------------
 

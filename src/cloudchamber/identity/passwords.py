@@ -8,7 +8,7 @@ small pool, a bounded queue in front of it, and a clear refusal when that is ful
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import TypeVar
 
@@ -35,8 +35,6 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=1, memory_cost=47_104, parallelism=1)
         self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="password")
         self._waiting = 0
-        # Checked in place of an account that does not exist, so that both answers take the same time.
-        self._nobody = self._hasher.hash("nobody has this password")
 
     async def hash(self, password: str) -> str:
         """Raises PasswordsBusy."""
@@ -47,19 +45,25 @@ class Passwords:
 
         Raises PasswordsBusy.
         """
-        right = await self._run(self._verify, stored or self._nobody, password)
+        right = await self._run(self._verify, stored, password)
         return right and stored is not None
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _verify(self, stored: str, password: str) -> bool:
+    @cached_property
+    def _nobody(self) -> str:
+        """Checked in place of an account that does not exist, so that both answers take the same time."""
+        return self._hasher.hash("nobody has this password")
+
+    def _verify(self, stored: str | None, password: str) -> bool:
+        nobody = self._nobody  # made by the first check of all, whichever account that is about
         try:
-            return self._hasher.verify(stored, password)
+            return self._hasher.verify(stored or nobody, password)
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[..., T], *args: str) -> T:
+    async def _run(self, work: Callable[..., T], *args: str | None) -> T:
         if self._waiting >= _MAX_WAITING:
             raise PasswordsBusy("Too many log-ins at once: try again in a few seconds")
         self._waiting += 1

@@ -1,5 +1,6 @@
 """What user names and passwords may be, and how often somebody may try."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
@@ -52,8 +53,8 @@ class PasswordPolicy:
     """Which passwords are taken. Any characters are, in any composition (OWASP ASVS 6.2)."""
 
     min_length: int = 1
-    common: frozenset[str] = frozenset()
-    """Words that a password must not consist of; empty: none is looked up."""
+    common: Callable[[], frozenset[str]] | None = None
+    """Gives the words that a password must not consist of; None: none is looked up."""
 
 
 def check_password(password: str, policy: PasswordPolicy, username: str = "") -> None:
@@ -64,7 +65,7 @@ def check_password(password: str, policy: PasswordPolicy, username: str = "") ->
         raise PasswordUnusable(f"The password has fewer than {policy.min_length} characters: choose a longer one")
     if len(password) > MAX_PASSWORD_LENGTH:
         raise PasswordUnusable(f"The password is longer than {MAX_PASSWORD_LENGTH} characters: choose a shorter one")
-    if policy.common and is_common(password, policy.common, username):
+    if policy.common is not None and is_common(password, policy.common(), username):
         raise PasswordUnusable("This password is one of those that are guessed first: choose another")
 
 

@@ -144,10 +144,9 @@ class SqliteDatabase:
     """See `Database`. Belongs to the loop on which it was made."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._reader = connect(path, busy_ms=LOOP_BUSY_MS, read_only=True)
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
-        for _ in range(READER_THREADS):
-            self._readers.put(connect(path, busy_ms=WRITER_BUSY_MS, read_only=True, any_thread=True))
         self._threads = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="sqlite-reader")
         self._writer = GroupCommit(connect(path, busy_ms=WRITER_BUSY_MS, read_only=False, any_thread=True), to_error)
         self._closed = False
@@ -183,7 +182,7 @@ class SqliteDatabase:
         self._closed = True
         await asyncio.to_thread(self._threads.shutdown)
         self._reader.close()
-        for _ in range(READER_THREADS):
+        while not self._readers.empty():
             self._readers.get().close()
         await self._writer.close()  # last, so that it is the writer who folds the log into the file
 
@@ -192,7 +191,7 @@ class SqliteDatabase:
             raise StorageUnavailable("The database is closed.")
 
     def _read_all(self, sql: str, args: tuple[Value, ...]) -> list[Row]:
-        connection = self._readers.get()
+        connection = self._take_reader()
         try:
             refuse_nul(args)
             return connection.execute(sql, args).fetchall()
@@ -200,6 +199,16 @@ class SqliteDatabase:
             raise _read_error(error) from error
         finally:
             self._readers.put(connection)
+
+    def _take_reader(self) -> sqlite3.Connection:
+        """Made when it is needed first: each connection reads the schema, and keeps what it has read, for itself."""
+        try:
+            return self._readers.get_nowait()
+        except queue.Empty:
+            try:
+                return connect(self._path, busy_ms=WRITER_BUSY_MS, read_only=True, any_thread=True)
+            except sqlite3.Error as error:
+                raise to_error(error) from error
 
 
 def _read_error(error: Exception) -> Exception:

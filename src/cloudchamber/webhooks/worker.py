@@ -25,7 +25,7 @@ from cloudchamber.webhooks.model import Delivery, Failed, HookRequest, Outcome, 
 from cloudchamber.webhooks.requests import build
 from cloudchamber.webhooks.responses import events_of, response_text, shown_request, shown_response
 from cloudchamber.webhooks.rules import TryAgain, after_attempt, error_text, is_success
-from cloudchamber.webhooks.sender import Sender
+from cloudchamber.webhooks.sending import Sends
 
 # One host gets a few requests at a time, as a browser would send; a maker's server often has one process.
 MAX_RUNNING_PER_HOST: Final = 8
@@ -45,7 +45,7 @@ class _Lane:
 
 
 class Worker:
-    def __init__(self, deliveries: Deliveries, sender: Sender, events: Events, clock: Clock) -> None:
+    def __init__(self, deliveries: Deliveries, sender: Sends, events: Events, clock: Clock) -> None:
         self._deliveries = deliveries
         self._sender = sender
         self._events = events

@@ -12,19 +12,22 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.cookies import CookieError, SimpleCookie
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import jinja2
 
 from cloudchamber.api.call import Call
 from cloudchamber.api.errors import Header
+from cloudchamber.api.pages.templates import templates
 from cloudchamber.api.reply import Reply
 from cloudchamber.clock import Millis
 from cloudchamber.errors import CloudError, TooManyRequests
 from cloudchamber.oauth.web.model import BrowserSession
+
+if TYPE_CHECKING:
+    import jinja2
 
 STATIC: Final = "/pages/static"
 _CSRF_COOKIE: Final = "cc_form"
@@ -90,15 +93,13 @@ class Shell:
     def __init__(self, public_url: str) -> None:
         self._origin = _origin(public_url)
         self._is_secure = public_url.startswith("https:")
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("cloudchamber.api.pages"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-        )
         self._static = {
             entry.name: entry.read_bytes() for entry in (files("cloudchamber.api.pages") / "static").iterdir()
         }
+
+    @cached_property
+    def _templates(self) -> "jinja2.Environment":
+        return templates("cloudchamber.api.pages")
 
     # -- in -----------------------------------------------------------------------------------------------------------
 
