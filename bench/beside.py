@@ -1,172 +1,257 @@
-"""The cloud beside oidc-provider: the same work, the same load, in turns within one run.
+"""The cloud's HTTP side beside what one would use in its place: the same work, the same load, in turns within one run.
 
-Both are one process with a SQLite file, and both have a token on the disk before they answer (`synchronous = FULL`).
-oidc-provider runs as peers/oidc-provider.mjs has it: production, opaque tokens, a client that it knows without asking
-its database, and for the bearer GET a route on Node's bare HTTP server that calls `AccessToken.find` and answers with
-the very document that the cloud's answer was.
+All are one process. Those that keep tokens, the cloud among them, have a token on the disk before they answer
+(`synchronous = FULL`). http_peers.py and peers/ have how each of them runs.
 """
 
 import base64
 import contextlib
-import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 
-from bench import wrk
-from bench.processes import CannotStart, server
+from bench import http_peers, wrk
+from bench.http_peers import PEERS, Server
+from bench.load import Sample
+from bench.processes import CannotStart
 from bench.report import OURS, Goal, Row, Section, of_sample
 from bench.run import Run
-from bench.scene import Scene, bearer, scene
+from bench.scene import Scene, bearer, scene, with_devices
 
-NAMES: Final = ("tokens", "bearer")
 CONNECTIONS: Final = (16, 64)
+LISTED: Final = 25
 
-_PEERS: Final = Path(__file__).parent / "peers"
-_NODE: Final = Path(__file__).parent.parent / ".venv/bin/node"
 _FORM: Final = "application/x-www-form-urlencoded"
-_CUSTOMER_ID: Final = "5e1f0c3a9b7d42e86a0c1d2f"
 _WARM_UP_S: Final = 1.0
+# Where wrk takes more of its core than this, it may be what is measured.
+_BUSY: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
     what: str
-    ours: wrk.Request
-    theirs: wrk.Request
+    request: Callable[[Server], wrk.Request]
 
 
 @dataclass(frozen=True, slots=True)
-class _Peer:
-    name: str
+class _Suite:
+    title: str
+    what: str
+    peers: tuple[str, ...]
+    works: Callable[[Scene], list[_Work]]
+    goals: list[Goal]
+
+
+@dataclass(slots=True)
+class _Load:
+    row: Row
+    request: wrk.Request
     pid: int
-    url: str
-    token: str
+    connections: int
+    wrks_share: float = 0.0
+    """Of a core, at most."""
 
 
 def measure(name: str, run: Run) -> Section:
     """See `suites.Suite`."""
+    suite = _SUITES[name]
     wrk.find()
     run.steps.begin("starting the servers")
-    with (
-        tempfile.TemporaryDirectory(prefix="cloudchamber-bench-", dir=run.data) as data,
-        scene(Path(data)) as here,
-        _oidc_provider(Path(data), here) as peer,
-    ):
-        works = [(work, connections) for work in _WORKS[name](here, peer) for connections in CONNECTIONS]
-        run.steps.expect(run.rounds * len(works))
-        rows = []
+    missing: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cloudchamber-bench-", dir=run.data)))
+        here = stack.enter_context(scene(folder))
+        ours = Server(OURS, OURS, here.pid, here.url, here.customer_token)
+        if name == "list":
+            with_devices(here, LISTED)
+        about = http_peers.told(here.client, here.customer, *_documents(here))
+        servers = [ours]
+        for peer in suite.peers:
+            try:
+                servers.append(stack.enter_context(PEERS[peer](folder, about)))
+            except CannotStart as error:
+                missing[peer] = str(error)
+        works = suite.works(here)
 
-        def slice_of(request: wrk.Request, pid: int, connections: int, seconds: float) -> dict[str, float]:
-            return of_sample(wrk.run(request, connections, seconds, pid, Path(data)))
+        def load(request: wrk.Request, pid: int, connections: int, seconds: float) -> Sample:
+            return wrk.run(request, connections, seconds, pid, folder)
 
-        for work in _WORKS[name](here, peer):
-            for request, pid in ((work.ours, here.pid), (work.theirs, peer.pid)):
-                slice_of(request, pid, CONNECTIONS[0], min(_WARM_UP_S, run.seconds))
-        for work, connections in works:
-            setting = f"{connections} connections"
-            rows += [Row(work.what, setting, subject, []) for subject in (OURS, peer.name)]
+        for work in works:
+            for each in servers:
+                load(work.request(each), each.pid, CONNECTIONS[0], min(_WARM_UP_S, run.seconds))
+        turns = [
+            [
+                _Load(
+                    Row(work.what, f"{connections} connections", each.name, []),
+                    work.request(each),
+                    each.pid,
+                    connections,
+                )
+                for each in servers
+            ]
+            for work in works
+            for connections in CONNECTIONS
+        ]
+        run.steps.expect(run.rounds * len(turns))
         for _ in range(run.rounds):
-            for number, (work, connections) in enumerate(works):
-                run.steps.begin(f"{work.what}, {connections} connections")
-                rows[2 * number].rounds.append(slice_of(work.ours, here.pid, connections, run.seconds))
-                rows[2 * number + 1].rounds.append(slice_of(work.theirs, peer.pid, connections, run.seconds))
+            for turn in turns:
+                run.steps.begin(f"{turn[0].row.work}, {turn[0].row.setting}")
+                for one in turn:
+                    sample = load(one.request, one.pid, one.connections, run.seconds)
+                    one.row.rounds.append(of_sample(sample))
+                    one.wrks_share = max(one.wrks_share, sample.client_cpu_seconds / sample.seconds)
                 run.steps.end()
-    title, what, goals = _SAID[name]
-    return Section(name, title, what, rows, goals=goals, plotted=("per_s", "cpu_us"))
+    loads = [one for turn in turns for one in turn]
+    return Section(
+        name,
+        suite.title,
+        suite.what,
+        [one.row for one in loads],
+        goals=suite.goals,
+        plotted=("per_s", "cpu_us"),
+        missing=missing,
+        notes=[
+            f"{one.row.work}, {one.row.setting}, {one.row.subject}: wrk took {one.wrks_share:.0%} of a core, so that it"
+            " may bound the answers per second."
+            for one in loads
+            if one.wrks_share > _BUSY
+        ],
+    )
 
 
-_SAID: Final = {
-    "tokens": (
+def _documents(here: Scene) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What the cloud answers for one device and for all of the customer's."""
+    with httpx.Client(base_url=here.url, headers=bearer(here.customer_token), trust_env=False) as http:
+        device = http.get(f"/v1/devices/{here.device}").raise_for_status().json()
+        return device, http.get("/v1/devices").raise_for_status().json()
+
+
+def _post(here: Scene, url: str, form: dict[str, str], client: str = "") -> wrk.Request:
+    id_, secret = here.client
+    basic = base64.b64encode(f"{client or id_}:{secret}".encode()).decode()
+    headers = {"Authorization": f"Basic {basic}", "Content-Type": _FORM}
+    return wrk.Request(url, headers, method="POST", body=urlencode(form))
+
+
+def _tokens(here: Scene) -> list[_Work]:
+    itself = {"grant_type": "client_credentials"}
+
+    def customers(server: Server) -> wrk.Request:
+        # An access and a refresh token from each.
+        if server.kind == OURS:
+            return _post(here, f"{server.url}/oauth/token", {**itself, "scope": f"customer={here.customer}"})
+        if server.kind == "oidc-provider":
+            return _post(here, f"{server.url}/token", {"grant_type": "customer", "email": here.customer})
+        form = {"grant_type": "password", "username": here.customer, "password": "any"}
+        return _post(here, f"{server.url}/token", form)
+
+    def clients(server: Server) -> wrk.Request:
+        # The cloud gives a refresh token here, too, as the vendor's does.
+        if server.kind == OURS:
+            return _post(here, f"{server.url}/oauth/token", itself)
+        # An application of django-oauth-toolkit's has one grant, so there are two of them.
+        client = f"{here.client[0]}-itself" if server.kind == "django-oauth-toolkit" else ""
+        return _post(here, f"{server.url}/token", itself, client)
+
+    return [_Work("customer's tokens", customers), _Work("client's token", clients)]
+
+
+def _bearer(here: Scene) -> list[_Work]:
+    def get(*, is_numbered: bool) -> Callable[[Server], wrk.Request]:
+        return lambda server: wrk.Request(
+            f"{_devices(server)}/{here.device}", bearer(server.token), is_numbered=is_numbered
+        )
+
+    return [
+        _Work("GET of a device", get(is_numbered=False)),
+        _Work("no two GETs alike", get(is_numbered=True)),
+    ]
+
+
+def _list(_here: Scene) -> list[_Work]:
+    return [
+        _Work(f"GET of {LISTED} devices", lambda server: wrk.Request(_devices(server), bearer(server.token))),
+    ]
+
+
+def _devices(server: Server) -> str:
+    return f"{server.url}/v1/devices" if server.kind == OURS else f"{server.url}/devices"
+
+
+def _introspection(here: Scene) -> list[_Work]:
+    def introspect(server: Server) -> wrk.Request:
+        path = {OURS: "/oauth/introspect", "oidc-provider": "/token/introspection"}.get(server.kind, "/introspect")
+        return _post(here, server.url + path, {"token": server.token})
+
+    return [_Work("introspection", introspect)]
+
+
+_BEARERS: Final = ("oidc-provider", "Fastify", "Node's http", "nginx", "django-oauth-toolkit")
+_ISSUERS: Final = ("oidc-provider", "django-oauth-toolkit", "Authlib")
+
+_GETS: Final = """
+oidc-provider's route stands on Node's bare HTTP server, in front of Koa, and calls `AccessToken.find`, which asks its
+database. Fastify and Node's own HTTP server look the token up in a Map that never changes, Fastify with schemas of its
+answers. django-oauth-toolkit's `protected_resource` runs under gunicorn. All answer with the very
+document that the cloud's answer was, which the cloud makes anew each time. nginx sends a file and checks nothing: it is
+what the machine and wrk allow.
+"""
+
+_SUITES: Final[dict[str, _Suite]] = {
+    "tokens": _Suite(
         "Durable tokens",
         """
-Both are one process with a SQLite file in WAL mode with `synchronous = FULL`: a token is on the disk before it is
+Each keeps its tokens in a SQLite file in WAL mode with `synchronous = FULL`: a token is on the disk before it is
 answered. oidc-provider runs in production, without a log, with opaque tokens and prepared statements, for a client that
-it knows without asking its database. For a client's token it writes one row, the cloud three: it gives a refresh token
-as well, as the vendor's cloud does, and keeps the log-in that both belong to.
+it knows without asking its database. django-oauth-toolkit and Authlib (on Flask and SQLAlchemy) run under gunicorn with
+one thread (more of them answered fewer), with clients' secrets that are not hashed. A customer's tokens are an access
+and a refresh token, given to a client that proves itself and names the customer. For a client's own token the cloud
+writes three rows and the others one: it gives a refresh token as well, as the vendor's cloud does, and keeps the log-in
+that both belong to.
 """,
-        [Goal("customer's tokens", "per_s", 2.0, "oidc-provider")],
+        _ISSUERS,
+        _tokens,
+        [
+            Goal("customer's tokens", "per_s", 2.0, "oidc-provider"),
+            Goal("customer's tokens", "per_s", 15.0, "django-oauth-toolkit"),
+        ],
     ),
-    "bearer": (
+    "bearer": _Suite(
         "Token-checked GET of a device",
-        """
-oidc-provider's GET is a route on Node's bare HTTP server, in front of Koa, that calls `AccessToken.find` and answers
-with the very document that the cloud's own answer was. *no two GETs alike* has a number in each request, so that none
-comes byte for byte as the one before it.
+        _GETS
+        + """
+*no two GETs alike* has a number in each request, so that none comes byte for byte as the one before it.
 """,
+        _BEARERS,
+        _bearer,
         [
             Goal("GET of a device", "per_s", 1.2, "oidc-provider"),
             Goal("GET of a device", "cpu_us", 40.0),
             Goal("no two GETs alike", "cpu_us", 40.0),
         ],
     ),
+    "list": _Suite(
+        f"Token-checked GET of {LISTED} devices",
+        _GETS,
+        _BEARERS,
+        _list,
+        [Goal(f"GET of {LISTED} devices", "cpu_us", 60.0)],
+    ),
+    "introspection": _Suite(
+        "Token introspection",
+        """
+RFC 7662, asked by the client that the token was given to, with its secret in a Basic header. oidc-provider knows the
+client without asking its database; django-oauth-toolkit and Authlib look both up, with secrets that are not hashed.
+""",
+        _ISSUERS,
+        _introspection,
+        [Goal("introspection", "cpu_us", 60.0), Goal("introspection", "per_s", 1.2, "oidc-provider")],
+    ),
 }
 
-
-def _tokens(here: Scene, peer: _Peer) -> list[_Work]:
-    def issue(url: str, **form: str) -> wrk.Request:
-        basic = base64.b64encode(":".join(here.client).encode()).decode()
-        return wrk.Request(
-            url, {"Authorization": f"Basic {basic}", "Content-Type": _FORM}, method="POST", body=urlencode(form)
-        )
-
-    ours, theirs = f"{here.url}/oauth/token", f"{peer.url}/token"
-    credentials = {"grant_type": "client_credentials"}
-    return [
-        # An access and a refresh token, on both sides.
-        _Work(
-            "customer's tokens",
-            issue(ours, **credentials, scope=f"customer={here.customer}"),
-            issue(theirs, grant_type="customer", email=here.customer),
-        ),
-        # The cloud gives a refresh token here, too, as the vendor's does.
-        _Work("client's token", issue(ours, **credentials), issue(theirs, **credentials)),
-    ]
-
-
-def _bearer(here: Scene, peer: _Peer) -> list[_Work]:
-    def get(*, is_numbered: bool) -> list[wrk.Request]:
-        return [
-            wrk.Request(url, bearer(token), is_numbered=is_numbered)
-            for url, token in (
-                (f"{here.url}/v1/devices/{here.device}", here.customer_token),
-                (f"{peer.url}/devices/{here.device}", peer.token),
-            )
-        ]
-
-    return [
-        _Work("GET of a device", *get(is_numbered=False)),
-        _Work("no two GETs alike", *get(is_numbered=True)),
-    ]
-
-
-_WORKS: Final[dict[str, Callable[[Scene, _Peer], list[_Work]]]] = {"tokens": _tokens, "bearer": _bearer}
-
-
-@contextlib.contextmanager
-def _oidc_provider(folder: Path, here: Scene) -> Iterator[_Peer]:
-    """Raises CannotStart, httpx.HTTPError."""
-    if not (_PEERS / "node_modules").is_dir():
-        raise CannotStart("oidc-provider is not installed: `make bench ONLY=tokens` does that first")
-    device = httpx.get(f"{here.url}/v1/devices/{here.device}", headers=bearer(here.customer_token), trust_env=False)
-    told = {
-        "client": {"id": here.client[0], "secret": here.client[1]},
-        "customer": {"id": _CUSTOMER_ID, "email": here.customer},
-        "device": device.raise_for_status().json(),
-    }
-    arguments = [str(_PEERS / "oidc-provider.mjs"), str(folder / "oidc-provider.db"), json.dumps(told)]
-    environment = {"NODE_ENV": "production"}
-    with server(arguments, folder / "peer.log", program=str(_NODE), environment=environment) as (pid, url):
-        form = {"grant_type": "customer", "email": here.customer}
-        answer = httpx.post(f"{url}/token", data=form, auth=here.client, trust_env=False).raise_for_status()
-        yield _Peer(f"oidc-provider {_release('oidc-provider')}", pid, url, answer.json()["access_token"])
-
-
-def _release(package: str) -> str:
-    found = json.loads((_PEERS / "node_modules" / package / "package.json").read_text())
-    return str(found["version"])
+NAMES: Final = tuple(_SUITES)

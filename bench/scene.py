@@ -28,6 +28,7 @@ class Scene:
     hello_url: str
     hello_pid: int
     client: tuple[str, str]
+    product: int
     customer: str
     customer_token: str
     device: str
@@ -52,7 +53,17 @@ def scene(folder: Path) -> Iterator[Scene]:
         stack.enter_context(running(simulate, folder / "simulate.log"))
         _wait_online(http, product, product_token, folder / "simulate.log")
         _post(http, "/v1/devices", customer["access_token"], id=_DEVICE)
-        yield Scene(url, pid, hello_url, hello_pid, client, _CUSTOMER, customer["access_token"], _DEVICE)
+        yield Scene(url, pid, hello_url, hello_pid, client, product, _CUSTOMER, customer["access_token"], _DEVICE)
+
+
+def with_devices(here: Scene, count: int) -> None:
+    """Gives the customer as many devices as make `count`; the others were never online. Raises httpx.HTTPError."""
+    with httpx.Client(base_url=here.url, timeout=30, trust_env=False) as http:
+        token = _post(http, "/oauth/token", here.client, grant_type="client_credentials")["access_token"]
+        for number in range(1, count):
+            device = f"{number:024x}"
+            _post(http, f"/v1/products/{here.product}/devices", token, id=device)
+            _post(http, "/v1/devices", here.customer_token, id=device)
 
 
 def make_product(http: httpx.Client, platform_id: int = 6) -> tuple[tuple[str, str], int, str]:

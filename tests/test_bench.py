@@ -1,6 +1,7 @@
 """The benchmarks still run. What they measure in slices this short says nothing."""
 
 import datetime as dt
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import report
+from bench import beside, http_peers, report, run
 from bench.benchmarks import HELLO
+from bench.processes import CannotStart
 from bench.report import OURS, Curve, Goal, Results, Row, Section
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
@@ -44,6 +46,31 @@ def test_requests_are_measured_beside_a_bare_application(tmp_path: Path):
             assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["p999_ms"]
             # The writer's thread works beside the loop's.
             assert 0 < found["cpu_us"] * found["per_s"] < 2e6
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed: `make bench` does that")
+def test_servers_are_measured_beside_each_other_and_those_that_are_not_there_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(beside, "CONNECTIONS", (2,))
+
+    def absent(_folder: Path, _about: http_peers.Told):
+        raise CannotStart("it is not on this machine")
+
+    monkeypatch.setitem(http_peers.PEERS, "Authlib", absent)
+    with run.progress() as bars:
+        section = beside.measure(
+            "introspection", run.Run(0.1, 1, 10, 1.0, None, tmp_path, run.Steps(bars, "introspection"))
+        )
+    assert section.missing["Authlib"] == "it is not on this machine"
+    # Those that `make bench` installed, and none of them twice.
+    subjects = [row.subject for row in section.rows]
+    assert subjects[0] == OURS
+    assert len(subjects) == 4 - len(section.missing) == len(set(subjects))
+    for row in section.rows:
+        (found,) = row.rounds
+        assert found["per_s"] > 0
+        assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["p999_ms"]
 
 
 def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):

@@ -3,6 +3,7 @@
 //   client    its id and secret
 //   customer  id and e-mail of the one customer
 //   device    the document that `GET /devices/:id` answers with, for its owner alone
+//   devices   the documents that `GET /devices` answers with
 //
 // Prints `ready http=URL` when it is up. One process, production, no log; static client; opaque tokens.
 
@@ -12,7 +13,7 @@ import Database from "better-sqlite3";
 import Provider, { errors } from "oidc-provider";
 
 const [, , file, described] = process.argv;
-const { client, customer, device } = JSON.parse(described);
+const { client, customer, device, devices } = JSON.parse(described);
 
 const CUSTOMER_GRANT = "customer";
 const LIFETIME_S = 90 * 24 * 3600;
@@ -80,7 +81,11 @@ const provider = new Provider("http://127.0.0.1", {
     },
   ],
   cookies: { keys: ["a benchmark's key"] },
-  features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+  features: {
+    clientCredentials: { enabled: true },
+    devInteractions: { enabled: false },
+    introspection: { enabled: true },
+  },
   jwks: { keys: [generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" })] },
   findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
   ttl: { AccessToken: LIFETIME_S, ClientCredentials: LIFETIME_S, RefreshToken: 2 * LIFETIME_S },
@@ -110,7 +115,8 @@ provider.registerGrantType(
 
 // The route stands before the provider's own application, where nothing of Koa is in its way.
 const own = provider.callback();
-const devices = new Map([[device.id, { document: device, owner: customer.id }]]);
+const owned = new Map([[device.id, { document: device, owner: customer.id }]]);
+const lists = new Map([[customer.id, devices]]);
 
 function answer(response, status, body) {
   const text = JSON.stringify(body);
@@ -121,14 +127,18 @@ function answer(response, status, body) {
   response.end(text);
 }
 
-async function getDevice(request, response) {
+async function getDevices(request, response) {
   const [scheme, token] = (request.headers.authorization ?? "").split(" ", 2);
   const found = scheme === "Bearer" ? await provider.AccessToken.find(token) : undefined;
   if (found === undefined || found.isExpired) {
     answer(response, 401, { error: "invalid_token" });
     return;
   }
-  const held = devices.get(request.url.slice("/devices/".length));
+  if (request.url === "/devices") {
+    answer(response, 200, lists.get(found.accountId) ?? []);
+    return;
+  }
+  const held = owned.get(request.url.slice("/devices/".length));
   if (held === undefined || held.owner !== found.accountId) {
     answer(response, 403, { error: "forbidden" });
     return;
@@ -137,8 +147,8 @@ async function getDevice(request, response) {
 }
 
 const server = createServer((request, response) => {
-  if (request.method === "GET" && request.url.startsWith("/devices/")) {
-    getDevice(request, response).catch((error) => response.destroy(error));
+  if (request.method === "GET" && request.url.startsWith("/devices")) {
+    getDevices(request, response).catch((error) => response.destroy(error));
   } else {
     own(request, response);
   }
