@@ -31,6 +31,9 @@ class Scene:
     story: Story
     chrome: Browser
     product: Product
+    """Of nobody but its maker."""
+    organization: str
+    """The slug of one, with a product of its own and a team."""
     lamp: Devices
     tokens: dict[str, str] = field(default_factory=dict)
     signed_in: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +42,10 @@ class Scene:
     @property
     def url(self) -> str:
         return f"{self.cloud.url}/console"
+
+    @property
+    def organization_url(self) -> str:
+        return f"{self.url}/orgs/{self.organization}"
 
     @property
     def product_url(self) -> str:
@@ -70,9 +77,25 @@ async def running() -> AsyncIterator[Scene]:
         await cloud.start_device(BOAT, protocol="udp", product_id=product.id)
         await story.ok("POST", "/v1/devices", jane, data={"id": LAMP})
         await story.ok("PUT", f"/v1/products/{product.id}/devices/{LAMP}", product.token, data={"name": "porch"})
+        organization = await organized(story, maker)
         chrome = await playwright.chromium.launch(executable_path=chromium(), args=[*ARGUMENTS, "--disable-lcd-text"])
-        yield Scene(cloud, story, chrome, product, lamp, tokens | {CUSTOMER: jane})
+        yield Scene(cloud, story, chrome, product, organization, lamp, tokens | {CUSTOMER: jane})
         await chrome.close()
+
+
+async def organized(story: Story, maker: str) -> str:
+    """The slug of an organization of the maker's, with a product, a client, customers and a team."""
+    slug = str((await story.ok("POST", "/v1/orgs", maker, json={"name": "Garden makers"}))["organization"]["slug"])
+    wanted = {"product": {"name": "Sprinkler", "description": "", "platform_id": 13}}
+    await story.ok("POST", f"/v1/orgs/{slug}/products", maker, json=wanted)
+    for name, role in ((VIEWER, "View-only"), (SUPPORT, "Support")):
+        await story.ok("POST", f"/v1/orgs/{slug}/team", maker, json={"username": name, "role": role})
+    form = {"name": "Garden app", "type": "installed"}
+    client = (await story.ok("POST", f"/v1/orgs/{slug}/clients", maker, data=form))["client"]
+    for name in ("anna", "bert"):
+        wanted = {"email": f"{name}@example.com", "no_password": "true"}
+        await story.ok("POST", f"/v1/orgs/{slug}/customers", data=wanted, auth=(client["id"], client["secret"]))
+    return slug
 
 
 Open = Callable[..., Awaitable[Page]]

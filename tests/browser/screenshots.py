@@ -22,7 +22,7 @@ Act = Callable[[Page], Awaitable[Any]]
 
 @dataclass(frozen=True)
 class Shot:
-    """`path` is below the console; `{product}` stands in it. `act` is done on the page first."""
+    """`path` is below the console; `{product}` and `{organization}` stand in it. `act` is done on the page first."""
 
     name: str
     path: str
@@ -85,6 +85,12 @@ SHOTS = (
     Shot("integration-new", "/products/{product}/integrations/new", make_a_hook),
     Shot("settings", "/products/{product}/settings"),
     Shot("tokens", "/tokens"),
+    Shot("organizations", "/orgs"),
+    Shot("organization", "/orgs/{organization}"),
+    Shot("organization-team", "/orgs/{organization}/team"),
+    Shot("organization-customers", "/orgs/{organization}/customers"),
+    Shot("organization-settings", "/orgs/{organization}/settings"),
+    Shot("nothing-here", "/nothing"),
     Shot("client-made", "/products/{product}/authentication/new", make_a_client),
 )
 
@@ -108,7 +114,7 @@ async def take(scene: Scene, shots: tuple[Shot, ...] = SHOTS) -> None:
             storage_state=state,
         )
         page = await context.new_page()
-        await page.goto(scene.url + shot.path.format(product=scene.product.id))
+        await page.goto(scene.url + shot.path.format(product=scene.product.id, organization=scene.organization))
         if shot.act is not None:
             await shot.act(page)
         await picture(page, shot.name)

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from cloudchamber.console import home
 from cloudchamber.console.frame import SIGN_IN
-from cloudchamber.console.home import HomePages
 from cloudchamber.testing import Cloud
 from tests.pages.browser import Browser
 from tests.whole.story import PASSWORD, Story
@@ -132,7 +132,7 @@ async def test_our_own_bug_is_a_page_with_a_number(scene: Scene, monkeypatch: py
     async def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(HomePages, "_row", broken)
+    monkeypatch.setattr(home, "row", broken)
     answer = await scene.http[MAKER].get("/console")
     check_page(answer, 500, "That went wrong on our side")
     assert answer.headers["x-request-id"] in answer.text

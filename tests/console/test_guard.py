@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
 import pytest_asyncio
 
 from cloudchamber.access.model import Role
-from cloudchamber.access.rules import MINIMUM_ROLE
+from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
 from cloudchamber.api.routes import Console, Route, Stream
 from cloudchamber.console.frame import SIGN_IN
+from cloudchamber.console.section import ORGANIZATION, PRODUCT
 from cloudchamber.console.sections import ROUTES
 from cloudchamber.testing import Cloud
 from tests.pages.browser import Browser
@@ -19,23 +20,33 @@ from tests.whole.story import PASSWORD, Product, Story
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEVICE = "e00fce68c0ffee0123456789"
-GUARDED = [row for row in ROUTES if isinstance(row.access, Console)]
+SINGLE = [replace(row, paths=(path,)) for row in ROUTES for path in row.paths]
+GUARDED = [row for row in SINGLE if isinstance(row.access, Console)]
 FORMS = [row for row in GUARDED if row.method == "POST"]
+IN_A_TEAM = [row for row in GUARDED if row.paths[0].startswith((PRODUCT, ORGANIZATION))]
 
 
 def name(row: Route) -> str:
     return f"{row.method} {row.paths[0]}"
 
 
+def minimum(row: Route) -> Role:
+    """The role that the row takes."""
+    assert isinstance(row.access, Console)
+    roles = ORGANIZATION_ROLE if row.paths[0].startswith(ORGANIZATION) else MINIMUM_ROLE
+    return roles[row.access.action]
+
+
 @dataclass
 class Scene:
     story: Story
     product: Product
+    organization: str
     http: dict[str, httpx.AsyncClient]
     csrf: dict[str, str]
 
     def path(self, row: Route) -> str:
-        values = {"product": str(self.product.id), "device": DEVICE}
+        values = {"product": str(self.product.id), "device": DEVICE, "organization": self.organization}
         return re.sub(r"{(\w+)}", lambda found: values.get(found[1], "nothing"), row.paths[0])
 
 
@@ -49,7 +60,9 @@ async def scene() -> AsyncIterator[Scene]:
         await story.user("stranger@example.com")
         wanted = {"username": "viewer@example.com", "role": "View-only"}
         await story.ok("POST", f"/v1/products/{product.id}/team", maker, json=wanted)
-        made = Scene(story, product, {}, {})
+        organization = (await story.ok("POST", "/v1/orgs", maker, json={"name": "Lamp makers"}))["organization"]["slug"]
+        await story.ok("POST", f"/v1/orgs/{organization}/team", maker, json=wanted)
+        made = Scene(story, product, organization, {}, {})
         for who in ("viewer", "stranger"):
             async with Browser(cloud.url) as browser:
                 page = await browser.get(SIGN_IN)
@@ -87,7 +100,7 @@ async def test_a_form_from_elsewhere_does_nothing(row: Route, scene: Scene) -> N
         assert "open too long" in answer.text
 
 
-@pytest.mark.parametrize("row", [row for row in GUARDED if "{product}" in row.paths[0]], ids=name)
+@pytest.mark.parametrize("row", IN_A_TEAM, ids=name)
 async def test_whoever_is_not_in_the_team_finds_nothing(row: Route, scene: Scene) -> None:
     data = {"csrf": scene.csrf["stranger"]} if row.method == "POST" else None
     answer = await scene.http["stranger"].request(row.method, scene.path(row), data=data)
@@ -96,11 +109,8 @@ async def test_whoever_is_not_in_the_team_finds_nothing(row: Route, scene: Scene
     assert "Lamp" not in answer.text
 
 
-@pytest.mark.parametrize("row", [row for row in GUARDED if "{product}" in row.paths[0]], ids=name)
+@pytest.mark.parametrize("row", [row for row in IN_A_TEAM if minimum(row) is not Role.VIEW_ONLY], ids=name)
 async def test_a_role_goes_as_far_as_it_does_in_the_api(row: Route, scene: Scene) -> None:
-    assert isinstance(row.access, Console)
-    if MINIMUM_ROLE[row.access.action] is Role.VIEW_ONLY:
-        return
     data = {"csrf": scene.csrf["viewer"]} if row.method == "POST" else None
     answer = await scene.http["viewer"].request(row.method, scene.path(row), data=data)
     assert answer.status_code == 403

@@ -35,8 +35,8 @@ def test_every_row_says_what_it_does(row: Route) -> None:
 
 def test_a_form_stands_on_a_page() -> None:
     """At its own path or one part above: there somebody goes whose session ended before they sent it."""
-    pages = {row.paths[0] for row in GUARDED if row.method == "GET"} | {"/console"}
-    lost = [row.paths[0] for row in FORMS if not {row.paths[0], row.paths[0].rpartition("/")[0]} & pages]
+    pages = {path for row in GUARDED if row.method == "GET" for path in row.paths} | {"/console"}
+    lost = [path for row in FORMS for path in row.paths if not {path, path.rpartition("/")[0]} & pages]
     assert lost == []
 
 

@@ -1,4 +1,4 @@
-"""OAuth clients of a product: what an app or a server shows when it asks for tokens."""
+"""OAuth clients of a product or an organization: what an app or a server shows when it asks for tokens."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,22 +8,24 @@ from cloudchamber.access.model import Action, Role
 from cloudchamber.access.requester import Scopes
 from cloudchamber.access.rules import MINIMUM_ROLE
 from cloudchamber.console.curl import Line, lines
-from cloudchamber.console.frame import Ask, Frame, product_url
-from cloudchamber.console.section import PRODUCT, Nav, Section, form, page
+from cloudchamber.console.frame import Ask, Frame
+from cloudchamber.console.section import Nav, Section, either, form, page
 from cloudchamber.errors import CloudError
 from cloudchamber.ids import ClientId
 from cloudchamber.oauth.errors import ClientNotFound
 from cloudchamber.oauth.model import Client, ClientType
 
-_HERE: Final = f"{PRODUCT}/authentication"
-_CLIENT: Final = f"{_HERE}/{{client}}"
+_NEW: Final = "/authentication/new"
+_CLIENT: Final = "/authentication/{client}"
 ROUTES: Final = (
-    page(_HERE, Action.CLIENTS_LIST, "authentication.list", "Shows the OAuth clients of a product."),
-    page(f"{_HERE}/new", Action.CLIENTS_CREATE, "authentication.new", "Asks what a new client is for."),
-    form(f"{_HERE}/new", Action.CLIENTS_CREATE, "authentication.create", "Makes a client, and shows its secret once."),
-    page(_CLIENT, Action.CLIENTS_LIST, "authentication.show", "Shows a client, and how it is used."),
-    form(f"{_CLIENT}/edit", Action.CLIENTS_UPDATE, "authentication.edit", "Changes a client's name and scopes."),
-    form(f"{_CLIENT}/remove", Action.CLIENTS_REMOVE, "authentication.remove", "Ends a client and its tokens."),
+    page(either("/authentication"), Action.CLIENTS_LIST, "authentication.list", "Shows OAuth clients."),
+    page(either(_NEW), Action.CLIENTS_CREATE, "authentication.new", "Asks what a new client is for."),
+    form(either(_NEW), Action.CLIENTS_CREATE, "authentication.create", "Makes a client, and shows its secret once."),
+    page(either(_CLIENT), Action.CLIENTS_LIST, "authentication.show", "Shows a client, and how it is used."),
+    form(
+        either(f"{_CLIENT}/edit"), Action.CLIENTS_UPDATE, "authentication.edit", "Changes a client's name and scopes."
+    ),
+    form(either(f"{_CLIENT}/remove"), Action.CLIENTS_REMOVE, "authentication.remove", "Ends a client and its tokens."),
 )
 
 _SIGN_UPS: Final = Action.CUSTOMERS_CREATE.value
@@ -117,7 +119,7 @@ class AuthenticationPages:
         self._services = frame.services
 
     async def list(self, ask: Ask) -> Any:
-        found = await self._services.clients.of(ask.requester, ask.the_product.resource(ask.requester))
+        found = await self._services.clients.of(ask.requester, ask.owner)
         return await self._frame.page(
             ask,
             "authentication.html",
@@ -138,7 +140,7 @@ class AuthenticationPages:
         try:
             made, secret = await self._services.clients.create(
                 ask.requester,
-                ask.the_product.resource(ask.requester),
+                ask.owner,
                 name=ask.form.get("name", "").strip(),
                 type_=type_,
                 redirect_uri=ask.form.get("redirect_uri", "").strip() or None,
@@ -158,7 +160,7 @@ class AuthenticationPages:
         try:
             await self._services.clients.update(
                 ask.requester,
-                ask.the_product.resource(ask.requester),
+                ask.owner,
                 found.id,
                 name=ask.form.get("name", "").strip() or None,
                 scope="none" if everything else " ".join(names) or None,
@@ -169,22 +171,22 @@ class AuthenticationPages:
 
     async def remove(self, ask: Ask) -> Any:
         found = await self._found(ask)
-        await self._services.clients.delete(ask.requester, ask.the_product.resource(ask.requester), found.id)
+        await self._services.clients.delete(ask.requester, ask.owner, found.id)
         done = f"{found.name} and all of its tokens have ended."
-        return self._frame.redirect(ask, f"{product_url(ask.the_product)}/authentication", done)
+        return self._frame.redirect(ask, f"{ask.base}/authentication", done)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _found(self, ask: Ask) -> Client:
         """Raises ClientNotFound."""
-        clients = await self._services.clients.of(ask.requester, ask.the_product.resource(ask.requester))
+        clients = await self._services.clients.of(ask.requester, ask.owner)
         found = next((client for client in clients if client.id == ask.params["client"]), None)
         if found is None:
-            raise ClientNotFound("The product has no such client.")
+            raise ClientNotFound("There is no such client.")
         return found
 
     def _url(self, ask: Ask, client: ClientId) -> str:
-        return f"{product_url(ask.the_product)}/authentication/{client}"
+        return f"{ask.base}/authentication/{client}"
 
     async def _client(
         self, ask: Ask, client: Client, secret: str | None = None, error: CloudError | None = None
@@ -195,18 +197,18 @@ class AuthenticationPages:
             "client.html",
             title=client.name,
             section="authentication",
-            back=(f"{product_url(ask.the_product)}/authentication", "Authentication"),
+            back=(f"{ask.base}/authentication", "Authentication"),
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
             client=client,
             kind=kind_of(client),
-            can=in_words(client.scopes),
+            can=in_words(client.scopes, is_organizations=ask.product is None),
             is_limited=client.scopes.names is not None,
             secret=secret,
             url=self._url(ask, client.id),
             scopes=SCOPES,
             chosen=client.scopes.names or frozenset(),
-            curl=curl_lines(client, ask.the_product.id, base, secret or "SECRET"),
+            curl=curl_lines(client, ask.api_base, base, secret or "SECRET"),
             setup_url=f"{base}/setup?{urlencode({'client_id': client.id})}" if client.type is ClientType.WEB else None,
         )
 
@@ -216,7 +218,7 @@ class AuthenticationPages:
             "client_new.html",
             title="New client",
             section="authentication",
-            back=(f"{product_url(ask.the_product)}/authentication", "Authentication"),
+            back=(f"{ask.base}/authentication", "Authentication"),
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
             presets=PRESETS,
@@ -234,11 +236,14 @@ def kind_of(client: Client) -> str:
     return PRESETS[3].title
 
 
-def in_words(scopes: Scopes) -> list[str]:
+def in_words(scopes: Scopes, *, is_organizations: bool = False) -> list[str]:
     """What the holder of the secret may do, one line each."""
     if scopes.names is None:
+        whose = (
+            "all products of the organization and their devices" if is_organizations else "this product and its devices"
+        )
         return [
-            "everything that a Developer of the team may do with this product and its devices",
+            f"everything that a Developer of the team may do with {whose}",
             "make customers, and act as each of them",
         ]
     words = {action.value: text for action, text in _WORDS.items()}
@@ -247,12 +252,12 @@ def in_words(scopes: Scopes) -> list[str]:
     )
 
 
-def curl_lines(client: Client, product: int, base: str, secret: str) -> list[Line]:
+def curl_lines(client: Client, place: str, base: str, secret: str) -> list[Line]:
     """What somebody would try first with this client, ready for a terminal."""
     return lines(
         client.id,
         secret,
-        product,
+        place,
         base,
         redirect_uri=client.redirect_uri,
         is_web=client.type is ClientType.WEB,
@@ -264,7 +269,7 @@ def curl_lines(client: Client, product: int, base: str, secret: str) -> list[Lin
 SECTION: Final = Section(
     "authentication",
     "Authentication",
-    Nav("product", "authentication", Action.CLIENTS_LIST),
+    Nav("either", "authentication", Action.CLIENTS_LIST),
     ROUTES,
     AuthenticationPages,
 )

@@ -16,7 +16,7 @@ class Line:
 def lines(
     client: str,
     secret: str,
-    product: int,
+    place: str,
     base: str,
     *,
     redirect_uri: str | None,
@@ -24,18 +24,18 @@ def lines(
     is_unlimited: bool,
     makes_customers: bool,
 ) -> list[Line]:
-    """For a client of a product that may do so much."""
+    """For a client that may do so much; `place` is the API's path of its product or organization."""
 
     def curl(path: str, **fields: str) -> str:
         parts = [["curl", f"{base}{path}"], ["-u", f"{client}:{secret}"]]
         parts += [["-d", f"{name}={value}"] for name, value in fields.items()]
         return " \\\n  ".join(shlex.join(words) for words in parts)
 
-    customers = f"/v1/products/{product}/customers"
+    customers = f"{place}/customers"
     found: list[Line] = []
     if is_unlimited:
         found += [
-            Line("A token of the product, for its devices", curl("/oauth/token", grant_type="client_credentials")),
+            Line("A token of its own, for the devices", curl("/oauth/token", grant_type="client_credentials")),
             Line("A customer without a password, and their token", curl(customers, email=CUSTOMER, no_password="true")),  # noqa: S106
             Line(
                 "Later, another token of that customer",

@@ -1,28 +1,36 @@
-"""A product's customers: from the moment they exist, with what is theirs."""
+"""Customers of a product or an organization: from the moment they exist, with what is theirs."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from cloudchamber.access.model import Action, OrganizationResource, OwnedByCustomer, ProductResource
 from cloudchamber.access.service import require
-from cloudchamber.console.frame import Ask, Frame, product_url
-from cloudchamber.console.section import PRODUCT, Nav, Section, form, page
+from cloudchamber.console.frame import Ask, Frame
+from cloudchamber.console.section import Nav, Section, either, form, page
 from cloudchamber.console.words import counted
 from cloudchamber.errors import CloudError
+from cloudchamber.fleet.model import DeviceRecord
 from cloudchamber.identity.model import CustomerAccount
 
 PER_PAGE: Final = 50
 _MAX_SEARCH: Final = 100
 
-_HERE: Final = f"{PRODUCT}/customers"
-_CUSTOMER: Final = f"{_HERE}/{{customer}}"
+_CUSTOMER: Final = "/customers/{customer}"
 ROUTES: Final = (
-    page(_HERE, Action.CUSTOMERS_LIST, "customers.list", "Shows the customers of a product."),
-    page(_CUSTOMER, Action.CUSTOMERS_LIST, "customers.show", "Shows a customer, by the account's id."),
-    form(f"{_CUSTOMER}/mail", Action.CUSTOMERS_UPDATE, "customers.mail", "Mails a customer a link for a new password."),
-    form(f"{_CUSTOMER}/password", Action.CUSTOMERS_UPDATE, "customers.password", "Sets a customer's password."),
-    form(f"{_CUSTOMER}/revoke", Action.CUSTOMERS_UPDATE, "customers.revoke", "Ends one of a customer's log-ins."),
-    form(f"{_CUSTOMER}/remove", Action.CUSTOMERS_REMOVE, "customers.remove", "Removes a customer's account."),
+    page(either("/customers"), Action.CUSTOMERS_LIST, "customers.list", "Shows customers."),
+    page(either(_CUSTOMER), Action.CUSTOMERS_LIST, "customers.show", "Shows a customer, by the account's id."),
+    form(
+        either(f"{_CUSTOMER}/mail"),
+        Action.CUSTOMERS_UPDATE,
+        "customers.mail",
+        "Mails a customer a link for a new password.",
+    ),
+    form(either(f"{_CUSTOMER}/password"), Action.CUSTOMERS_UPDATE, "customers.password", "Sets a customer's password."),
+    form(
+        either(f"{_CUSTOMER}/revoke"), Action.CUSTOMERS_UPDATE, "customers.revoke", "Ends one of a customer's log-ins."
+    ),
+    form(either(f"{_CUSTOMER}/remove"), Action.CUSTOMERS_REMOVE, "customers.remove", "Removes a customer's account."),
 )
 
 
@@ -32,7 +40,7 @@ class CustomerPages:
         self._services = frame.services
 
     async def list(self, ask: Ask) -> Any:
-        pool = ask.the_product.resource(ask.requester)
+        pool = ask.owner
         search = ask.query.get("q", "").strip()[:_MAX_SEARCH]
         with_devices = ask.query.get("with") == "devices"
         number = ask.call.query.integer("page", at_least=1, at_most=1_000_000) or 1
@@ -40,9 +48,8 @@ class CustomerPages:
             ask.requester, pool, page=number, per_page=PER_PAGE, everybody=not with_devices, text=search or None
         )
         owned: dict[str, int] = {}
-        for record in await self._services.devices.of_customers([customer.id for customer in found]):
-            # An organization's customer may own devices of its other products, too.
-            if isinstance(record.owner, OwnedByCustomer) and record.product == pool.id:
+        for record in await devices_of(self._frame, ask, found):
+            if isinstance(record.owner, OwnedByCustomer):
                 owned[record.owner.id] = owned.get(record.owner.id, 0) + 1
         kept = {name: value for name, value in (("q", search), ("with", "devices" if with_devices else "")) if value}
         return await self._frame.page(
@@ -56,17 +63,18 @@ class CustomerPages:
             pages=-(-total // PER_PAGE),
             search=search,
             with_devices=with_devices,
-            page_url=f"{product_url(ask.the_product)}/customers?{urlencode({**kept, 'page': ''})}",
+            page_url=f"{ask.base}/customers?{urlencode({**kept, 'page': ''})}",
         )
 
     async def show(self, ask: Ask) -> Any:
         return await self._page(ask, await self._customer(ask))
 
     async def mail(self, ask: Ask) -> Any:
-        customer, product = await self._customer(ask), ask.the_product
+        customer = await self._customer(ask)
         await self._check(ask, customer, Action.CUSTOMERS_UPDATE)
+        brand = ask.product.brand if ask.product is not None else ask.the_organization.name
         await self._services.customer_accounts.request_reset(
-            customer.product, customer.organization, customer.username, product.brand
+            customer.product, customer.organization, customer.username, brand
         )
         return self._frame.redirect(ask, self._url(ask, customer), f"A link is on its way to {customer.username}.")
 
@@ -93,18 +101,17 @@ class CustomerPages:
         pool = await self._pool(ask, customer)
         await self._services.customer_accounts.remove(ask.requester, pool, customer.username)
         done = f"{customer.username} is removed."
-        return self._frame.redirect(ask, f"{product_url(ask.the_product)}/customers", done)
+        return self._frame.redirect(ask, f"{ask.base}/customers", done)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _customer(self, ask: Ask) -> CustomerAccount:
-        pool = ask.the_product.resource(ask.requester)
-        return await self._services.customers.visible(ask.requester, pool, ask.params["customer"])
+        return await self._services.customers.visible(ask.requester, ask.owner, ask.params["customer"])
 
     async def _pool(self, ask: Ask, customer: CustomerAccount) -> ProductResource | OrganizationResource:
         """Whose customer it is: that of an organization is not the product's to change."""
-        if customer.organization is None:
-            return ask.the_product.resource(ask.requester)
+        if customer.organization is None or ask.product is None:
+            return ask.owner
         return (await self._services.organizations.by_id(customer.organization)).resource(ask.requester)
 
     async def _check(self, ask: Ask, customer: CustomerAccount, action: Action) -> None:
@@ -112,15 +119,11 @@ class CustomerPages:
         require(ask.requester, action, await self._pool(ask, customer))
 
     def _url(self, ask: Ask, customer: CustomerAccount) -> str:
-        return f"{product_url(ask.the_product)}/customers/{customer.id}"
+        return f"{ask.base}/customers/{customer.id}"
 
     async def _page(self, ask: Ask, customer: CustomerAccount, error: CloudError | None = None) -> Any:
         pool = await self._pool(ask, customer)
-        records = [
-            record
-            for record in await self._services.devices.of_customers([customer.id])
-            if record.product == ask.the_product.id
-        ]
+        records = await devices_of(self._frame, ask, [customer])
         may_see_tokens = ask.may(Action.CUSTOMERS_UPDATE, pool)
         tokens = await self._services.tokens.of_customer(ask.requester, pool, customer) if may_see_tokens else []
         return await self._frame.page(
@@ -128,7 +131,7 @@ class CustomerPages:
             "customer.html",
             title=customer.username,
             section="customers",
-            back=(f"{product_url(ask.the_product)}/customers", "Customers"),
+            back=(f"{ask.base}/customers", "Customers"),
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
             customer=customer,
@@ -137,21 +140,29 @@ class CustomerPages:
             tokens=tokens,
             may_see_tokens=may_see_tokens,
             url=self._url(ask, customer),
-            will_happen=_what_will_happen(len(records), len(tokens)),
+            will_happen=_what_will_happen(
+                len(records), len(tokens), "product" if ask.product is not None else "organization"
+            ),
         )
 
 
-def _what_will_happen(devices: int, tokens: int) -> list[str]:
+async def devices_of(frame: Frame, ask: Ask, customers: Sequence[CustomerAccount]) -> list[DeviceRecord]:
+    """What is theirs here: an organization's customer may own devices of its other products, too."""
+    found = await frame.services.devices.of_customers([customer.id for customer in customers])
+    return [each for each in found if ask.product is None or each.product == ask.product.id]
+
+
+def _what_will_happen(devices: int, tokens: int, where: str) -> list[str]:
     """When the account is removed."""
     become = "becomes" if devices == 1 else "become"
     end = "ends" if tokens == 1 else "end"
     return [
-        f"{counted(devices, 'device')} of this product {become} nobody's, and can be claimed by others",
+        f"{counted(devices, 'device')} of this {where} {become} nobody's, and can be claimed by others",
         f"{counted(tokens, 'token')} {end} at once",
         "claim codes that are still open are worth nothing any more",
     ]
 
 
 SECTION: Final = Section(
-    "customers", "Customers", Nav("product", "customers", Action.CUSTOMERS_LIST), ROUTES, CustomerPages
+    "customers", "Customers", Nav("either", "customers", Action.CUSTOMERS_LIST), ROUTES, CustomerPages
 )

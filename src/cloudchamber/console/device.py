@@ -11,7 +11,7 @@ import msgspec
 from cloudchamber.access.model import Action, OwnedByUser, OwnThings
 from cloudchamber.access.rules import Allowed, decide, owner_of
 from cloudchamber.api.waiting import WhileConnected
-from cloudchamber.console.frame import REALM, Ask, Frame, product_url
+from cloudchamber.console.frame import REALM, Ask, Frame
 from cloudchamber.console.home import PLATFORMS
 from cloudchamber.console.section import PRODUCT, Section, form, live, page
 from cloudchamber.errors import CloudError
@@ -162,7 +162,7 @@ class DevicePages:
     async def remove(self, ask: Ask) -> Any:
         record = await self._services.updates.remove(ask.requester, ask.the_product, ask.params["device"])
         done = f"{record.name or record.id} is in the product no more."
-        return self._frame.redirect(ask, f"{product_url(ask.the_product)}/devices", done)
+        return self._frame.redirect(ask, f"{ask.base}/devices", done)
 
     # -- whose it is --------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class DevicePages:
         return await self._services.devices.in_product(ask.requester, ask.the_product, ask.params["device"], action)
 
     def _url(self, ask: Ask, record: DeviceRecord) -> str:
-        return f"{product_url(ask.the_product)}/devices/{record.id}"
+        return f"{ask.base}/devices/{record.id}"
 
     async def _page(
         self,
@@ -210,7 +210,7 @@ class DevicePages:
             "device.html",
             title=record.name or record.id,
             section="devices",
-            back=(f"{product_url(ask.the_product)}/devices", "Devices"),
+            back=(f"{ask.base}/devices", "Devices"),
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
             device=record,

@@ -4,7 +4,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from cloudchamber.access.model import Action
-from cloudchamber.console.frame import Ask, Frame, product_url
+from cloudchamber.console.frame import Ask, Frame
 from cloudchamber.console.section import PRODUCT, Nav, Section, page
 from cloudchamber.fleet.lists.model import DeviceFilter, Order
 from cloudchamber.fleet.lists.rules import order_of
@@ -110,7 +110,7 @@ class DeviceListPages:
 
     def _url(self, ask: Ask, query: dict[str, str]) -> str:
         wanted = {name: value for name, value in query.items() if value}
-        return f"{product_url(ask.the_product)}/devices?{urlencode(wanted)}"
+        return f"{ask.base}/devices?{urlencode(wanted)}"
 
 
 SECTION: Final = Section("devices", "Devices", Nav("product", "devices", Action.DEVICES_LIST), ROUTES, DeviceListPages)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import FIRMWARE_BODY_LIMIT
-from cloudchamber.console.frame import Ask, Frame, product_url
+from cloudchamber.console.frame import Ask, Frame
 from cloudchamber.console.section import PRODUCT, Nav, Section, form, page
 from cloudchamber.errors import CloudError
 from cloudchamber.firmware.model import Firmware
@@ -80,7 +80,7 @@ class FirmwarePages:
         except CloudError as error:
             return await self._page(ask, await self._one(ask, Action.FIRMWARE_GET), error)
         done = f"Version {ask.params['version']} is deleted."
-        return self._frame.redirect(ask, f"{product_url(ask.the_product)}/firmware", done)
+        return self._frame.redirect(ask, f"{ask.base}/firmware", done)
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ class FirmwarePages:
         return await self._firmware.get(ask.requester, ask.the_product, _number(ask.params["version"]), action)
 
     def _url(self, ask: Ask, firmware: Firmware) -> str:
-        return f"{product_url(ask.the_product)}/firmware/{firmware.version}"
+        return f"{ask.base}/firmware/{firmware.version}"
 
     async def _list(self, ask: Ask, error: CloudError | None = None) -> Any:
         versions = await self._firmware.of_product(ask.requester, ask.the_product)
@@ -119,7 +119,7 @@ class FirmwarePages:
             "firmware_version.html",
             title=f"Version {firmware.version}",
             section="firmware",
-            back=(f"{product_url(ask.the_product)}/firmware", "Firmware"),
+            back=(f"{ask.base}/firmware", "Firmware"),
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
             firmware=firmware,

@@ -9,7 +9,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -86,6 +86,16 @@ _NO_CALL: Final[Any] = None
 Handler = Callable[["Ask"], Awaitable[Any]]
 
 
+@dataclass(slots=True)
+class Switch:
+    """An organization in the frame's list, or the personal products. `url`: its pages, for those in its team."""
+
+    name: str
+    url: str | None
+    is_here: bool = False
+    products: list[Product] = field(default_factory=list)
+
+
 class PageNotFound(NotFound):
     code: ClassVar[str] = "page_not_found"
 
@@ -128,6 +138,32 @@ class Ask:
             return self.product.resource(self.requester)
         return self.organization.resource(self.requester) if self.organization is not None else Account()
 
+    @property
+    def owner(self) -> ProductResource | OrganizationResource:
+        """The product or organization of the path, for the services of what both have."""
+        place = self.place
+        assert not isinstance(place, Account), "the row's path names neither a product nor an organization"
+        return place
+
+    @property
+    def the_organization(self) -> Organization:
+        assert self.organization is not None, "the row's path names no organization"
+        return self.organization
+
+    @property
+    def base(self) -> str:
+        """Below which the pages of the path's product or organization are."""
+        if self.product is not None:
+            return product_url(self.product)
+        return organization_url(self.organization) if self.organization is not None else PREFIX
+
+    @property
+    def api_base(self) -> str:
+        """The same in the API."""
+        if self.product is not None:
+            return f"/v1/products/{self.product.id}"
+        return f"/v1/orgs/{self.the_organization.slug}"
+
     def may(self, action: Action, on: Resource | DeviceRecord | None = None) -> bool:
         """Would `action` be allowed: on the product or organization of the path, or on a device of it?"""
         resource: Resource
@@ -149,7 +185,8 @@ class Frame:
         self.people = people_on(self.shell, services)
         self.live = LiveSessions(services.browser_sessions, services.clock)
         self._sections = sections
-        self._pages = {row.paths[0] for section in sections for row in section.routes if row.method == "GET"}
+        rows = [row for section in sections for row in section.routes]
+        self._pages = {path for row in rows if row.method == "GET" for path in row.paths}
         self._tasks: set[asyncio.Task[None]] = set()
         self._static = {entry.name: entry.read_bytes() for entry in (files(__package__) / "static").iterdir()}
 
@@ -212,6 +249,9 @@ class Frame:
                 ask.product = await self.services.products.find(ask.params["product"])
             elif "organization" in ask.params:
                 ask.organization = await self.services.organizations.find(ask.params["organization"])
+                # A personal one holds somebody's own products, and is no organization in people's eyes.
+                if ask.organization.is_personal:
+                    raise PageNotFound(_NOWHERE)
         except NotFound as error:
             raise PageNotFound(_NOWHERE) from error
 
@@ -256,7 +296,8 @@ class Frame:
             here=ask.call.req.path,
             username=ask.username,
             product=ask.product,
-            base=product_url(ask.product) if ask.product is not None else PREFIX,
+            whose=ask.product or ask.organization,
+            base=ask.base,
             may=ask.may,
             filled=lambda name, default="": (ask.form if error is not None else {}).get(name, default),
             nav=self._nav(ask),
@@ -300,7 +341,10 @@ class Frame:
         if isinstance(error, AccessRefused) and error.reason in _OUTSIDE:
             status, text = 404, _NOWHERE
         # What the path names may be what is missing.
-        ask.product = ask.product if status not in {403, 404} or ask.may(Action.PRODUCTS_GET) else None
+        if status in {403, 404} and not ask.may(
+            Action.PRODUCTS_GET if ask.product is not None else Action.ORGANIZATIONS_GET
+        ):
+            ask.product = ask.organization = None
         again = self._page_at(visit.call.req) if isinstance(error, FormForged) else None
         return _with_wait(await self._failure_page(ask, _title(status, error), status, text, again), error)
 
@@ -330,8 +374,9 @@ class Frame:
 
     def _outside_page(self, visit: Visit | None, title: str, status: int, text: str) -> Reply:
         visit = visit or Visit(_NO_CALL, {}, "")
-        values = {"product": None, "error": text, "done": None, "back": None, "again": None, "csrf": visit.csrf}
-        content = self.render("outside.html", title=title, theme=_theme(visit), **values)
+        nothing = dict.fromkeys(("product", "whose", "done", "back", "again"))
+        values = {"title": title, "error": text, "csrf": visit.csrf, "theme": _theme(visit)}
+        content = self.render("outside.html", **nothing, **values)
         return self.shell.html(visit, content, status)
 
     def static_url(self, name: str) -> str:
@@ -350,26 +395,38 @@ class Frame:
         return unquote(found)[:_MAX_NOTE]
 
     def _nav(self, ask: Ask) -> list[dict[str, str]]:
+        here = "product" if ask.product is not None else "organization" if ask.organization is not None else None
+        base: str
+        place: Resource
         found = []
         for section in self._sections:
             nav = section.nav
-            if nav is None or (nav.place == "product" and ask.product is None):
+            if nav is None:
                 continue
-            if nav.place == "product" and ask.may(nav.action):
-                url = f"{product_url(ask.the_product)}/{nav.path}".rstrip("/")
-            elif nav.place == "account" and ask.may(nav.action, Account()):
-                url = f"{PREFIX}/{nav.path}".rstrip("/")
+            if nav.place == "account":
+                base, place = PREFIX, Account()
+            elif here is not None and nav.place in {here, "either"}:
+                base, place = ask.base, ask.place
             else:
                 continue
-            found.append({"key": section.key, "title": section.title, "url": url, "place": nav.place})
+            if ask.may(nav.action, place):
+                url = f"{base}/{nav.path}".rstrip("/")
+                found.append({"key": section.key, "title": section.title, "url": url, "place": nav.place})
         return found
 
-    async def _switcher(self, ask: Ask) -> list[tuple[str, list[Product]]]:
-        """The products of whoever asks, by organization."""
-        found: dict[str, list[Product]] = {}
+    async def _switcher(self, ask: Ask) -> list[Switch]:
+        """The organizations and products of whoever asks, each product below what it belongs to."""
+        found: dict[str, Switch] = {}
+        organizations = await self.services.organizations.of_requester(ask.requester)
+        for each in organizations[:_MAX_SWITCHER]:
+            found[each.id] = Switch(each.name, organization_url(each), is_here=each == ask.organization)
         for product in (await self.services.products.of_requester(ask.requester))[:_MAX_SWITCHER]:
-            found.setdefault(await self.organization_name(product), []).append(product)
-        return list(found.items())
+            name = await self.organization_name(product)
+            # Somebody may be in a product's team and not in its organization's.
+            key = name if product.is_personal else product.organization
+            found.setdefault(key, Switch(name, None)).products.append(product)
+        # One's own first, as long as there is something in it.
+        return sorted(found.values(), key=lambda switch: switch.url is not None)
 
     async def organization_name(self, product: Product) -> str:
         if product.is_personal:
@@ -389,6 +446,10 @@ def _with_wait(reply: Reply, error: CloudError) -> Reply:
 
 def product_url(product: Product) -> str:
     return f"{PREFIX}/products/{product.id}"
+
+
+def organization_url(organization: Organization) -> str:
+    return f"{PREFIX}/orgs/{organization.slug}"
 
 
 def _theme(visit: Visit) -> str:

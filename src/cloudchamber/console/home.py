@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from cloudchamber.access.model import Account, Action
-from cloudchamber.console.frame import Ask, Frame, product_url
+from cloudchamber.console.frame import Ask, Frame, organization_url, product_url
 from cloudchamber.console.section import PREFIX, PRODUCT, Nav, Section, form, page
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.lists.model import DeviceFilter
@@ -41,29 +41,15 @@ class HomePages:
         return await self._page(ask)
 
     async def create(self, ask: Ask) -> Any:
-        given = ask.form
+        slug = ask.form.get("organization", "")
         try:
-            made = await self._services.products.create(
-                ask.requester,
-                name=given.get("name", "").strip(),
-                description="",
-                platform_id=ask.call.data.integer("platform_id", at_least=0, at_most=65_535) or 0,
-                organization=await self._place(ask, given.get("organization", "")),
-            )
+            return await create(self._frame, ask, await self._services.organizations.find(slug) if slug else None)
         except CloudError as error:
             return await self._page(ask, error)
-        return self._frame.redirect(ask, product_url(made), f"{made.name} is there. Import its devices next.")
-
-    async def _place(self, ask: Ask, slug: str) -> Organization | None:
-        """None: a personal product."""
-        return await self._services.organizations.find(slug) if slug else None
 
     async def _page(self, ask: Ask, error: CloudError | None = None) -> Any:
         organizations = await self._services.organizations.of_requester(ask.requester)
-        chosen = ask.query.get("organization", "")
         products = await self._services.products.of_requester(ask.requester)
-        if chosen:
-            products = [product for product in products if product.organization_slug == chosen]
         places: list[dict[str, str]] = []
         if ask.may(Action.PRODUCTS_CREATE, Account()):
             places.append({"slug": "", "name": "Personal"})
@@ -77,25 +63,39 @@ class HomePages:
             "home.html",
             title="Products",
             section="home",
+            action=PREFIX,
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
-            rows=[await self._row(ask, product) for product in products],
-            organizations=organizations,
-            chosen=chosen,
+            rows=[await row(self._frame, ask, product) for product in products],
+            organizations=[(each.name, organization_url(each)) for each in organizations],
             places=places,
             platforms=PLATFORMS,
         )
 
-    async def _row(self, ask: Ask, product: Product) -> dict[str, Any]:
-        _, total = await self._services.device_lists.of_product(ask.requester, product, DeviceFilter(), per_page=1)
-        role = product.resource(ask.requester).role
-        return {
-            "product": product,
-            "devices": total,
-            "online": len(self._services.presence.online_in(ask.requester, product)),
-            "organization": await self._frame.organization_name(product),
-            "role": role.title if role is not None else "",
-        }
+
+async def create(frame: Frame, ask: Ask, organization: Organization | None) -> Any:
+    """What the form of a new product asks for; without an organization it is a personal one. Raises CloudError."""
+    made = await frame.services.products.create(
+        ask.requester,
+        name=ask.form.get("name", "").strip(),
+        description="",
+        platform_id=ask.call.data.integer("platform_id", at_least=0, at_most=65_535) or 0,
+        organization=organization,
+    )
+    return frame.redirect(ask, product_url(made), f"{made.name} is there. Import its devices next.")
+
+
+async def row(frame: Frame, ask: Ask, product: Product) -> dict[str, Any]:
+    """A product in a list."""
+    _, total = await frame.services.device_lists.of_product(ask.requester, product, DeviceFilter(), per_page=1)
+    role = product.resource(ask.requester).role
+    return {
+        "product": product,
+        "devices": total,
+        "online": len(frame.services.presence.online_in(ask.requester, product)),
+        "organization": await frame.organization_name(product),
+        "role": role.title if role is not None else "",
+    }
 
 
 class OverviewPages:
@@ -120,7 +120,16 @@ class OverviewPages:
             online=len(self._services.presence.online_in(requester, product)),
             hardware=dict(PLATFORMS).get(product.platform_id, f"platform {product.platform_id}"),
             organization=await self._frame.organization_name(product),
+            organization_url=await self._organization_url(ask),
         )
+
+    async def _organization_url(self, ask: Ask) -> str | None:
+        """For those in its team."""
+        if ask.the_product.is_personal:
+            return None
+        found = await self._services.organizations.by_id(ask.the_product.organization)
+        is_in = ask.may(Action.ORGANIZATIONS_GET, found.resource(ask.requester))
+        return organization_url(found) if is_in else None
 
 
 OVERVIEW: Final = Section(

@@ -16,7 +16,7 @@ from cloudchamber.api.reply import Reply
 from cloudchamber.api.routes import IMPORT_BODY_LIMIT, Raw, route
 from cloudchamber.api.routes.model import Console
 from cloudchamber.clock import Millis
-from cloudchamber.console.frame import Ask, Frame, PageNotFound, product_url
+from cloudchamber.console.frame import Ask, Frame, PageNotFound
 from cloudchamber.console.section import ANSWERS, PRODUCT, Section, form, page
 from cloudchamber.errors import CloudError, Invalid
 from cloudchamber.fleet.imports.model import ImportReport
@@ -89,7 +89,7 @@ class ImportPages:
             self._runs.popitem(last=False)
         claimant = ask.username if ask.form.get("claim") == "1" else None
         self._frame.in_background(self._import(run, ask, ask.the_product, texts, claimant))
-        return self._frame.redirect(ask, f"{product_url(ask.the_product)}/devices/import/{run.id}")
+        return self._frame.redirect(ask, f"{ask.base}/devices/import/{run.id}")
 
     async def show(self, ask: Ask) -> Any:
         run = self._run(ask)
@@ -98,7 +98,7 @@ class ImportPages:
             "import_run.html",
             title="Import",
             section="devices",
-            back=(f"{product_url(ask.the_product)}/devices", "Devices"),
+            back=(f"{ask.base}/devices", "Devices"),
             run=run,
             most=_MAX_SHOWN,
             percent=round(100 * run.done / run.total) if run.total else 0,
@@ -147,7 +147,7 @@ class ImportPages:
             "import.html",
             title="Import devices",
             section="devices",
-            back=(f"{product_url(ask.the_product)}/devices", "Devices"),
+            back=(f"{ask.base}/devices", "Devices"),
             status=200 if error is None else error.status,
             error=None if error is None else error.message,
         )

@@ -1,4 +1,4 @@
-"""Webhooks of a product: made, changed, tried, and what became of each delivery, with the request and its answer."""
+"""Webhooks: made, changed, tried, and what became of each delivery, with the request and its answer."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,27 +12,35 @@ from cloudchamber.api.fields import Fields
 from cloudchamber.api.webhooks import settings_in
 from cloudchamber.console.charts import Bar, bars
 from cloudchamber.console.device import Result
-from cloudchamber.console.frame import Ask, Frame, product_url
-from cloudchamber.console.section import PRODUCT, Nav, Section, form, page
+from cloudchamber.console.frame import Ask, Frame
+from cloudchamber.console.section import Nav, Section, either, form, page
 from cloudchamber.errors import CloudError, Invalid
 from cloudchamber.webhooks.model import DeliveryState, Webhook
 from cloudchamber.webhooks.service import Seen
 
-_HERE: Final = f"{PRODUCT}/integrations"
-_HOOK: Final = f"{_HERE}/{{hook}}"
+_HOOK: Final = "/integrations/{hook}"
 # Longer than most hosts need; whoever looks before the answer sees it after a moment.
 _RETRY_SHOWN_S: Final = 1.0
 
 ROUTES: Final = (
-    page(_HERE, Action.INTEGRATIONS_LIST, "integrations.list", "Shows the webhooks of a product."),
-    page(f"{_HERE}/new", Action.INTEGRATIONS_CREATE, "integrations.new", "Asks what a new webhook shall do."),
-    form(f"{_HERE}/new", Action.INTEGRATIONS_CREATE, "integrations.create", "Makes a webhook."),
-    page(_HOOK, Action.INTEGRATIONS_GET, "integrations.show", "Shows a webhook and its deliveries."),
-    page(f"{_HOOK}/edit", Action.INTEGRATIONS_UPDATE, "integrations.edit", "Asks how a webhook shall be."),
-    form(f"{_HOOK}/edit", Action.INTEGRATIONS_UPDATE, "integrations.save", "Changes a webhook."),
-    form(f"{_HOOK}/test", Action.INTEGRATIONS_TEST, "integrations.test", "Sends what an example event would cause."),
-    form(f"{_HOOK}/retry", Action.INTEGRATIONS_TEST, "integrations.retry", "Sends a failed delivery once more."),
-    form(f"{_HOOK}/remove", Action.INTEGRATIONS_REMOVE, "integrations.remove", "Removes a webhook."),
+    page(either("/integrations"), Action.INTEGRATIONS_LIST, "integrations.list", "Shows webhooks."),
+    page(
+        either("/integrations/new"), Action.INTEGRATIONS_CREATE, "integrations.new", "Asks what a new webhook shall do."
+    ),
+    form(either("/integrations/new"), Action.INTEGRATIONS_CREATE, "integrations.create", "Makes a webhook."),
+    page(either(_HOOK), Action.INTEGRATIONS_GET, "integrations.show", "Shows a webhook and its deliveries."),
+    page(either(f"{_HOOK}/edit"), Action.INTEGRATIONS_UPDATE, "integrations.edit", "Asks how a webhook shall be."),
+    form(either(f"{_HOOK}/edit"), Action.INTEGRATIONS_UPDATE, "integrations.save", "Changes a webhook."),
+    form(
+        either(f"{_HOOK}/test"),
+        Action.INTEGRATIONS_TEST,
+        "integrations.test",
+        "Sends what an example event would cause.",
+    ),
+    form(
+        either(f"{_HOOK}/retry"), Action.INTEGRATIONS_TEST, "integrations.retry", "Sends a failed delivery once more."
+    ),
+    form(either(f"{_HOOK}/remove"), Action.INTEGRATIONS_REMOVE, "integrations.remove", "Removes a webhook."),
 )
 
 METHODS: Final = ("POST", "GET", "PUT", "PATCH", "DELETE")
@@ -56,7 +64,7 @@ class IntegrationPages:
         self._services = frame.services
 
     async def list(self, ask: Ask) -> Any:
-        hooks = await self._services.webhooks.all(ask.requester, ask.the_product.resource(ask.requester))
+        hooks = await self._services.webhooks.all(ask.requester, ask.owner)
         return await self._frame.page(
             ask,
             "integrations.html",
@@ -70,9 +78,7 @@ class IntegrationPages:
 
     async def create(self, ask: Ask) -> Any:
         try:
-            made = await self._services.webhooks.create(
-                ask.requester, ask.the_product.resource(ask.requester), **described(ask.form, {})
-            )
+            made = await self._services.webhooks.create(ask.requester, ask.owner, **described(ask.form, {}))
         except CloudError as error:
             return await self._form(ask, None, error)
         return self._frame.redirect(ask, self._url(ask, made.id), "It fires from now on. Try it with a test.")
@@ -88,7 +94,7 @@ class IntegrationPages:
         try:
             await self._services.webhooks.replace(
                 ask.requester,
-                ask.the_product.resource(ask.requester),
+                ask.owner,
                 known.id,
                 **described(ask.form, known.settings),
             )
@@ -98,30 +104,26 @@ class IntegrationPages:
 
     async def test(self, ask: Ask) -> Any:
         seen = await self._seen(ask)
-        passed, text = await self._services.webhooks.test(
-            ask.requester, ask.the_product.resource(ask.requester), seen.hook.id
-        )
+        passed, text = await self._services.webhooks.test(ask.requester, ask.owner, seen.hook.id)
         return await self._page(ask, seen, tried=Result(text or "(an empty answer)", passed))
 
     async def retry(self, ask: Ask) -> Any:
-        place, hook = ask.the_product.resource(ask.requester), ask.params["hook"]
+        place, hook = ask.owner, ask.params["hook"]
         await self._services.webhooks.retry(ask.requester, place, hook, ask.form.get("delivery", ""))
         await asyncio.sleep(_RETRY_SHOWN_S)
         return self._frame.redirect(ask, self._url(ask, hook), "Sent once more: the log tells what comes of it.")
 
     async def remove(self, ask: Ask) -> Any:
-        await self._services.webhooks.delete(ask.requester, ask.the_product.resource(ask.requester), ask.params["hook"])
-        return self._frame.redirect(ask, f"{product_url(ask.the_product)}/integrations", "The webhook is removed.")
+        await self._services.webhooks.delete(ask.requester, ask.owner, ask.params["hook"])
+        return self._frame.redirect(ask, f"{ask.base}/integrations", "The webhook is removed.")
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
     async def _seen(self, ask: Ask) -> Seen:
-        return await self._services.webhooks.get(
-            ask.requester, ask.the_product.resource(ask.requester), ask.params["hook"]
-        )
+        return await self._services.webhooks.get(ask.requester, ask.owner, ask.params["hook"])
 
     def _url(self, ask: Ask, hook: str) -> str:
-        return f"{product_url(ask.the_product)}/integrations/{hook}"
+        return f"{ask.base}/integrations/{hook}"
 
     async def _page(self, ask: Ask, seen: Seen, tried: Result | None = None) -> Any:
         hook = seen.hook
@@ -130,7 +132,7 @@ class IntegrationPages:
             "integration.html",
             title=name_of(hook),
             section="integrations",
-            back=(f"{product_url(ask.the_product)}/integrations", "Integrations"),
+            back=(f"{ask.base}/integrations", "Integrations"),
             hook=hook,
             settings=hook.settings,
             url=self._url(ask, hook.id),
@@ -144,7 +146,7 @@ class IntegrationPages:
         )
 
     async def _form(self, ask: Ask, hook: Webhook | None, error: CloudError | None = None) -> Any:
-        here = f"{product_url(ask.the_product)}/integrations"
+        here = f"{ask.base}/integrations"
         return await self._frame.page(
             ask,
             "integration_form.html",
@@ -267,7 +269,7 @@ def _text(value: Any) -> str:
 SECTION: Final = Section(
     "integrations",
     "Integrations",
-    Nav("product", "integrations", Action.INTEGRATIONS_LIST),
+    Nav("either", "integrations", Action.INTEGRATIONS_LIST),
     ROUTES,
     IntegrationPages,
 )

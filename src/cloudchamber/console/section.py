@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "/console"
 PRODUCT: Final = f"{PREFIX}/products/{{product}}"
+ORGANIZATION: Final = f"{PREFIX}/orgs/{{organization}}"
 
 HTML: Final = Raw("text/html; charset=utf-8")
 _STATUSES: Final = (400, 401, 403, 404, 408, 409, 413, 429, 500, 501, 503)
@@ -24,9 +25,10 @@ _REASON: Final = "people sign in for it"
 
 @dataclass(frozen=True, slots=True)
 class Nav:
-    """An entry of the navigation: of each product (`path` is below it), or of the person who is signed in."""
+    """An entry of the navigation: of each product or organization (`path` is below it), of either of them, or of the
+    person who is signed in."""
 
-    place: Literal["product", "account"]
+    place: Literal["product", "organization", "either", "account"]
     path: str
     action: Action
 
@@ -42,12 +44,19 @@ class Section:
     make: "Callable[[Frame], object]"
 
 
-def page(path: str, action: Action, handler: str, summary: str) -> Route:
+def either(path: str) -> tuple[str, str]:
+    """The paths of what a product and an organization have alike."""
+    return f"{PRODUCT}{path}", f"{ORGANIZATION}{path}"
+
+
+def page(path: str | tuple[str, ...], action: Action, handler: str, summary: str) -> Route:
     """A page: `action` is what it takes on the product or organization of the path, else on one's account."""
     return route("GET", path, Console(_REASON, action), f"console_{handler}", summary, answer=ANSWERS)
 
 
-def form(path: str, action: Action, handler: str, summary: str, *, body_limit: int = DEFAULT_BODY_LIMIT) -> Route:
+def form(
+    path: str | tuple[str, ...], action: Action, handler: str, summary: str, *, body_limit: int = DEFAULT_BODY_LIMIT
+) -> Route:
     """What a form does. Its path is that of the page on which the form stands, or one part longer: there somebody goes
     whose session ended meanwhile."""
     return route(
@@ -62,7 +71,7 @@ def form(path: str, action: Action, handler: str, summary: str, *, body_limit: i
     )
 
 
-def live(path: str, action: Action, handler: str, summary: str) -> Route:
+def live(path: str | tuple[str, ...], action: Action, handler: str, summary: str) -> Route:
     """What comes as it happens, for EventSource. 204, which ends it, for whoever is not signed in any more."""
     answers = {**ANSWERS, 200: Stream(), 204: None}
     return route("GET", path, Console(_REASON, action), f"console_{handler}", summary, answer=answers, limit="stream")

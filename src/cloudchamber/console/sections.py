@@ -14,6 +14,7 @@ from cloudchamber.console import (
     home,
     imports,
     integrations,
+    organization,
     settings,
     team,
     tokens,
@@ -22,7 +23,9 @@ from cloudchamber.console.section import Section
 
 SECTIONS: Final[tuple[Section, ...]] = (
     home.SECTION,
+    organization.SECTION,
     home.OVERVIEW,
+    organization.OVERVIEW,
     devices.SECTION,
     device.SECTION,
     imports.SECTION,
@@ -33,6 +36,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     authentication.SECTION,
     team.SECTION,
     settings.SECTION,
+    organization.SETTINGS,
     tokens.SECTION,
 )
 

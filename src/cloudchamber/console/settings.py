@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from cloudchamber.access.model import Action
-from cloudchamber.console.frame import Ask, Frame, product_url
+from cloudchamber.console.frame import Ask, Frame
 from cloudchamber.console.section import PREFIX, PRODUCT, Nav, Section, form, page
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.lists.model import DeviceFilter
@@ -43,7 +43,7 @@ class SettingsPages:
             )
         except CloudError as error:
             return await self._page(ask, error)
-        return self._frame.redirect(ask, f"{product_url(product)}/settings", "Saved.")
+        return self._frame.redirect(ask, f"{ask.base}/settings", "Saved.")
 
     async def remove(self, ask: Ask) -> Any:
         product = ask.the_product

@@ -1,27 +1,27 @@
-"""Who is in a product's team, and what they may do; API users, with their tokens."""
+"""Who is in the team of a product or an organization, and what they may do; API users, with their tokens."""
 
 from typing import Any, Final
 
 from cloudchamber.access.model import Action, Role
 from cloudchamber.access.rules import MINIMUM_ROLE
-from cloudchamber.console.frame import Ask, Frame, product_url
-from cloudchamber.console.section import PRODUCT, Nav, Section, form, page
+from cloudchamber.console.frame import Ask, Frame
+from cloudchamber.console.section import Nav, Section, either, form, page
 from cloudchamber.errors import CloudError
+from cloudchamber.organizations.model import columns
 
-_HERE: Final = f"{PRODUCT}/team"
 ROUTES: Final = (
-    page(_HERE, Action.TEAM_LIST, "team.show", "Shows a product's team."),
-    form(f"{_HERE}/invite", Action.TEAM_INVITE, "team.invite", "Invites somebody into a product's team."),
-    form(f"{_HERE}/role", Action.TEAM_UPDATE, "team.role", "Gives a member of a product's team another role."),
-    form(f"{_HERE}/remove", Action.TEAM_REMOVE, "team.remove", "Takes somebody out of a product's team."),
-    form(f"{_HERE}/api-user", Action.TEAM_INVITE, "team.api_user", "Makes an API user of a product."),
+    page(either("/team"), Action.TEAM_LIST, "team.show", "Shows a team."),
+    form(either("/team/invite"), Action.TEAM_INVITE, "team.invite", "Invites somebody into a team."),
+    form(either("/team/role"), Action.TEAM_UPDATE, "team.role", "Gives a member of a team another role."),
+    form(either("/team/remove"), Action.TEAM_REMOVE, "team.remove", "Takes somebody out of a team."),
+    form(either("/team/api-user"), Action.TEAM_INVITE, "team.api_user", "Makes an API user."),
 )
 
 ROLES: Final = {
     Role.VIEW_ONLY: "sees everything, changes nothing",
     Role.SUPPORT: "besides calls functions, reads variables, pings and signals devices",
     Role.DEVELOPER: "besides changes devices, customers, clients, integrations and firmware",
-    Role.ADMINISTRATOR: "besides changes the team and the product",
+    Role.ADMINISTRATOR: "besides changes the team and products' settings",
 }
 _API_USERS_SCOPES: Final[tuple[str, ...]] = tuple(
     sorted(action.value for action, role in MINIMUM_ROLE.items() if role <= Role.ADMINISTRATOR)
@@ -39,7 +39,7 @@ class TeamPages:
     async def invite(self, ask: Ask) -> Any:
         try:
             name = await self._teams.invite(
-                ask.requester, self._place(ask), ask.form.get("username", ""), ask.form.get("role") or None
+                ask.requester, ask.owner, ask.form.get("username", ""), ask.form.get("role") or None
             )
         except CloudError as error:
             return await self._page(ask, error)
@@ -48,7 +48,7 @@ class TeamPages:
     async def role(self, ask: Ask) -> Any:
         try:
             name, role = await self._teams.change_role(
-                ask.requester, self._place(ask), ask.form.get("username", ""), ask.form.get("role", "")
+                ask.requester, ask.owner, ask.form.get("username", ""), ask.form.get("role", "")
             )
         except CloudError as error:
             return await self._page(ask, error)
@@ -57,7 +57,7 @@ class TeamPages:
     async def remove(self, ask: Ask) -> Any:
         name = ask.form.get("username", "")
         try:
-            await self._teams.remove(ask.requester, self._place(ask), name)
+            await self._teams.remove(ask.requester, ask.owner, name)
         except CloudError as error:
             return await self._page(ask, error)
         return self._frame.redirect(ask, self._url(ask), f"{name} is out of the team, at once and everywhere.")
@@ -67,13 +67,13 @@ class TeamPages:
         scopes = [scope for scope in _API_USERS_SCOPES if scope in ask.call.data.texts("scopes")]
         name = ask.form.get("friendly_name", "")
         try:
-            made, token = await self._teams.add_api_user(ask.requester, self._place(ask), name, scopes, None)
+            made, token = await self._teams.add_api_user(ask.requester, ask.owner, name, scopes, None)
         except CloudError as error:
             return await self._page(ask, error)
         return await self._page(ask, made=(made.friendly_name, token))
 
     async def _page(self, ask: Ask, error: CloudError | None = None, made: tuple[str, str | None] | None = None) -> Any:
-        team = await self._teams.of(ask.requester, self._place(ask))
+        team = await self._teams.of(ask.requester, ask.owner)
         return await self._frame.page(
             ask,
             "team.html",
@@ -86,14 +86,11 @@ class TeamPages:
             scopes=_API_USERS_SCOPES,
             made=made,
             me=ask.username,
-            product_id=ask.the_product.id,
+            own=columns(ask.owner),
         )
 
-    def _place(self, ask: Ask) -> Any:
-        return ask.the_product.resource(ask.requester)
-
     def _url(self, ask: Ask) -> str:
-        return f"{product_url(ask.the_product)}/team"
+        return f"{ask.base}/team"
 
 
-SECTION: Final = Section("team", "Team", Nav("product", "team", Action.TEAM_LIST), ROUTES, TeamPages)
+SECTION: Final = Section("team", "Team", Nav("either", "team", Action.TEAM_LIST), ROUTES, TeamPages)

@@ -218,14 +218,17 @@ class Customers:
     async def get(self, customer: CustomerId) -> CustomerAccount | None:
         return await self._store.by_id(self._db, customer)
 
-    async def visible(self, requester: Requester, pool: ProductResource, customer: str) -> CustomerAccount:
-        """A customer by id, of the product or of its organization. Raises AccessRefused, CustomerNotFound."""
+    async def visible(self, requester: Requester, pool: Pool, customer: str) -> CustomerAccount:
+        """A customer by id, as `of` lists them: of the organization, or of the product or its organization.
+
+        Raises AccessRefused, CustomerNotFound.
+        """
         require(requester, Action.CUSTOMERS_LIST, pool)
         found = await self._store.by_id(self._db, CustomerId(customer))
-        is_its = found is not None and (
-            found.product == pool.id or (found.organization is not None and found.organization == pool.organization)
-        )
-        if found is None or not is_its:
+        product, above = (pool.id, pool.organization) if isinstance(pool, ProductResource) else (None, pool.id)
+        if found is None or not (
+            (product is not None and found.product == product) or (above is not None and found.organization == above)
+        ):
             raise CustomerNotFound("Customer not found")
         return found
 
