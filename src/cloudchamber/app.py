@@ -109,8 +109,11 @@ from cloudchamber.resumption.store import SessionStore
 from cloudchamber.sealing import KEY_BYTES, Sealer
 from cloudchamber.secretfiles import load_or_make
 from cloudchamber.settings import Address, Settings
+from cloudchamber.statistics.service import Statistics
+from cloudchamber.statistics.store import StatisticsStore
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.storage.errors import SchemaMissing
+from cloudchamber.tally import Tally
 from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
 from cloudchamber.webhooks.sending import SenderOnDemand
 from cloudchamber.webhooks.service import Webhooks
@@ -228,6 +231,7 @@ class Cloud:
         self._exit.push_async_callback(db.close)
         bus = InProcessBus()
         self._bus = bus
+        tally = Tally()
 
         passwords = Passwords(settings.workers_password)
         self._exit.callback(passwords.close)
@@ -271,6 +275,7 @@ class Cloud:
             refresh_idle_s=settings.refresh_idle_s,
             refresh_max_age_s=settings.refresh_max_age_s,
             compat_uses=self.compat_uses,
+            tally=tally,
         )
         self._exit.push_async_callback(_if_it_can, tokens.write_uses)
         outbox = Outbox(settings.data / "mail", _mail_server(settings.smtp), settings.mail_from)
@@ -410,6 +415,7 @@ class Cloud:
             clock,
             trusts_on_first_use=settings.device_keys == "trust-on-first-use",
             accepts_unknown=settings.accept_unknown_devices,
+            tally=tally,
         )
         ownership = Ownership(
             db,
@@ -445,11 +451,13 @@ class Cloud:
         audience = Audience(bus)
         streams = Streams(bus, clock, limit=settings.max_streams, organization_of=products.organization_now)
         hook_store = WebhookStore(sealer)
-        deliveries = Deliveries(db, hook_store, DeliveryStore(sealer), HookIndex(bus, products.organization_now), clock)
+        hook_index = HookIndex(bus, products.organization_now)
+        deliveries = Deliveries(db, hook_store, DeliveryStore(sealer), hook_index, clock, tally)
         events = Events(
             *(streams, audience, hub, devices, tokens, clock, deliveries),
             products=products,
             organizations=organizations,
+            tally=tally,
         )
         sender = SenderOnDemand(reaches_private=settings.webhook_private_targets)
         worker = Worker(deliveries, sender, events, clock)
@@ -462,6 +470,7 @@ class Cloud:
             function_timeout_s=settings.function_timeout_s,
             signal_timeout_s=settings.signal_timeout_s,
             ping_timeout_s=settings.ping_timeout_s,
+            tally=tally,
         )
         diagnostics = Diagnostics(
             db, ReportStore(), hub, hub, audience, events, bus, clock, timeout_s=settings.function_timeout_s
@@ -491,11 +500,15 @@ class Cloud:
         updates = DeviceUpdates(
             db, device_store, key_store, group_store, custody, devices, firmware_updates, hub, bus, clock
         )
-        inbox = Inbox(connections, ownership, events, audience, bus, clock)
+        inbox = Inbox(connections, ownership, events, audience, bus, clock, tally)
         services = GatewayServices(inbox, hub, clock, Mailboxes())
         saved = SavedSessions(db, SessionStore(), sealer, clock)
         tcp = await self._start_tcp(services, keys)
         udp = await self._start_udp(services, saved, keys)
+        # Before the gateways stop, too, while devices are still online.
+        self.statistics = statistics = Statistics(db, StatisticsStore(), audience, tally, bus, clock)
+        await statistics.start()
+        self._exit.push_async_callback(statistics.close)
         # Before the gateways stop: what is under way is ended in words, and stays on record.
         self._exit.push_async_callback(firmware_updates.stop)
 
@@ -525,6 +538,7 @@ class Cloud:
             calls=calls,
             events=events,
             presence=Presence(audience),
+            statistics=statistics,
             diagnostics=diagnostics,
             webhooks=webhooks,
             authorization=authorization,
@@ -565,6 +579,7 @@ class Cloud:
                 device_grants.purge,
                 browser_sessions.purge,
                 audit.purge,
+                statistics.purge,
             )
         )
         self._exit.push_async_callback(_cancelled, purging)

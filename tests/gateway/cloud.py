@@ -72,6 +72,9 @@ class DictInbox:
             return NotAdmitted("another key is on record")
         return Admitted(public_key_der)
 
+    async def unproven(self, device: DeviceId) -> None:
+        await self._tell(device, "unproven")
+
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
         await self._tell(device, "online", hello, ip)
         if self.keys.setdefault(device, public_key_der) != public_key_der:

@@ -127,7 +127,7 @@ class DirectAnswers:
         """The body of a 200; None for everything else."""
         way, address = asked.way, asked.address
         try:
-            requester = self._tokens.cached(asked.token, address)
+            requester = self._tokens.cached(asked.token, address, counts=False)
             if requester is None or isinstance(requester, ApiUser) or not requester.scopes.allow(way.scope):
                 return None
             document = way.handler(requester, asked.last)
@@ -135,6 +135,7 @@ class DirectAnswers:
             return None
         if document is None or (self._limits is not None and not self._limits.both(address, requester)):
             return None
+        self._tokens.used(requester)
         body = encode_json(document)
         if self.watch is not None:
             self.watch(way, body)

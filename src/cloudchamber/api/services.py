@@ -37,6 +37,7 @@ from cloudchamber.organizations.service import Organizations
 from cloudchamber.organizations.teams import Teams
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.transfers.service import Transfers
+from cloudchamber.statistics.service import Statistics
 from cloudchamber.webhooks.service import Webhooks
 from cloudchamber.wire.transport import Transport
 
@@ -70,6 +71,7 @@ class Services:
     calls: Calls
     events: Events
     presence: Presence
+    statistics: Statistics
     diagnostics: Diagnostics
     webhooks: Webhooks
     authorization: Authorization

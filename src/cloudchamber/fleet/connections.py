@@ -33,6 +33,7 @@ from cloudchamber.fleet.updates import UPDATES_FORCED_EVENT
 from cloudchamber.ids import MAX_PRODUCT_ID, DeviceId, ProductId
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
+from cloudchamber.tally import Figure, Tally
 
 MAX_QUARANTINED: Final = 10_000
 """In one product. Whoever reaches the listener can bring ids and keys of their own; what is beyond this waits on no
@@ -63,7 +64,9 @@ class Connections:
         *,
         trusts_on_first_use: bool,
         accepts_unknown: bool,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._db = db
         self._devices = devices
         self._products = products
@@ -84,8 +87,14 @@ class Connections:
         recorded = await self._keys.of_device(self._db, device)
         worth = self._trust(record, recorded, presented)
         if worth is Trust.REFUSED:
+            self._tally.note(record.product if record is not None else None, Figure.REFUSED)
             return None
         return recorded.public_key if worth is Trust.KNOWN and recorded is not None else presented
+
+    async def unproven(self, device: DeviceId) -> None:
+        """Who was admitted as the device went away, or was sent away, before it proved the key."""
+        record = await self._devices.get(device)
+        self._tally.note(record.product if record is not None else None, Figure.REFUSED)
 
     async def online(self, device: DeviceId, key: bytes, handshake: Handshake) -> DeviceRecord | None:
         """The device proved `key`. Returns its record, None for a device that waits to be imported or claimed.

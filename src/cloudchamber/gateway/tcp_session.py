@@ -4,6 +4,7 @@ import logging
 import secrets
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -11,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cloudchamber.gateway.session import DeviceSession, Services
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.errors import WireError
-from cloudchamber.wire.events import Closed, DecryptHandshake, IdentifyDevice
+from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
 from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.handshake import CREDENTIALS_SIZE, open_handshake, seal_credentials
@@ -146,4 +147,17 @@ class TcpSession(DeviceSession[CloudConnection]):
             self._connection.refuse(self._loop.time())
         self.pump()
 
-    handlers = {**DeviceSession.handlers, DecryptHandshake: _on_decrypt, IdentifyDevice: _on_identify}  # noqa: RUF012
+    # --- what the machine found ---
+
+    def _on_closed(self, event: Closed) -> None:
+        is_unproven = self._device and not self._is_online and event.reason is not CloseReason.LOCAL
+        super()._on_closed(event)
+        if is_unproven:
+            self._tell(partial(self._services.inbox.unproven, self._device))
+
+    handlers = {  # noqa: RUF012
+        **DeviceSession.handlers,
+        Closed: _on_closed,
+        DecryptHandshake: _on_decrypt,
+        IdentifyDevice: _on_identify,
+    }

@@ -3,7 +3,7 @@
 Of each device no more is kept than its events need: there are as many as are connected, asleep or not.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,6 +37,7 @@ class Audience:
         self._members: dict[DeviceId, Member] = {}
         self._by_owner: dict[Owner, set[DeviceId]] = {}
         self._by_product: dict[ProductId, set[DeviceId]] = {}
+        self._versions: dict[ProductId, dict[int | None, int]] = {}
         self._waiting: set[DeviceId] = set()
         bus.subscribe(DEVICE_CHANGED, self._changed)
 
@@ -67,6 +68,14 @@ class Audience:
     def of_product(self, product: ProductId) -> Collection[DeviceId]:
         return self._by_product.get(product, ())
 
+    def products(self) -> Mapping[ProductId, Collection[DeviceId]]:
+        """Those that have a connected device; a view, so copy it before awaiting."""
+        return self._by_product
+
+    def versions(self, product: ProductId) -> Mapping[int | None, int]:
+        """How many of the product's connected devices run which firmware version; None where they told none."""
+        return self._versions.get(product, {})
+
     def _changed(self, record: DeviceRecord) -> None:
         known = self._members.get(record.id)
         if known is not None or record.id in self._waiting:
@@ -83,6 +92,8 @@ class Audience:
             self._by_owner.setdefault(member.owner, set()).add(member.id)
         if member.product is not None:
             self._by_product.setdefault(member.product, set()).add(member.id)
+            versions = self._versions.setdefault(member.product, {})
+            versions[member.firmware_version] = versions.get(member.firmware_version, 0) + 1
 
     def _drop(self, device: DeviceId) -> None:
         known = self._members.pop(device, None)
@@ -96,5 +107,10 @@ class Audience:
         if known.product is not None:
             members = self._by_product[known.product]
             members.discard(device)
+            versions = self._versions[known.product]
+            versions[known.firmware_version] -= 1
+            if not versions[known.firmware_version]:
+                del versions[known.firmware_version]
             if not members:
                 del self._by_product[known.product]
+                del self._versions[known.product]

@@ -19,8 +19,17 @@ from cloudchamber.messaging.errors import (
 )
 from cloudchamber.messaging.ports import DeviceLink
 from cloudchamber.messaging.rules import spelling
+from cloudchamber.tally import Figure, Tally
 from cloudchamber.wire.errors import WireError
-from cloudchamber.wire.events import Acknowledged, Busy, FunctionReturned, NotFound, Outcome, TooLarge, VariableRead
+from cloudchamber.wire.events import (
+    Acknowledged,
+    Busy,
+    FunctionReturned,
+    NotFound,
+    Outcome,
+    TooLarge,
+    VariableRead,
+)
 from cloudchamber.wire.values import Value, VariableType, decode_untrusted
 
 # A device that has just connected describes itself within a second; longer than this it has forgotten to.
@@ -47,7 +56,9 @@ class Calls:
         function_timeout_s: float,
         signal_timeout_s: float,
         ping_timeout_s: float,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._link = link
         self._live = live
         self._function_timeout_s = function_timeout_s
@@ -70,7 +81,11 @@ class Calls:
             if found is None:
                 raise FunctionNotFound(f"Function {name} not found")
             function = found
+        was_online = self._live.is_online(device.id)
         outcome = await self._link.call_function(device.id, function, argument, self._function_timeout_s)
+        failed = Figure.FUNCTIONS_FAILED if was_online else Figure.FUNCTIONS_OFFLINE
+        is_good = isinstance(outcome, FunctionReturned)
+        self._tally.note(device.product, Figure.FUNCTIONS_OK if is_good else failed)
         match outcome:
             case FunctionReturned(value=value):
                 return value
@@ -92,7 +107,11 @@ class Calls:
             if found is None:
                 raise VariableNotFound("Variable not found")
             variable, kind = found, _TYPES.get(known.variables[found], VariableType.STRING)
+        was_online = self._live.is_online(device.id)
         outcome = await self._link.read_variable(device.id, variable, self._function_timeout_s)
+        failed = Figure.VARIABLES_FAILED if was_online else Figure.VARIABLES_OFFLINE
+        is_good = isinstance(outcome, VariableRead)
+        self._tally.note(device.product, Figure.VARIABLES_OK if is_good else failed)
         match outcome:
             case VariableRead(data=data):
                 try:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from typing import Final
 
 from cloudchamber.access.model import Action, Owner, OwnThings
 from cloudchamber.access.requester import Anonymous, Customer, Device, Requester
@@ -34,8 +35,11 @@ from cloudchamber.messaging.streams import Streams, Subscription
 from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.organizations.model import Organization
 from cloudchamber.organizations.service import Organizations
+from cloudchamber.tally import Figure, Tally
 
 _log = logging.getLogger(__name__)
+
+_RECEIVED: Final = int(Figure.EVENTS)  # a plain number is counted in half the time
 
 
 class Events:
@@ -51,7 +55,9 @@ class Events:
         *,
         products: Products,
         organizations: Organizations,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._products = products
         self._organizations = organizations
         self._sink = sink
@@ -125,6 +131,7 @@ class Events:
 
     async def publish_from(self, event: Event, device: DeviceId) -> None:
         """What a device published."""
+        self._tally.note(event.product, _RECEIVED)
         await self._recorded_or_logged(event)
         self._streams.dispatch(event)
         # The system's own events tell people about a device; other devices have no use for them.

@@ -19,6 +19,7 @@ from cloudchamber.messaging.events import Events
 from cloudchamber.messaging.model import DEFAULT_TTL_S, Event
 from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted
 from cloudchamber.ownership.service import Ownership
+from cloudchamber.tally import Figure, Tally
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import Fact
 from cloudchamber.wire.messages import Hello
@@ -72,7 +73,9 @@ class Inbox:
         audience: Audience,
         bus: InProcessBus,
         clock: Clock,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._bus = bus
         self._connections = connections
         self._ownership = ownership
@@ -83,6 +86,9 @@ class Inbox:
     async def admit(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
         key = await self._connections.admit(device, public_key_der)
         return NotAdmitted("unknown, or known by another key") if key is None else Admitted(key)
+
+    async def unproven(self, device: DeviceId) -> None:
+        await self._connections.unproven(device)
 
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
         handshake = Handshake(
@@ -99,6 +105,8 @@ class Inbox:
         was_there = self._audience.member(device) is not None
         self._audience.enter(device, record)
         if record is not None and not was_there:
+            if not record.is_shut_out:
+                self._tally.note(record.product, Figure.CONNECTED)
             await self._announce(record, "spark/status", "online")
         if record is not None:
             self._bus.publish(DEVICE_ONLINE, record)

@@ -94,6 +94,10 @@ class DeviceInbox(Protocol):
         """Is this device known, and is this its key? Asked before anything of the device counts."""
         ...
 
+    async def unproven(self, device: DeviceId) -> None:
+        """Who was admitted as this device was gone before they proved its key."""
+        ...
+
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
         """The device proved `public_key_der`, the key with which it was admitted, by an encrypted Hello. Told again, in
         the same connection, when the device says a Hello with other facts.

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cloudchamber.access.model import Action, OrganizationResource, OwnThings, ProductResource
-from cloudchamber.access.requester import UNLIMITED, Bearer, Requester, describe
+from cloudchamber.access.requester import UNLIMITED, ApiUser, Bearer, Customer, ProductClient, Requester, describe
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
@@ -80,6 +80,7 @@ from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import BrokenReference
+from cloudchamber.tally import Figure, Tally
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,9 @@ _OVERLAP_MS: Final = 60_000
 # How many last uses are written down in one transaction: others must not wait long behind it.
 _USES_AT_ONCE: Final = 200
 _NO_END: Final = 2**62
+# A tuple: `A | B` makes a new object each time that it is read.
+_OF_PRODUCTS: Final = (ProductClient, Customer, ApiUser)
+_USED: Final = int(Figure.TOKENS)  # a plain number is counted in half the time
 _SHOWN: Final = "sha256:"
 _DIGITS = re.compile(r"[0-9a-f]{12}")
 
@@ -119,6 +123,8 @@ class _Live:
     used_ip: str
     is_noted: bool = False
     """Its last use waits to be written down."""
+    product: ProductId | None = None
+    """Whose team may hear how much it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,11 @@ class _Pair:
     issued: Issued
     access_hash: SecretHash
     refresh_hash: SecretHash | None
+
+
+def _product_of(requester: Bearer) -> ProductId | None:
+    """Whose token it is. A user's is the user's, in whichever product it is used."""
+    return requester.product if isinstance(requester, _OF_PRODUCTS) else None
 
 
 class Tokens:
@@ -143,7 +154,9 @@ class Tokens:
         refresh_idle_s: int = REFRESH_MARGIN_S,
         refresh_max_age_s: int = 0,
         compat_uses: Counter[str] | None = None,
+        tally: Tally | None = None,
     ) -> None:
+        self._tally = tally or Tally()
         self._db = db
         self._store = store
         self._clients = clients
@@ -169,8 +182,9 @@ class Tokens:
 
     # -- checking ---------------------------------------------------------------------------------------------------
 
-    def cached(self, token: str, ip: str = "") -> Bearer | None:
-        """Whom a token acts for, without waiting; None when only `load` can tell. `ip` is who uses it.
+    def cached(self, token: str, ip: str = "", *, counts: bool = True) -> Bearer | None:
+        """Whom a token acts for, without waiting; None when only `load` can tell. `ip` is who uses it. Without `counts`
+        it is for `used` to count the request, for which the token may be looked at again.
 
         Raises InvalidToken once the token has expired.
         """
@@ -186,7 +200,13 @@ class Tokens:
         if not live.is_noted:
             live.is_noted = True
             self._used.append(hash_)
+        if counts:
+            self._tally.note(live.product, _USED)
         return live.requester
+
+    def used(self, requester: Bearer) -> None:
+        """One request more with a token that acts for `requester`."""
+        self._tally.note(_product_of(requester), _USED)
 
     async def load(self, token: str, ip: str = "") -> Bearer:
         """Whom a token acts for, from the database. Raises InvalidToken."""
@@ -201,9 +221,11 @@ class Tokens:
         if found.expires_at is not None and found.expires_at <= self._clock.now():
             raise token_expired()
         requester = found.principal.requester(found.client, scopes_of(client, found.principal, found.scope), hash_)
+        product = _product_of(requester)
+        self._tally.note(product, _USED)
         # A revocation while we read would have found nothing to drop: then this answer is for this request alone.
         if revocations == self._revocations:
-            live = _Live(requester, found.client, found.expires_at, self._clock.now(), ip, is_noted=True)
+            live = _Live(requester, found.client, found.expires_at, self._clock.now(), ip, True, product)
             self._live[hash_] = live
             self._used.append(hash_)
             if len(self._live) > MAX_CACHED:

@@ -706,3 +706,30 @@ device_locations = table(
     Index(None, "at"),
     Index(None, "product_id", "device_id", "at"),
 )
+
+# Statistics of products: minutes are kept for a day, totals of hours for a fortnight (packed in statistics/rules.py).
+product_minutes = table(
+    metadata,
+    "product_minutes",
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), key=True),
+    whole("at", key=True),
+    blob("packed"),
+    Index(None, "at"),
+)
+
+product_hours = table(
+    metadata,
+    "product_hours",
+    whole("product_id", ForeignKey("products.id", ondelete="CASCADE"), key=True),
+    whole("at", key=True),
+    blob("packed"),
+    Index(None, "at"),
+)
+
+# For each hour the minutes, as bits, in which the server ran and looked.
+statistics_minutes = table(
+    metadata,
+    "statistics_minutes",
+    whole("at", key=True),
+    whole("mask"),
+)

@@ -23,6 +23,7 @@ from cloudchamber.ids import ProductId, new_id
 from cloudchamber.messaging.model import Event
 from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.tally import Figure, Tally
 from cloudchamber.webhooks.errors import WebhookInvalid
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 from cloudchamber.webhooks.requests import read_settings
@@ -122,7 +123,16 @@ class HookIndex:
 class Deliveries:
     """The durable side: takes events, keeps the log and the counters. `due` is told of what is on record."""
 
-    def __init__(self, db: Database, hooks: WebhookStore, store: DeliveryStore, index: HookIndex, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        hooks: WebhookStore,
+        store: DeliveryStore,
+        index: HookIndex,
+        clock: Clock,
+        tally: Tally | None = None,
+    ) -> None:
+        self._tally = tally or Tally()
         self._db = db
         self._hooks = hooks
         self._store = store
@@ -146,6 +156,7 @@ class Deliveries:
         for hook in fired:
             if self._pending[hook.id] >= MAX_PENDING_PER_HOOK or self.health(hook.id).is_asleep(now):
                 self._count(hook.id, skipped=1)
+                self._tally.note(_product(hook), Figure.HOOKS_SKIPPED)
             else:
                 self._pending[hook.id] += 1
                 deliveries.append(Delivery(new_id(), hook.id, event, 0, now))
@@ -236,6 +247,9 @@ class Deliveries:
 
         await self._db.transaction(write)
         self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))
+        hook = self._index.get(delivery.hook)
+        if hook is not None:
+            self._tally.note(_product(hook), Figure.HOOKS_OK if succeeded else Figure.HOOKS_FAILED)
 
     def forget(self, delivery: Delivery) -> None:
         """Its hook is gone, and its row with it."""
@@ -296,3 +310,8 @@ class Deliveries:
         if self._recording:
             await asyncio.gather(*self._recording, return_exceptions=True)
         await self.flush()
+
+
+def _product(hook: Webhook) -> ProductId | None:
+    """Whose team may hear how the hook fares."""
+    return ProductId(int(hook.owner_id)) if hook.owner_kind == "product" else None

@@ -1,0 +1,3 @@
+from tests.world import make_world, password_hash, passwords, world
+
+__all__ = ["make_world", "password_hash", "passwords", "world"]
