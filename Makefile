@@ -54,7 +54,7 @@ lock: $(STAMPS)/build ## work out the locks anew from pyproject.toml; ARGS=--upg
 	$(LOCK) bench/peers/requirements.in -o bench/peers/requirements.lock $(ARGS)
 
 clean: ## remove .venv, the Node packages and every cache; data folders stay
-	rm -rf $(VENV) $(PEERS:=/node_modules) bench/peers/node_modules bench/peers/.venv test-artefacts dist build
+	rm -rf $(VENV) $(PEERS:=/node_modules) bench/peers/node_modules bench/peers/*/node_modules bench/peers/.venv test-artefacts dist build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -92,6 +92,7 @@ $(STAMPS)/peers: $(PEERS:=/package-lock.json) $(PEERS:=/.npmrc) $(STAMPS)/dev
 
 # What could not be installed is tried again by the next run.
 $(STAMPS)/bench-peers: bench/peers/package-lock.json bench/peers/.npmrc bench/peers/requirements.lock \
+		bench/peers/spark-server/package-lock.json bench/peers/spark-server/.npmrc \
 		scripts/bench-peers $(STAMPS)/dev
 	@if scripts/bench-peers; then touch $@; fi
 

@@ -45,6 +45,8 @@ class Sample(msgspec.Struct, frozen=True):
     p50_ms: float
     p99_ms: float
     p999_ms: float
+    failed: int = 0
+    """Beside the `requests`, where a failure does not end the run."""
 
     @property
     def cpu_us(self) -> float:
@@ -134,8 +136,8 @@ async def run(order: Order) -> Sample:
         client.close()
     if not latencies:
         raise LoadFailed(f"The server answered nothing within {order.seconds} s")
-    quantiles = (at(latencies, share) * 1e3 for share in (0.50, 0.99, 0.999))
-    return Sample(len(latencies), took, cpu, own, *quantiles)
+    p50, p99, p999 = (at(latencies, share) * 1e3 for share in (0.50, 0.99, 0.999))
+    return Sample(len(latencies), took, cpu, own, p50, p99, p999)
 
 
 async def _let_run(seconds: float, failed: "asyncio.Future[None]") -> None:

@@ -38,6 +38,7 @@ METRICS: Final = {
     "p50_ms": Metric("p50 ms", ",.2f"),
     "p99_ms": Metric("p99 ms", ",.2f"),
     "p999_ms": Metric("p99.9 ms", ",.2f"),
+    "percent": Metric("%", ",.1f", is_more_better=True),
     "failed": Metric("failed %", ".2f"),
     "s": Metric("s", ",.2f"),
     "resident_b": Metric("resident B", ",.0f"),

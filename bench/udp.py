@@ -200,7 +200,7 @@ def idle(folder: Path, loop: str, count: int, offline_s: float, steps: Steps) ->
         online = silent("online")
         _require(here, dozing=count)
         devices.hold(here.order("hold", count, 0))
-        reading = _read_all(here, count)
+        reading = read_all(here, count)
         read = silent("read")
         _require(here, dozing=count)
         wait(here, "cloudchamber_udp_dozing", 0, _SETTLE_S + offline_s)
@@ -287,7 +287,7 @@ def _read_ms(http: httpx.Client, here: Place, number: int) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-def _read_all(here: Place, count: int) -> Tally:
+def read_all(here: Place, count: int) -> Tally:
     async def read() -> None:
         numbers = iter(range(1, count + 1))
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, Self
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
@@ -23,7 +23,7 @@ from cloudchamber.simulator.keys import server_key
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.dtls.client import ClientSetup, DtlsClient
 from cloudchamber.wire.dtls.events import Delivered, Ended, Secured
-from cloudchamber.wire.events import Closed, Connected, PublishAnswered, VariableAsked
+from cloudchamber.wire.events import Closed, Connected, FunctionCalled, PublishAnswered, VariableAsked
 from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 from cloudchamber.wire.transport import Transport
@@ -34,9 +34,12 @@ FIRST_ID: Final = 0xB0000000000000000000_0000
 ELECTRON: Final = 10
 EVENT: Final = b"x" * 100
 VARIABLE: Final = "counter"
+FUNCTION: Final = "brew"
+ANSWER: Final = 42
+"""Of the function, and the variable's value."""
 
 _DATAGRAM: Final = 2048
-_APPLICATION: Final = Application((), {VARIABLE: VariableType.INT})
+APPLICATION: Final = Application((FUNCTION,), {VARIABLE: VariableType.INT})
 _WITHIN_S: Final = 240.0
 _RANDOM: Final = slice(27, 59)
 """Where the random number of a ClientHello stands: behind the headers of record and message, and the version."""
@@ -54,12 +57,20 @@ class Order(msgspec.Struct, frozen=True):
     at_once: int
     server_key_file: str = ""
     product: int = 0
+    first: int = 1
+    """The number of the first device."""
+    keys: str = ""
+    """The folder of the devices' keys, where they share some."""
 
 
 class Tally(msgspec.Struct, frozen=True):
     done: int
     seconds: float
     server_cpu_seconds: float
+    failed: int = 0
+    """Beside those that are done, where a failure does not end the run."""
+    reasons: dict[str, int] = {}
+    own_cpu_seconds: float = 0.0
 
     @property
     def cpu_us(self) -> float:
@@ -85,7 +96,7 @@ class Device:
         self.deadline: float | None = None
         self._secured = secured
         own = generate_private_key(SECP256R1())
-        self._setup = DeviceSetup(self.id, profile, _APPLICATION, (), ELECTRON, order.product, 1)
+        self._setup = DeviceSetup(self.id, profile, APPLICATION, (), ELECTRON, order.product, 1)
         self.dtls = DtlsClient(ClientSetup(self.id, own, key), entropy=os.urandom, now=time.monotonic())
         self.session: DeviceDatagramConnection | None = None
 
@@ -128,7 +139,9 @@ class Device:
                     case PublishAnswered():
                         self.is_waiting = False
                     case VariableAsked(request, _):
-                        self.session.answer_variable(request, 42, now)
+                        self.session.answer_variable(request, ANSWER, now)
+                    case FunctionCalled(request, _, _):
+                        self.session.return_value(request, ANSWER, now)
                     case Closed(why, detail):
                         raise LoadFailed(f"A device closed its session: {why.value} {detail}")
                     case _:
@@ -337,9 +350,15 @@ def _key(order: Order) -> EllipticCurvePublicKey:
 class Devices:
     """The process that carries out orders. Use it as a context manager."""
 
-    def __enter__(self) -> "Devices":
+    module = "bench.udp_devices"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.udp_devices"],
+            [sys.executable, "-m", self.module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -382,8 +401,12 @@ class Devices:
         return line
 
 
-def main() -> None:
-    crowd = Crowd()
+class Worker(Protocol):
+    def run(self, order: Order) -> Tally: ...
+
+
+def carry_out(crowd: Worker) -> None:
+    """Orders of standard input, until it ends."""
     # Without a buffer: `hold` waits until there is something to be read.
     orders = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
     for line in iter(orders.readline, b""):
@@ -398,4 +421,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    carry_out(Crowd())

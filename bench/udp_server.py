@@ -5,6 +5,8 @@ running the same server without it, and that is no setting which anybody should 
 seconds a device is silent until it counts as offline, and its session is in the store alone; a benchmark cannot wait
 the 25 minutes that an Electron has for that.
 
+Where CLOUDCHAMBER_BENCH_CORE is set, all of its threads run on that core alone.
+
 On SIGUSR1 the server writes a line to standard error: how many bytes its allocators have given out (see `allocated`).
 """
 
@@ -84,6 +86,9 @@ def _tell_memory(_signal: int, _frame: object) -> None:
 
 def main() -> None:
     loop, what, *arguments = sys.argv[1:]
+    core = os.environ.get("CLOUDCHAMBER_BENCH_CORE")
+    if core is not None:
+        os.sched_setaffinity(0, {int(core)})
     if what == "echo":
         _RUNNERS[loop](echo())
         return

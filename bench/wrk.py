@@ -35,6 +35,19 @@ request = function()
 end
 """
 
+_IN_TURN: Final = """
+local requests, last = {}, 0
+init = function()
+  for number, path in ipairs(paths) do
+    requests[number] = wrk.format(nil, path)
+  end
+end
+request = function()
+  last = last % #requests + 1
+  return requests[last]
+end
+"""
+
 # A disk that others use as well can let a commit wait for seconds.
 _TIMEOUT: Final = "30s"
 
@@ -46,6 +59,10 @@ class Request(msgspec.Struct, frozen=True):
     body: str = ""
     is_numbered: bool = False
     """Each has a number in a header of its own, so that no two of them are alike."""
+    urls: tuple[str, ...] = ()
+    """Of the same server, asked for in turn in place of `url`."""
+    may_fail: bool = False
+    """What fails is counted apart; else it ends the run."""
 
 
 def find() -> str:
@@ -66,6 +83,9 @@ def run(request: Request, connections: int, seconds: float, server_pid: int, fol
     lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in request.headers.items()]
     if request.is_numbered:
         lines.append(_NUMBERED)
+    if request.urls:
+        paths = ", ".join(json.dumps(urlsplit(url).path) for url in request.urls)
+        lines += [f"local paths = {{{paths}}}", _IN_TURN]
     script.write_text("\n".join(lines) + _DONE)
     command = [find(), "-t", "1", "-c", str(connections), "-d", f"{max(1, round(seconds))}s"]
     command += ["--timeout", _TIMEOUT, "-s", str(script)]
@@ -77,18 +97,20 @@ def run(request: Request, connections: int, seconds: float, server_pid: int, fol
     if ended.returncode or not last.startswith("{"):
         raise LoadFailed(f"wrk, {where}: {ended.stdout}{ended.stderr}")
     told = json.loads(last)
-    if told["failed"] or told["refused"] or not told["requests"]:
+    failed = told["failed"] + told["refused"]
+    if (failed and not request.may_fail) or not told["requests"]:
         raise LoadFailed(
             f"wrk, {where}: {told['requests']} answers, {told['refused']} refusals, {told['failed']} failures"
         )
     return Sample(
-        requests=told["requests"],
+        requests=max(1, told["requests"] - told["refused"]),
         seconds=told["us"] / 1e6,
         server_cpu_seconds=cpu,
         client_cpu_seconds=own,
         p50_ms=told["p50_us"] / 1e3,
         p99_ms=told["p99_us"] / 1e3,
         p999_ms=told["p999_us"] / 1e3,
+        failed=failed,
     )
 
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench import beside, http_peers, report, run
+from bench import beside, http_peers, report, run, tcp
 from bench.benchmarks import HELLO
 from bench.processes import CannotStart
 from bench.report import OURS, Curve, Goal, Results, Row, Section
+from bench.tcp_devices import TcpDevices
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
 
@@ -152,3 +155,39 @@ def test_the_benchmarks_over_udp_run(tmp_path: Path) -> None:
     # Nothing of a stranger is kept.
     for figure in ("sessions", "strangers", 'handshakes_total{result="started"}'):
         assert not any(note.startswith(figure) for note in sections["flood"].notes)
+
+
+def test_the_benchmarks_over_tcp_run(tmp_path: Path) -> None:
+    (section,) = measured(tmp_path, "tcp-memory", "--count", "40").values()
+    silent, *_ = section.rows
+    assert silent.setting == "40 devices"
+    assert silent.median("used_b") > 0
+
+
+@pytest.mark.soak
+def test_a_storm_is_measured(tmp_path: Path) -> None:
+    (section,) = measured(tmp_path, "storm", "--count", "40").values()
+    storm, meanwhile = section.rows
+    assert storm.median("failed") == 0
+    assert storm.median("s") > 0
+    assert 0 < meanwhile.median("p50_ms") <= meanwhile.median("p99_ms")
+
+
+def test_photons_shake_hands_with_a_cloud(tmp_path: Path) -> None:
+    with tcp.serving(tmp_path / "ours", core=0) as server, TcpDevices() as devices:
+        done = devices.run(server.order("handshakes", 40, 8))
+        assert (done.done, done.failed) == (40, 0)
+        # The operations alone are part of it.
+        assert 0 < tcp.rsa_alone(0.05) < done.cpu_us
+
+
+def test_a_handshake_that_fails_is_counted(tmp_path: Path) -> None:
+    with tcp.serving(tmp_path / "ours") as server, TcpDevices() as devices:
+        (tmp_path / "other.pem").write_bytes(
+            rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        done = devices.run(
+            msgspec.structs.replace(server.order("hellos", 3, 3), server_key_file=str(tmp_path / "other.pem"))
+        )
+        assert (done.done, done.failed) == (0, 3)
+        assert sum(done.reasons.values()) == 3

@@ -1,0 +1,550 @@
+"""Photons over TCP: what a handshake costs, a storm of them, requests through them, and what a silent one takes.
+
+Beside spark-server, the one other open cloud for these devices, as far as it can do the work at all.
+"""
+
+import contextlib
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from bench import udp, wrk
+from bench.load import LoadFailed, at, cpu_time
+from bench.processes import CannotStart, listening
+from bench.report import OURS, Goal, Row, Section
+from bench.run import Run
+from bench.scene import bearer, make_product
+from bench.tcp_devices import PHOTON, TcpDevices, shared_keys
+from bench.udp import Place
+from bench.udp_devices import FIRST_ID, FUNCTION, VARIABLE, Devices, Order, Tally
+
+NAMES: Final = ("tcp-handshakes", "storm", "device-reads", "device-calls", "tcp-memory")
+SPARK_SERVER: Final = "spark-server 1.0.17"
+
+_PEER: Final = Path(__file__).parent / "peers/spark-server"
+_NODE: Final = Path(__file__).parent.parent / ".venv/bin/node"
+_RSA: Final = "its RSA alone"
+_AT_ONCE: Final = 32
+_FEW: Final = 8
+"""Handshakes of spark-server at a time: it gives up what takes longer than 10 s."""
+_READ: Final = 16
+"""Devices that are asked for."""
+_SETTLE_S: Final = 26.0
+"""A session rests at its first deadline after 2 s of silence; those come every 20 s."""
+_SAMPLE_S: Final = 0.02
+_LISTENS: Final = "0A"
+"""The state of a socket in /proc/net/tcp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`folder` is its own; `path` is where a device is asked for, `of` who is measured."""
+
+    of: str
+    pid: int
+    url: str
+    tcp: str
+    udp: str
+    metrics: str
+    key: Path
+    keys: Path
+    folder: Path
+    product: int = 0
+    token: str = ""
+
+    def order(self, what: str, count: int, at_once: int, first: int = 1) -> Order:
+        host, _, port = self.tcp.rpartition(":")
+        return Order(
+            what, host, int(port), self.pid, count, at_once, str(self.key), self.product, first, str(self.keys)
+        )  # fmt: skip
+
+    def url_of(self, number: int, name: str) -> str:
+        products = f"/products/{self.product}" if self.of == OURS else ""
+        return f"{self.url}/v1{products}/devices/{FIRST_ID + number:024x}/{name}"
+
+    def as_place(self) -> Place:
+        """For what is read of a server's process."""
+        return Place(self.folder, self.pid, self.url, self.metrics, self.udp, 0, "", self.product, self.token)
+
+
+# --- the servers ---
+
+
+@contextlib.contextmanager
+def serving(folder: Path, tcp: str = "127.0.0.1:0", core: int | None = None) -> Iterator[Server]:
+    """A cloud on what `folder` holds, on one core of the machine or on any.
+
+    Raises CannotStart.
+    """
+    folder.mkdir(exist_ok=True)
+    data = folder / "data"
+    arguments = ["-m", "bench.udp_server", "uvloop", "3600", "serve", "--data", str(data), "--log-level", "warning"]
+    arguments += ["--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--tcp", tcp]
+    environment = {} if core is None else {"CLOUDCHAMBER_BENCH_CORE": str(core)}
+    with listening(arguments, folder / "serve.log", environment=environment) as (pid, here):
+        yield Server(
+            OURS, pid, here["http"], here["tcp"], here["udp"], here["metrics"], data / "server-tcp.pem",
+            folder.parent / "keys", folder,
+        )  # fmt: skip
+
+
+def with_product(server: Server, devices: int) -> Server:
+    """The same, with a product to which they belong. Raises httpx.HTTPError."""
+    with httpx.Client(base_url=server.url, timeout=120, trust_env=False) as http:
+        _, product, token = make_product(http, PHOTON)
+        ids = [f"{FIRST_ID + number:024x}" for number in range(1, devices + 1)]
+        answer = http.post(f"/v1/products/{product}/devices", headers=bearer(token), json={"ids": ids})
+        answer.raise_for_status()
+    return replace(server, product=product, token=token)
+
+
+@contextlib.contextmanager
+def spark_server(folder: Path, devices: int) -> Iterator[Server]:
+    """Its administrator owns the devices. Raises CannotStart, httpx.HTTPError."""
+    if not (_PEER / "node_modules").is_dir():
+        raise CannotStart("it is not installed: `make bench` does that")
+    data = folder / "data"
+    data.mkdir(parents=True)
+    key = data / "default_key.pem"
+    pem = rsa.generate_private_key(65537, 2048).private_bytes(
+        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+    )
+    key.write_bytes(pem)
+    http_port, tcp_port = _free_ports(2)
+    settings = {
+        "EXPRESS_SERVER_CONFIG": {"PORT": http_port, "USE_SSL": False},
+        "TCP_DEVICE_SERVER_CONFIG": {
+            "HOST": "127.0.0.1", "PORT": tcp_port, "ENABLE_SYSTEM_FIRWMARE_AUTOUPDATES": False,
+        },
+    }  # fmt: skip
+    (folder / "settings.json").write_bytes(msgspec.json.encode(settings))
+    arguments = [str(_PEER / "start.cjs"), str(folder)]
+    with listening(arguments, folder / "spark-server.log", program=str(_NODE)) as (pid, here):
+        keys = folder.parent / "keys"
+        server = Server(SPARK_SERVER, pid, here["http"], here["tcp"], "", "", key, keys, folder)
+        with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http:
+            token = _spark_token(http)
+            publics = [_public_pem(each) for each in shared_keys(keys)]
+            for number in range(1, devices + 1):
+                form = {"publicKey": publics[number % len(publics)], "algorithm": "rsa"}
+                path = f"/v1/provisioning/{FIRST_ID + number:024x}"
+                http.post(path, headers=bearer(token), data=form).raise_for_status()
+        yield replace(server, token=token)
+
+
+def _spark_token(http: httpx.Client) -> str:
+    """Its administrator is made while it starts."""
+    log_in = {"grant_type": "password", "username": "__admin__", "password": "adminPassword"}
+    end = time.monotonic() + 20
+    while True:
+        answer = http.post("/oauth/token", data=log_in, auth=("spark-server", "spark-server"))
+        if answer.status_code == 200 or time.monotonic() > end:
+            return str(answer.raise_for_status().json()["access_token"])
+        time.sleep(0.2)
+
+
+def _public_pem(key: rsa.RSAPrivateKey) -> str:
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+# --- suite ---
+
+
+def measure(name: str, run: Run) -> Section:
+    """See `suites.Suite`."""
+    return _MEASURES[name](run)
+
+
+def _handshakes(run: Run) -> Section:
+    count = max(_AT_ONCE, run.count // 10)
+    works = (("until the session has its keys", "handshakes"), ("until the cloud says Hello", "hellos"))
+    rows = {work: Row(work, "", OURS, []) for work, _ in works}
+    alone, theirs = Row(works[0][0], "", _RSA, []), Row(works[1][0], "", SPARK_SERVER, [])
+    shares: list[float] = []
+    missing: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        run.steps.begin("starting")
+        here = with_product(stack.enter_context(serving(run.folder / "ours", core=0)), count)
+        devices = stack.enter_context(TcpDevices())
+        peer, its_devices = _peer(stack, run, missing, run.rounds * _FEW), stack.enter_context(TcpDevices())
+        devices.run(here.order("hellos", count, _AT_ONCE))  # their keys go on record once
+        run.steps.expect(run.rounds)
+        for number in range(run.rounds):
+            rsa_us = rsa_alone()
+            alone.rounds.append({"per_s": 1e6 / rsa_us, "cpu_us": rsa_us})
+            for work, what in works:
+                run.steps.begin(f"{OURS}, {what}")
+                tally = devices.run(here.order(what, count, _AT_ONCE))
+                rows[work].rounds.append(_of(tally) | _failed(tally))
+                if what == "handshakes":
+                    shares.append(rsa_us / tally.cpu_us)
+            if peer is not None:
+                run.steps.begin(peer.of)
+                order = peer.order("online", _FEW, _FEW, first=1 + number * _FEW)
+                tally = its_devices.run(order)
+                theirs.rounds.append(_of(tally) | _failed(tally))
+                # It asks for a description, and a handshake whose device does not give one holds its place for 20 s.
+                its_devices.hold(peer.order("hold", _FEW, 0))
+                time.sleep(1.0)
+            run.steps.end()
+    share = Row("share of the RSA limit", works[0][0], OURS, [{"percent": 100 * each} for each in shares])
+    what = """
+The cloud is held to one core (sched_setaffinity), the Photons are one other process that works on `wire/` directly: a
+socket each, 32 at once. *its RSA alone* is what a handshake cannot do without, decryption and signature with the
+server's key of 2,048 bits, timed alone with the same library in one thread of another process; the share is of CPU
+time. Until Hello the device has been written down as online, and is written down as offline after it. spark-server does
+its RSA in JavaScript, waits for 0.1 s before its Hello, and works on at most 50 handshakes at a time; here on 8.
+"""
+    found = [rows[works[0][0]], alone, share, rows[works[1][0]], *([theirs] if theirs.rounds else [])]
+    goals = [Goal(share.work, "percent", 85.0), Goal(works[1][0], "per_s", 8.0, "spark-server")]
+    return Section(
+        "tcp-handshakes", "Photon handshakes", what, found, goals=goals, plotted=("cpu_us",), missing=missing
+    )
+
+
+def _peer(stack: contextlib.ExitStack, run: Run, missing: dict[str, str], devices: int) -> Server | None:
+    try:
+        return stack.enter_context(spark_server(run.folder / "spark-server", devices))
+    except CannotStart as error:
+        missing[SPARK_SERVER] = str(error)
+        return None
+
+
+def rsa_alone(seconds: float = 0.5) -> float:
+    """CPU µs of the two operations with the server's key that each handshake needs."""
+    key = rsa.generate_private_key(65537, 2048)
+    sealed = key.public_key().encrypt(os.urandom(214), PKCS1v15())
+    digest = os.urandom(20)
+    done, started = 0, time.thread_time()
+    while (took := time.thread_time() - started) < seconds:
+        key.decrypt(sealed, PKCS1v15())
+        key.sign(digest, PKCS1v15(), NoDigestInfo())
+        done += 1
+    return took / done * 1e6
+
+
+def _of(tally: Tally) -> dict[str, float]:
+    return {"per_s": tally.per_second, "cpu_us": tally.cpu_us}
+
+
+def _failed(tally: Tally) -> dict[str, float]:
+    return {"failed": 100 * tally.failed / (tally.done + tally.failed)}
+
+
+def _all(tally: Tally) -> Tally:
+    if tally.failed:
+        raise LoadFailed(f"{tally.failed} of {tally.done + tally.failed} devices failed: {tally.reasons}")
+    return tally
+
+
+def _storm(run: Run) -> Section:
+    count = run.count
+    port = _free_ports(1)[0]
+    address = f"127.0.0.1:{port}"
+    run.steps.begin("devices are on record")
+    run.steps.expect(run.rounds + 1)
+    folder = run.folder / "ours"
+    with serving(folder, address) as before, TcpDevices() as devices:
+        known = with_product(before, count + _READ)
+        _all(devices.run(known.order("online", count + _READ, 256)))
+    run.steps.end()
+    storms, reads, notes = [], [], []
+    for _ in range(run.rounds):
+        with (
+            serving(folder, address) as again,
+            TcpDevices() as calm,
+            TcpDevices() as devices,
+            Backlog(port) as backlog,
+        ):
+            here = replace(again, product=known.product, token=known.token)
+            _all(calm.run(here.order("online", _READ, _READ, first=count + 1)))
+            calm.hold(here.order("hold", _READ, 0))
+            run.steps.begin("a storm")
+            devices.begin(here.order("online", count, count))
+            times = _reads_until(devices.is_done, here, [count + 1 + number for number in range(_READ)])
+            tally = devices.end()
+            run.steps.end()
+        storms.append(_of(tally) | _failed(tally) | {"s": tally.seconds})
+        reads.append({"p50_ms": at(times, 0.5), "p99_ms": at(times, 0.99), "p999_ms": at(times, 0.999)})
+        notes.append(
+            f"Peak of the kernel's queue of connections that wait to be accepted: {backlog.peak:,}."
+            f" The devices' process used {tally.own_cpu_seconds:.1f} s of CPU time in {tally.seconds:.1f} s."
+            + "".join(f" {times} failed: {why}." for why, times in tally.reasons.items())
+        )
+    setting = f"{count:,} devices"
+    rows = [Row("storm after a restart", setting, OURS, storms), Row("a variable meanwhile", setting, OURS, reads)]
+    what = """
+The cloud starts on a data folder that knows all devices; all of them connect at once, each until it has the cloud's
+Hello. Their clocks are those of firmware: 20 s for each step of the handshake, 4 s for the Hello; none tries again. A
+variable of 16 devices that were there before is read meanwhile, one after the other over one connection. spark-server
+would take half an hour.
+"""
+    goals = [Goal("storm after a restart", "failed", 0.0)]
+    return Section("storm", "A storm of Photons", what, rows, goals=goals, plotted=(), notes=notes)
+
+
+class Backlog:
+    """The longest that a listener's queue was, as sampled meanwhile."""
+
+    def __init__(self, port: int) -> None:
+        self.peak = 0
+        self._port = f":{port:04X}"
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def __enter__(self) -> "Backlog":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_SAMPLE_S):
+            for line in _tcp_lines():
+                words = line.split()
+                if words[3] == _LISTENS and words[1].endswith(self._port):
+                    self.peak = max(self.peak, int(words[4].partition(":")[2], 16))
+
+
+def _tcp_lines() -> list[str]:
+    """Listeners come first in it."""
+    with open("/proc/net/tcp") as file:
+        return [line for _, line in zip(range(200), file, strict=False)][1:]
+
+
+def _reads_until(is_done: Callable[[], bool], here: Server, numbers: list[int]) -> list[float]:
+    """Milliseconds, sorted. Raises LoadFailed."""
+    times: list[float] = []
+    with httpx.Client(timeout=60, headers=bearer(here.token), trust_env=False) as http:
+        while not times or not is_done():
+            started = time.perf_counter()
+            answer = http.get(here.url_of(numbers[len(times) % len(numbers)], VARIABLE))
+            times.append((time.perf_counter() - started) * 1e3)
+            if answer.status_code != 200:
+                raise LoadFailed(f"a variable during the storm: {answer.status_code} {answer.text}")
+    return sorted(times)
+
+
+# --- requests ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    name: str
+    server: Server
+    devices: Devices
+    count: int
+    """Of devices that are asked for."""
+
+
+def _reads(run: Run) -> Section:
+    return _requests(run, "device-reads", "a variable read", "Variables read through devices", VARIABLE)
+
+
+def _calls(run: Run) -> Section:
+    return _requests(run, "device-calls", "a function call", "Functions called through devices", FUNCTION)
+
+
+def _requests(run: Run, name: str, work: str, title: str, asked: str) -> Section:
+    missing: dict[str, str] = {}
+    notes: list[str] = []
+    rows: dict[tuple[str, str], Row] = {}
+    crowd = max(_READ, run.count)
+    with contextlib.ExitStack() as stack:
+        run.steps.begin("starting")
+        subjects = [_ours_tcp(stack, run, "tcp", _READ), _ours_udp(stack, run)]
+        peer = _peer(stack, run, missing, _READ)
+        if peer is not None:
+            subjects.append(_online(stack, SPARK_SERVER, peer, _READ, at_once=2))
+        many = _ours_tcp(stack, run, "many", crowd)
+        settings: list[tuple[str, int, int, list[_Subject]]] = [
+            ("1 connection, 1 device", 1, 1, subjects),
+            ("16 connections, 1 device", 16, 1, subjects),
+            ("16 connections, 16 devices", 16, _READ, subjects),
+            (f"16 connections, {crowd:,} devices", 16, crowd, [many]),
+        ]
+        run.steps.expect(run.rounds * len(settings))
+        for number in range(run.rounds + 1):  # the first one warms up
+            for setting, connections, devices, who in settings:
+                for subject in who:
+                    run.steps.begin(f"{setting}, {subject.name}")
+                    row = rows.setdefault((setting, subject.name), Row(work, setting, subject.name, []))
+                    seconds = run.seconds if number else 1.0
+                    found = _asked(subject, asked, connections, devices, seconds, run.folder)
+                    if number:
+                        row.rounds.append(found.figures)
+                        notes.append(found.load)
+                if number:
+                    run.steps.end()
+    what = """
+Over HTTP with a bearer token (wrk), the devices are Photons of Device OS 1.5.2 in one other process that answers at
+once; *over UDP*: Electrons of 4.0.2 over DTLS. Each device is asked for in turn. spark-server lets an answer of a
+device end whichever request waits for one first, and the others fail; what failed counts in its times and not in its
+rate.
+"""
+    goals = [Goal(work, "per_s", 8.0, "spark-server"), Goal(work, "failed", 0.0)]
+    goals.append(Goal(work, "p99_ms", 5.0, setting=f"16 connections, {crowd:,} devices"))
+    return Section(name, title, what, list(rows.values()), goals=goals, missing=missing, notes=_loads(notes))
+
+
+def _loads(notes: list[str]) -> list[str]:
+    """Each once."""
+    return list(dict.fromkeys(notes))
+
+
+def _ours_tcp(stack: contextlib.ExitStack, run: Run, name: str, count: int) -> _Subject:
+    here = with_product(stack.enter_context(serving(run.folder / name)), count)
+    return _online(stack, OURS, here, count, _AT_ONCE)
+
+
+def _online(stack: contextlib.ExitStack, name: str, here: Server, count: int, at_once: int) -> _Subject:
+    devices = stack.enter_context(TcpDevices())
+    _all(devices.run(here.order("online", count, at_once)))
+    devices.hold(here.order("hold", count, 0))
+    _until_answers(here, count)
+    return _Subject(name, here, devices, count)
+
+
+def _ours_udp(stack: contextlib.ExitStack, run: Run) -> _Subject:
+    place = stack.enter_context(udp.place(run.folder / "udp", "uvloop", _READ))
+    devices = stack.enter_context(Devices())
+    devices.run(place.order("online", _READ, _READ))
+    devices.hold(place.order("hold", _READ, 0))
+    none = Path()
+    here = Server(
+        OURS, place.pid, place.url, "", place.udp, place.metrics, none, none, place.folder, place.product, place.token
+    )
+    _until_answers(here, _READ)
+    return _Subject(f"{OURS} over UDP", here, devices, _READ)
+
+
+def _until_answers(here: Server, count: int) -> None:
+    """A device answers a little after it is online. Raises LoadFailed."""
+    end = time.monotonic() + 60
+    with httpx.Client(timeout=30, headers=bearer(here.token), trust_env=False) as http:
+        for number in (1, count):
+            while (answer := http.get(here.url_of(number, VARIABLE))).status_code != 200:
+                if time.monotonic() > end:
+                    raise LoadFailed(f"{here.of}: device {number} does not answer: {answer.status_code} {answer.text}")
+                time.sleep(0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    figures: dict[str, float]
+    load: str
+
+
+def _asked(
+    subject: _Subject, asked: str, connections: int, devices: int, seconds: float, folder: Path
+) -> _Found:  # fmt: skip
+    here = subject.server
+    headers, method, body = bearer(here.token), "GET", ""
+    if asked == FUNCTION:
+        headers |= {"Content-Type": "application/x-www-form-urlencoded"}
+        method, body = "POST", "arg=coffee"
+    urls = tuple(here.url_of(number, asked) for number in range(1, devices + 1))
+    request = wrk.Request(urls[0], headers, method, body, urls=urls, may_fail=True)
+    own = cpu_time(subject.devices.pid)
+    sample = wrk.run(request, connections, seconds, here.pid, folder)
+    own = cpu_time(subject.devices.pid) - own
+    busy = (own / sample.seconds, sample.client_cpu_seconds / sample.seconds)
+    return _Found(
+        {
+            "per_s": sample.per_second,
+            "cpu_us": sample.cpu_us,
+            "p50_ms": sample.p50_ms,
+            "p99_ms": sample.p99_ms,
+            "p999_ms": sample.p999_ms,
+            "failed": 100 * sample.failed / (sample.requests + sample.failed),
+        },
+        "" if max(busy) < 0.8 else f"{subject.name}, {connections}: the devices took {busy[0]:.0%} of a core",
+    )
+
+
+# --- memory ---
+
+
+def _memory(run: Run) -> Section:
+    count = run.count
+    run.steps.expect(3)
+    with serving(run.folder / "ours") as started, TcpDevices() as devices:
+        here = with_product(started, count)
+        place = here.as_place()
+        run.steps.begin("before")
+        before = udp.memory(place)
+        coming = _all(devices.run(here.order("online", count, _AT_ONCE)))
+        devices.hold(here.order("hold", count, 0))
+        run.steps.end()
+        settle = _SETTLE_S if count >= 1000 else 0.5
+        run.steps.begin("silent")
+        time.sleep(settle)
+        silent = udp.memory(place)
+        run.steps.end()
+        run.steps.begin("a request to each")
+        reading = udp.read_all(place, count)
+        time.sleep(settle)
+        after = udp.memory(place)
+        run.steps.end()
+        connected = _connections(here)
+        if connected != count:
+            raise LoadFailed(f"{connected} devices are connected, and not {count}")
+
+    def each(now: udp.Memory) -> dict[str, float]:
+        return {
+            "resident_b": (now.resident - before.resident) / count,
+            "used_b": (now.used - before.used) / count,
+        }
+
+    setting = f"{count:,} devices"
+    rows = [
+        Row("online, silent", setting, OURS, [each(silent)]),
+        Row("after a request to each", setting, OURS, [each(after)]),
+        Row("coming online", setting, OURS, [{**_of(coming), "s": coming.seconds}]),
+        Row("a variable of each over HTTP", setting, OURS, [{**_of(reading), "s": reading.seconds}]),
+    ]
+    what = """
+Memory of the server's process for each connected Photon with its AES session and its record in the fleet, without what
+the process had before; *resident* keeps what it needed in its busiest moment, *used* is what its allocators have given
+out. The kernel's own for a socket is not in it. Silent means that they ping every 15 s, as Photons do.
+"""
+    goals = [Goal("online, silent", "resident_b", 6000.0)]
+    return Section("tcp-memory", "Photons in memory", what, rows, goals=goals, plotted=("resident_b",))
+
+
+def _connections(here: Server) -> int:
+    text = httpx.get(f"{here.metrics}/metrics", trust_env=False, timeout=30).raise_for_status().text
+    found = re.search(r"^cloudchamber_tcp_connections (\S+)$", text, re.MULTILINE)
+    return int(float(found[1])) if found else -1
+
+
+_MEASURES: Final[dict[str, Callable[[Run], Section]]] = {
+    "tcp-handshakes": _handshakes,
+    "storm": _storm,
+    "device-reads": _reads,
+    "device-calls": _calls,
+    "tcp-memory": _memory,
+}
