@@ -1,0 +1,326 @@
+"""Events: from one publisher to many listeners, beside brokers and a bare server of streams."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from bench.listeners import PAYLOAD, Ears, Heard, Listeners, Slice
+from bench.processes import CannotStart, running, server
+from bench.report import OURS, Curve, Goal, Row, Section
+from bench.run import Run
+
+NAMES: Final = ("fanout",)
+SIZES: Final = (1, 100, 1_000)
+"""Listeners; no more than the command line's count."""
+
+_PER_USER: Final = 100
+"""Streams that one user may have open."""
+_PUBLISHERS: Final = 16
+_RATES: Final = {1: 200.0, 100: 50.0, 1_000: 5.0}
+"""Events per second at which latencies are taken: a tenth of what each of them can do, or less."""
+_NAME: Final = "bench"
+_PASSWORD: Final = "a benchmark's password"
+_NODE: Final = Path(__file__).parent.parent / ".venv/bin/node"
+_PEERS: Final = Path(__file__).parent / "peers"
+_START_TIMEOUT_S: Final = 10.0
+_FIRST_PING_S: Final = 2.5
+"""nats-server asks each new client once, whatever its interval is: after 2 s, give or take a fifth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A server that is up, and how one listens and publishes there."""
+
+    name: str
+    ears: Callable[[int], Ears]
+
+
+def measure(name: str, run: Run) -> Section:
+    """See `suites.Suite`."""
+    assert name == "fanout"
+    sizes = [size for size in SIZES if size <= run.count]
+    rows: list[Row] = []
+    busiest = 0.0
+    missing: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        run.steps.begin("starting the servers")
+        brokers = [stack.enter_context(_ours(run.folder, max(sizes)))]
+        for peer, starting in PEERS.items():
+            try:
+                brokers.append(stack.enter_context(starting(run.folder)))
+            except (CannotStart, FileNotFoundError) as error:
+                missing[peer] = str(error).rstrip(".")
+        run.steps.expect(len(sizes) * run.rounds)
+        for size in sizes:
+            with contextlib.ExitStack() as crowds:
+                setting = f"{size:,} listener{'s' if size > 1 else ''}"
+                run.steps.begin(f"{setting}: opening the streams")
+                heard = [(broker, crowds.enter_context(Listeners(broker.ears(size)))) for broker in brokers]
+                mine = [Row("deliveries", setting, broker.name, []) for broker in brokers]
+                for _, crowd in heard:
+                    crowd.run(Slice(min(1.0, run.seconds)))
+                for _ in range(run.rounds):
+                    run.steps.begin(setting)
+                    for row, (broker, crowd) in zip(mine, heard, strict=True):
+                        flat_out = crowd.run(Slice(run.seconds))
+                        paced = crowd.run(Slice(run.seconds, _rate(size)))
+                        row.rounds.append(_round(flat_out, paced))
+                        if broker.name == OURS:
+                            busiest = max(busiest, flat_out.client_cpu_seconds / flat_out.seconds)
+                    run.steps.end()
+                rows += mine
+    return Section(
+        "fanout",
+        "Events to many listeners",
+        _WHAT,
+        rows,
+        [_curve(rows)],
+        [Goal("deliveries", "per_s", 1.0, "mosquitto", "100 listeners")],
+        ("per_s", "cpu_us"),
+        missing,
+        [f"In its busiest slice the load generator took {busiest:.0%} of a core while it listened to the cloud."],
+    )
+
+
+_WHAT: Final = f"""
+An event of 100 bytes to each of the listeners; a delivery is one event at one of them. *per s* and *CPU µs* are of
+deliveries, as fast as they go with at most 64 events on their way; *p50* and *p99* are from the sending of a
+publication to its arrival, at {_RATES[1]:g}, {_RATES[100]:g} and {_RATES[1_000]:g} events per second. At the end of
+each slice every listener has had every event, or the run fails. Listeners and publishers are one other process that
+counts bytes on bare sockets.
+
+The cloud and Node have their events by POST over {_PUBLISHERS} connections that wait for the answer, and check the
+token; the cloud's frames say when an event was published and by whom, and each stream ends when its token does. The
+brokers get theirs over one connection without any answer (MQTT 3.1.1 with QoS 0; NATS core), from whoever comes. All
+but nats-server work on one thread. mosquitto keeps nothing, logs nothing and sets TCP_NODELAY. The 1,000 listeners of
+the cloud are ten users, who listen to everybody's public events; the others are one user's own.
+"""
+
+
+def _rate(listeners: int) -> float:
+    return next(rate for size, rate in _RATES.items() if listeners <= size)
+
+
+def _round(flat_out: Heard, paced: Heard) -> dict[str, float]:
+    return {
+        "per_s": flat_out.deliveries / flat_out.seconds,
+        "cpu_us": flat_out.server_cpu_seconds / flat_out.deliveries * 1e6,
+        "p50_ms": paced.p50_ms,
+        "p99_ms": paced.p99_ms,
+    }
+
+
+def _curve(rows: list[Row]) -> Curve:
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        size = float(row.setting.partition(" ")[0].replace(",", ""))
+        points.setdefault(row.subject, []).append((size, row.median("cpu_us")))
+    return Curve("Cost of a delivery", "listeners", "CPU µs", points)
+
+
+# --- ours ---
+
+
+@contextlib.contextmanager
+def _ours(folder: Path, listeners: int) -> Iterator[Broker]:
+    """Raises CannotStart, httpx.HTTPError."""
+    serve = ["-m", "cloudchamber", "serve", "--data", str(folder / "data"), "--log-level", "warning"]
+    for listener in ("--http", "--tcp", "--udp", "--metrics"):
+        serve += [listener, "127.0.0.1:0"]
+    environment = {"CLOUDCHAMBER_MAX_STREAMS": str(listeners + 100)}
+    with server(serve, folder / "serve.log", environment=environment) as (pid, url):
+        users = max(1, listeners // _PER_USER)
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
+            tokens = [_user(http, number) for number in range(users)]
+
+        def ears(size: int) -> Ears:
+            path = "/v1/devices/events" if size <= _PER_USER else f"/v1/events/{_NAME}"
+            names = tokens[: max(1, size // _PER_USER)]
+            return _sse(url, pid, size, path, names, f"&private={'true' if size <= _PER_USER else 'false'}")
+
+        yield Broker(OURS, ears)
+
+
+def _user(http: httpx.Client, number: int) -> str:
+    name = f"listener-{number}@example.com"
+    http.post("/v1/users", data={"username": name, "password": _PASSWORD}).raise_for_status()
+    log_in = {"grant_type": "password", "username": name, "password": _PASSWORD}
+    answer = http.post("/oauth/token", data=log_in, auth=("particle", "particle")).raise_for_status()
+    return str(answer.json()["access_token"])
+
+
+def _sse(url: str, pid: int, size: int, path: str, tokens: list[str], more: str = "") -> Ears:
+    at = urlsplit(url)
+    assert at.hostname is not None
+    assert at.port is not None
+    host = f"{at.hostname}:{at.port}"
+    before, after = f"name={_NAME}&data=", more
+    post = (
+        f"POST /v1/devices/events HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {tokens[0]}\r\n"
+        "content-type: application/x-www-form-urlencoded\r\n"
+        f"content-length: {len(before) + PAYLOAD + len(after)}\r\n\r\n"
+    )
+    return Ears(
+        at.hostname,
+        at.port,
+        pid,
+        size,
+        [f"GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n".encode() for token in tokens],
+        b":ok\n\n\r\n",
+        _PUBLISHERS,
+        b"",
+        b"",
+        (post + before).encode(),
+        after.encode(),
+        is_answered=True,
+    )
+
+
+# --- peers ---
+
+
+@contextlib.contextmanager
+def _node_sse(folder: Path) -> Iterator[Broker]:
+    if not _NODE.exists():
+        raise CannotStart("Node is not installed (`make bench` does that)")
+    token = secrets.token_hex(20)
+    arguments = [str(_PEERS / "node-sse.mjs"), token]
+    with server(arguments, folder / "node.log", program=str(_NODE), environment={"NODE_ENV": "production"}) as (
+        pid,
+        url,
+    ):
+        release = subprocess.run([_NODE, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        yield Broker(f"Node's http {release.removeprefix('v')}", lambda size: _sse(url, pid, size, "/", [token]))
+
+
+@contextlib.contextmanager
+def _mosquitto(folder: Path) -> Iterator[Broker]:
+    program = _program("mosquitto", "mosquitto")
+    port = _free_port()
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nlog_dest none\nset_tcp_nodelay true\n"
+        + ("user root\n" if os.geteuid() == 0 else "")
+    )
+    with running(["-c", str(config)], folder / "mosquitto.log", program=program) as process:
+        _wait_for(port, "mosquitto", folder / "mosquitto.log")
+        said = subprocess.run([program, "-h"], capture_output=True, text=True, check=False).stdout.split()
+        release = said[said.index("version") + 1]
+
+        def ears(size: int) -> Ears:
+            subscribe = [
+                _mqtt_connect(f"listener-{number}") + b"\x82" + _mqtt(b"\x00\x01" + _mqtt_text(_NAME) + b"\x00")
+                for number in range(size)
+            ]
+            head = b"\x30" + _mqtt_size(2 + len(_NAME) + PAYLOAD) + _mqtt_text(_NAME)
+            return Ears(
+                "127.0.0.1",
+                port,
+                process.pid,
+                size,
+                subscribe,
+                b"\x90\x03\x00\x01\x00",
+                1,
+                _mqtt_connect("publisher"),
+                b"\x20\x02\x00\x00",
+                head,
+                b"",
+                is_answered=False,
+            )
+
+        yield Broker(f"mosquitto {release}", ears)
+
+
+def _mqtt_connect(client: str) -> bytes:
+    """MQTT 3.1.1, a clean session, no keep-alive."""
+    return b"\x10" + _mqtt(b"\x00\x04MQTT\x04\x02\x00\x00" + _mqtt_text(client))
+
+
+def _mqtt(rest: bytes) -> bytes:
+    return _mqtt_size(len(rest)) + rest
+
+
+def _mqtt_size(size: int) -> bytes:
+    """The remaining length, seven bits to a byte."""
+    digits = bytearray()
+    while True:
+        size, low = divmod(size, 128)
+        digits.append(low | (128 if size else 0))
+        if not size:
+            return bytes(digits)
+
+
+def _mqtt_text(text: str) -> bytes:
+    return len(text).to_bytes(2, "big") + text.encode()
+
+
+@contextlib.contextmanager
+def _nats(folder: Path) -> Iterator[Broker]:
+    program = _program("nats-server", "nats-server")
+    port = _free_port()
+    log, config = folder / "nats.log", folder / "nats.conf"
+    config.write_text(f'listen: "127.0.0.1:{port}"\nlog_file: "{os.devnull}"\nping_interval: "1h"\n')
+    with running(["-c", str(config)], log, program=program) as process:
+        _wait_for(port, "nats-server", log)
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        hello = b'CONNECT {"verbose":false,"pedantic":false}\r\n'
+
+        def ears(size: int) -> Ears:
+            return Ears(
+                "127.0.0.1",
+                port,
+                process.pid,
+                size,
+                [hello + f"SUB {_NAME} 1\r\nPING\r\n".encode()],
+                b"PONG\r\n",
+                1,
+                hello + b"PING\r\n",
+                b"PONG\r\n",
+                f"PUB {_NAME} {PAYLOAD}\r\n".encode(),
+                b"\r\n",
+                is_answered=False,
+                quiet_after_s=_FIRST_PING_S,
+            )
+
+        yield Broker(f"nats-server {said.rpartition('v')[2]}", ears)
+
+
+PEERS: Final[dict[str, Callable[[Path], contextlib.AbstractContextManager[Broker]]]] = {
+    "mosquitto": _mosquitto,
+    "nats-server": _nats,
+    "Node's http": _node_sse,
+}
+"""By what a server is called without its release. Each raises CannotStart."""
+
+
+def _program(name: str, package: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        raise CannotStart(f"{name} is not on this machine (Debian: apt-get install {package})")
+    return found
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int, name: str, log: Path) -> None:
+    end = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.02)
+    raise CannotStart(f"{name} did not start: {log.read_text()}")

@@ -1,0 +1,37 @@
+"""The benchmarks of events still run. What they measure in slices this short says nothing."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import events
+from bench.processes import CannotStart
+from bench.report import OURS, Section
+from bench.run import Run, Steps, progress
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
+
+
+def measured(name: str, folder: Path) -> Section:
+    with progress() as bars:
+        return events.measure(name, Run(0.1, 1, 10, 1.0, None, folder, Steps(bars, name)))
+
+
+def absent(_folder: Path):
+    raise CannotStart("it is not on this machine.")
+
+
+def test_every_listener_has_every_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "SIZES", (3,))
+    monkeypatch.setitem(events.PEERS, "nats-server", absent)
+    section = measured("fanout", tmp_path)
+    assert section.missing["nats-server"] == "it is not on this machine"
+    subjects = [row.subject for row in section.rows]
+    assert subjects[0] == OURS
+    assert len(subjects) == 4 - len(section.missing)
+    for row in section.rows:
+        (found,) = row.rounds
+        assert found["per_s"] > 0
+        assert found["cpu_us"] > 0
+        assert 0 < found["p50_ms"] <= found["p99_ms"]
