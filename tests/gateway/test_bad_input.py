@@ -93,6 +93,9 @@ async def test_whoever_has_not_the_private_key_comes_no_further_than_the_credent
     stranger.write(b"\x00\x10" + bytes(16))
     assert await stranger.is_closed_without_a_word()
     assert cloud.hub.is_online(ID)
+    # The fleet is told, once, and of nobody else: the device itself has had no part in it.
+    await until(lambda: "unproven" in cloud.inbox.names(ID))
+    assert cloud.inbox.count("unproven") == 1
 
 
 @pytest.mark.parametrize("length", [0, 1, 15, 17, 65_535, 2064])

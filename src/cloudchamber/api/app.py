@@ -32,6 +32,7 @@ from cloudchamber.api.keys import KeysResource
 from cloudchamber.api.later import LaterResource
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.locations import LocationsResource
+from cloudchamber.api.metrics import MetricsResource
 from cloudchamber.api.oauth import OAuthResource
 from cloudchamber.api.organizations import OrganizationsResource
 from cloudchamber.api.pages.account import People
@@ -163,6 +164,7 @@ def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, o
         "keys": KeysResource(s.provisioning, s.imports, s.products, s.devices, s.server_keys),
         "later": LaterResource(),
         "locations": LocationsResource(s.diagnostics, s.devices, s.device_lists, places),
+        "metrics": MetricsResource(s.statistics, places),
         "oauth": OAuthResource(s.token_endpoint, s.audit),
         "organizations": OrganizationsResource(s.organizations, s.products, places),
         "product_devices": ProductDevicesResource(

@@ -51,6 +51,7 @@ Which family a route belongs to:
     claim_codes       claim codes                       sims              SIM cards
     events            publish, streams                  compiling         /v1/binaries, versions of Device OS
     docs              /openapi.json, /docs/api          later             what answers 501 until somebody builds it
+    metrics           a fleet over time
 
 A new family is a module with a `FAMILY` and a line in `FAMILIES` below.
 """
@@ -73,6 +74,7 @@ from cloudchamber.api.routes import (
     integrations,
     keys,
     later,
+    metrics,
     oauth,
     organizations,
     pages,
@@ -145,6 +147,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     transfers.FAMILY,
     keys.FAMILY,
     diagnostics.FAMILY,
+    metrics.FAMILY,
     firmware.FAMILY,
     integrations.FAMILY,
     sims.FAMILY,

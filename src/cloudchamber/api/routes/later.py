@@ -133,10 +133,7 @@ FAMILY: Final = Family(
         *_later(f"{PRODUCT}/registration_code", POST="Makes a code with which a device registers itself."),
         # Search
         *_later(("/v1/user/search", f"{ORGANIZATION}/search"), GET="Searches devices, products and people."),
-        # Metrics and what releases would do
-        *_later(f"{PRODUCT}/metrics/online", GET="Tells how many devices were online over time."),
-        *_later(f"{PRODUCT}/metrics/events", GET="Tells how many events there were over time."),
-        *_later(f"{PRODUCT}/metrics/integrations", GET="Tells how many calls integrations made over time."),
+        # What releases would do
         *_later(
             (f"{PRODUCT}/impact", f"{PRODUCT}/groups/impact"),
             GET="Tells how many devices an action on groups would update.",
