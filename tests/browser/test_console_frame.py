@@ -2,11 +2,15 @@
 
 import asyncio
 import re
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.async_api import expect
 
+from cloudchamber.api.routes import Console, Stream
+from cloudchamber.console.sections import ROUTES
+from cloudchamber.simulator.firmware import as_module
 from tests.browser.conftest import check
 from tests.browser.consoles import (
     LAMP,
@@ -27,6 +31,24 @@ from tests.whole.story import PASSWORD
 
 __all__ = ["open_as", "scene", "screen"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+PAGES = {
+    path
+    for row in ROUTES
+    if row.method == "GET" and isinstance(row.access, Console) and not isinstance((row.answer or {}).get(200), Stream)
+    for path in row.paths
+}
+MOST_MS = 1_000
+# What a first visit brings over the wire, and when the page can be used: ms after it was asked for.
+MEASURE = """() => {
+  const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+  const ready = performance.getEntriesByName("console-ready")[0]?.startTime ?? 0;
+  return {
+    bytes: all.reduce((sum, each) => sum + each.encodedBodySize + 300, 0),
+    ready: ready && Math.round(Math.max(ready, all[0].domInteractive, all[0].loadEventStart)),
+  };
+}"""
 
 
 async def test_a_deep_link_is_kept_through_the_sign_in(scene: Scene, open_as: Open) -> None:
@@ -73,6 +95,43 @@ async def test_signing_out_ends_the_session_on_the_server(scene: Scene, open_as:
     assert (answer.status_code, answer.headers["location"]) == (303, "/console/sign-in?to=%2Fconsole")
     await other.reload()
     await expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+@at_desktop
+async def test_every_page_is_light_and_soon_ready(scene: Scene, open_as: Open) -> None:
+    """One page of each row of the console, found by its links."""
+    story, maker = scene.story, scene.tokens[MAKER]
+    hook = {"integration_type": "Webhook", "event": "soil", "url": "https://example.com/soil"}
+    binary = as_module("counter", platform_id=6, product_id=scene.product.id, product_version=7)
+    upload = {"data": {"version": "7", "title": "Seventh"}, "files": {"binary": ("lamp.bin", binary)}}
+    await story.ok("POST", f"/v1/products/{scene.product.id}/firmware", maker, **upload)
+    for place in (f"/v1/products/{scene.product.id}", f"/v1/orgs/{scene.organization}"):
+        await story.ok("POST", f"{place}/integrations", maker, json=hook)
+    # Fields of paths come after words: /devices/import is no device.
+    rows = sorted(PAGES, key=lambda path: (path.count("{"), path))
+    page = await open_as(MAKER, f"/products/{scene.product.id}/devices/import")
+    await page.get_by_label("Device ids").fill("nonsense")
+    await page.get_by_role("button", name="Import", exact=True).click()
+    await page.wait_for_url(re.compile("/import/."))
+    waiting, seen = [scene.url, f"{scene.url}/nothing", scene.product_url, page.url], {}
+    while waiting:
+        url = waiting.pop(0)
+        row = next((row for row in rows if re.fullmatch(re.sub("{[^}]+}", "[^/]+", row), urlsplit(url).path)), url)
+        if row in seen:
+            continue
+        for _ in range(3):
+            await page.goto(url)
+            seen[row] = await page.evaluate(MEASURE)
+            if seen[row]["ready"] < MOST_MS:
+                break
+        links = await page.locator("a[href]").evaluate_all("all => all.map(each => each.href.split(/[?#]/)[0])")
+        waiting += [link for link in links if link.startswith(scene.url) and not link.endswith("/refused")]
+    # The list of what an import refused is a file.
+    assert set(rows) - set(seen) == {"/console/products/{product}/devices/import/{run}/refused"}
+    assert {row: found for row, found in seen.items() if found["bytes"] > MAX_PAGE_BYTES} == {}
+    assert {row: found for row, found in seen.items() if not 0 < found["ready"] < MOST_MS} == {}
+    assert [text for text in page.complaints if "404" not in text] == []  # type: ignore[attr-defined]
+    page.complaints.clear()  # type: ignore[attr-defined]
 
 
 @at_desktop
