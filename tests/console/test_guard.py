@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from cloudchamber.access.model import Role
 from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
+from cloudchamber.api.auth import FORM
 from cloudchamber.api.routes import Console, Route, Stream
 from cloudchamber.console.frame import SIGN_IN
 from cloudchamber.console.section import ORGANIZATION, PRODUCT
@@ -35,6 +36,10 @@ def minimum(row: Route) -> Role:
     assert isinstance(row.access, Console)
     roles = ORGANIZATION_ROLE if row.paths[0].startswith(ORGANIZATION) else MINIMUM_ROLE
     return roles[row.access.action]
+
+
+# Queries and forms that nobody can make sense of, and forms of another page.
+BAD = (("page=x&name[x]=1", b"csrf=x&role[x]=1"), ("name=%FF", b"%FF"), ("a[b=1&a=1", b""))
 
 
 @dataclass
@@ -63,7 +68,7 @@ async def scene() -> AsyncIterator[Scene]:
         organization = (await story.ok("POST", "/v1/orgs", maker, json={"name": "Lamp makers"}))["organization"]["slug"]
         await story.ok("POST", f"/v1/orgs/{organization}/team", maker, json=wanted)
         made = Scene(story, product, organization, {}, {})
-        for who in ("viewer", "stranger"):
+        for who in ("maker", "viewer", "stranger"):
             async with Browser(cloud.url) as browser:
                 page = await browser.get(SIGN_IN)
                 page = await browser.submit(page, username=f"{who}@example.com", password=PASSWORD)
@@ -74,6 +79,16 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
         for client in made.http.values():
             await client.aclose()
+
+
+async def badly(scene: Scene, who: str, row: Route) -> list[tuple[int, str]]:
+    """What somebody is answered who asks with what is wrong."""
+    found = []
+    for query, form in BAD:
+        sent = {"content": form, "headers": {"content-type": FORM}} if row.method == "POST" else {}
+        answer = await scene.http[who].request(row.method, f"{scene.path(row)}?{query}", **sent)
+        found.append((answer.status_code, answer.text))
+    return found
 
 
 @pytest.mark.parametrize("row", GUARDED, ids=name)
@@ -92,10 +107,10 @@ async def test_a_form_from_elsewhere_does_nothing(row: Route, scene: Scene) -> N
     for data, headers in (
         ({}, {}),
         ({"csrf": "wrong"}, {}),
-        ({"csrf": scene.csrf["viewer"]}, {"Origin": "https://elsewhere.example"}),
-        ({"csrf": scene.csrf["viewer"]}, {"Sec-Fetch-Site": "cross-site"}),
+        ({"csrf": scene.csrf["maker"]}, {"Origin": "https://elsewhere.example"}),
+        ({"csrf": scene.csrf["maker"]}, {"Sec-Fetch-Site": "cross-site"}),
     ):
-        answer = await scene.http["viewer"].post(scene.path(row), data=data, headers=headers)
+        answer = await scene.http["maker"].post(scene.path(row), data=data, headers=headers)
         assert answer.status_code == 403, (data, headers)
         assert "open too long" in answer.text
 
@@ -107,6 +122,7 @@ async def test_whoever_is_not_in_the_team_finds_nothing(row: Route, scene: Scene
     is_stream = isinstance((row.answer or {}).get(200), Stream)
     assert answer.status_code == (204 if is_stream else 404)
     assert "Lamp" not in answer.text
+    assert await badly(scene, "stranger", row) == [(answer.status_code, answer.text)] * len(BAD)
 
 
 @pytest.mark.parametrize("row", [row for row in IN_A_TEAM if minimum(row) is not Role.VIEW_ONLY], ids=name)
@@ -115,6 +131,7 @@ async def test_a_role_goes_as_far_as_it_does_in_the_api(row: Route, scene: Scene
     answer = await scene.http["viewer"].request(row.method, scene.path(row), data=data)
     assert answer.status_code == 403
     assert "role" in answer.text
+    assert await badly(scene, "viewer", row) == [(403, answer.text)] * len(BAD)
 
 
 async def test_every_page_has_the_policy_of_hosted_pages(scene: Scene) -> None:

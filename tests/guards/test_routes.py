@@ -83,9 +83,12 @@ class RefusingGuards:
         return refuse
 
 
+NO_RIGHTS: Any = Anything()
+
+
 @functools.cache
 def modules() -> dict[str, object]:
-    return resources(Anything(), RefusingGuards(), Compat())
+    return resources(Anything(), RefusingGuards(), Anything(), Compat())
 
 
 def handler_of(route: table.Route) -> Any:
@@ -182,7 +185,7 @@ def test_what_is_open_to_everybody_is_a_short_known_list() -> None:
 def test_the_router_reaches_what_the_table_declares_and_nothing_else() -> None:
     app = falcon.asgi.App()
     for compat in (Compat(), Compat(unauthenticated_revoke=False)):
-        on = responders(table.enabled(ROUTES, compat), modules(), RefusingGuards())
+        on = responders(table.enabled(ROUTES, compat), modules(), RefusingGuards(), NO_RIGHTS)
         declared = {(r.method, path) for r in table.enabled(ROUTES, compat) for path in r.paths}
         reachable = {
             (name.removeprefix("on_").upper(), path)
@@ -216,7 +219,7 @@ async def test_the_edge_refuses_before_the_handler_runs(route: table.Route) -> N
             return handler
 
     everything = {r.handler.partition(".")[0]: Module() for r in ROUTES}
-    (responder, *_) = responders([route], everything, RefusingGuards()).values()
+    (responder, *_) = responders([route], everything, RefusingGuards(), NO_RIGHTS).values()
     respond = getattr(responder, f"on_{route.method.lower()}")
     for headers in ([], [(b"authorization", b"Bearer 0123456789")], [(b"authorization", b"Basic eDp5")]):
         with pytest.raises(OAuthError, match="refused"):

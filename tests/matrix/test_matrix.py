@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from cloudchamber.api.errors import Rendered
 from cloudchamber.api.routes import ROUTES, AnyToken, ClientCredentials, Public, Route, Stream, enabled
@@ -79,11 +78,6 @@ def cells(universe: Universe, kind: Kind) -> Iterator[Cell]:
                 yield cell
                 if cell.is_alike_everywhere:
                     break
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def universe(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> Universe:
-    return await made.make(tmp_path_factory.mktemp("universe") / "original", migrated_file)
 
 
 @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ class Answer:
     content_type: str
     body: Any
     """What the JSON says; None for no body, a stream, or something that is not JSON."""
+    raw: bytes = b""
 
 
 class Wire:
@@ -22,11 +23,11 @@ class Wire:
         self._writer: asyncio.StreamWriter | None = None
 
     async def ask(self, method: str, path: str, token: str | None, body: Any = None) -> Answer:
-        """A stream is left as soon as it has begun."""
+        """`body` is JSON, or bytes that claim to be it. A stream is left as soon as it has begun."""
         if self._writer is None or self._writer.is_closing():
             self._reader, self._writer = await asyncio.open_connection(*self._address)
         assert self._reader is not None
-        content = b"" if body is None else msgspec.json.encode(body)
+        content = body if isinstance(body, bytes) else b"" if body is None else msgspec.json.encode(body)
         head = [f"{method} {path} HTTP/1.1", "Host: x", f"Content-Length: {len(content)}"]
         if token is not None:
             head.append(f"Authorization: Bearer {token}")
@@ -47,7 +48,7 @@ class Wire:
         if headers.get("connection") == "close":
             await self.close()
         is_json = data and content_type.startswith("application/json")
-        return Answer(status, content_type, msgspec.json.decode(data) if is_json else None)
+        return Answer(status, content_type, msgspec.json.decode(data) if is_json else None, data)
 
     async def close(self) -> None:
         if self._writer is not None:

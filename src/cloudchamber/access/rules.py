@@ -396,6 +396,11 @@ def _is_customer_of(customer: Customer, product: ProductResource) -> bool:
     return customer.product == product.id
 
 
+def owned_for(action: Action) -> Account | OwnThings:
+    """What `action` is asked about where nothing is named: a person's account, or what is the requester's own."""
+    return Account() if action in _ACCOUNT else OwnThings()
+
+
 def owns(requester: Requester, owner: Owner | None) -> bool:
     """Is `requester` this owner? The same as comparing with `owner_of`, which would make one first."""
     match requester:

@@ -50,6 +50,7 @@ from cloudchamber.api.places import Places
 from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
 from cloudchamber.api.reply import JSON, request_id
+from cloudchamber.api.rights import Rights
 from cloudchamber.api.routes import ROUTES, Page, Route, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
@@ -118,20 +119,21 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
         pages=[part.failures for part in parts if part.failures is not None],
     )
     routes = enabled(rows, settings.compat)
-    objects = resources(services, guards, settings.compat)
+    places = Places(services.products, services.organizations, OrganizationDevices(services.devices, services.products))
+    rights = Rights(places, services.products, services.devices)
+    objects = resources(services, guards, places, settings.compat)
     for part in parts:
         objects |= part.objects
-    for path, responder in responders(routes, objects, guards, services.limits, services.audit).items():
+    for path, responder in responders(routes, objects, guards, rights, services.limits, services.audit).items():
         app.add_route(path, responder)
     if not settings.access_log:
         app.direct = DirectAnswers(routes, objects, services.tokens, proxies, services.limits)
     return app
 
 
-def resources(services: Services, guards: Guards, compat: Compat) -> dict[str, object]:
+def resources(services: Services, guards: Guards, places: Places, compat: Compat) -> dict[str, object]:
     """The objects whose methods the route table names."""
     s = services
-    places = Places(s.products, s.organizations, OrganizationDevices(s.devices, s.products))
     shell = Shell(s.public_url)
     people = people_on(shell, s)
     sign_in = SignIn(shell, people)

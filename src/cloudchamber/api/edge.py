@@ -2,26 +2,28 @@
 
 A responder reads what the request carries, finds out who is asking, checks the scope, calls the handler and writes its
 answer, in this order. Errors rise to faults.py. A handler of a guarded route takes the requester as its second
-argument, so that it cannot be called without one.
+argument, so that it cannot be called without one. Whatever is wrong with a request, its reader's complaint or its
+handler's, is told to those alone who have the right to make it (rights.py).
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import falcon.asgi
 
 from cloudchamber.access.requester import ApiUser
 from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api.auditing import audited
-from cloudchamber.api.auth import client_credentials
-from cloudchamber.api.bodies import Tree, Upload
-from cloudchamber.api.call import Call, EdgeRequest, body_of, fields, query_of
+from cloudchamber.api.auth import ACCESS_TOKEN, FORM, client_credentials
+from cloudchamber.api.bodies import BodyInvalid, Tree, Upload, media_type
+from cloudchamber.api.call import NO_TREE, Call, EdgeRequest, body_of, fields, query_of
 from cloudchamber.api.errors import ApiUserRefused, ScopeMissing
 from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.guards import Guards, require_form
 from cloudchamber.api.limits import CheckAddress, CheckPrincipal, Limits
 from cloudchamber.api.reply import Reply, encode_json, write_reply
+from cloudchamber.api.rights import Rights
 from cloudchamber.api.routes import (
     DEFAULT_BODY_LIMIT,
     AnyToken,
@@ -36,10 +38,12 @@ from cloudchamber.api.routes import (
 )
 from cloudchamber.api.sse import EventStream
 from cloudchamber.audit.service import AuditLog
-from cloudchamber.errors import CloudError, Forbidden, NotFound
+from cloudchamber.errors import CloudError, Forbidden, Invalid, NotFound
 
 # API users belong to a product or an organization; what else there is below /v1 is people's and customers'.
 _OPEN_TO_API_USERS: Final = ("/v1/products", "/v1/orgs/", "/v1/binaries")
+
+_NO_FILES: Final[tuple[Upload, ...]] = ()
 
 Responder = Callable[..., Awaitable[None]]
 Handler = Callable[..., Awaitable[Any]]
@@ -49,6 +53,7 @@ def responders(
     routes: Iterable[Route],
     resources: Mapping[str, object],
     guards: Guards,
+    rights: Rights,
     limits: Limits | None = None,
     audit: AuditLog | None = None,
 ) -> dict[str, object]:
@@ -56,7 +61,7 @@ def responders(
     methods: dict[str, dict[str, Responder]] = {}
     for route in routes:
         resource, _, name = route.handler.partition(".")
-        respond = responder(route, getattr(resources[resource], name), guards, limits)
+        respond = responder(route, getattr(resources[resource], name), guards, rights, limits)
         if audit is not None:
             respond = audited(route, respond, audit)
         for path in route.paths:
@@ -69,10 +74,12 @@ def responders(
     return {path: SimpleNamespace(**on) for path, on in methods.items()}
 
 
-def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | None = None) -> Responder:
+def responder(
+    route: Route, handler: Handler, guards: Guards, rights: Rights, limits: Limits | None = None
+) -> Responder:
     """The responder of one route."""
     check_address, check_principal = (None, None) if limits is None else limits.of_route(route.limit)
-    respond = _by_access(route, handler, guards, check_principal)
+    respond = _by_access(route, handler, guards, rights, check_principal)
     if limits is not None and isinstance(route.access, ClientCredentials):
         respond = _counting_guesses(respond, limits)
     if limits is not None and route.limit == "search":
@@ -82,7 +89,9 @@ def responder(route: Route, handler: Handler, guards: Guards, limits: Limits | N
     return respond if check_address is None else _checking_first(respond, check_address)
 
 
-def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: CheckPrincipal | None) -> Responder:
+def _by_access(
+    route: Route, handler: Handler, guards: Guards, rights: Rights, check_principal: CheckPrincipal | None
+) -> Responder:
     match route.access:
         case Console():
             return _console(handler)
@@ -93,7 +102,7 @@ def _by_access(route: Route, handler: Handler, guards: Guards, check_principal: 
         case ClientCredentials():
             return _client_credentials(route, handler)
         case AnyToken() | Bearer() | BearerOrClient() | BearerOrPassword():
-            return _guarded(route, route.access, handler, guards, check_principal)
+            return _guarded(route, route.access, handler, guards, rights, check_principal)
 
 
 def _checking_first(respond: Responder, check: CheckAddress) -> Responder:
@@ -168,11 +177,11 @@ def _page(route: Route, handler: Handler) -> Responder:
 
 
 def _console(handler: Handler) -> Responder:
-    """The handler finds out who is signed in, and only then reads the body (console/frame.py)."""
+    """The handler reads query and body itself, when it knows who is signed in and what they may (console/frame.py)."""
 
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
         resp.delete_header("access-control-allow-origin")
-        write(req, resp, await handler(Call(req, params, fields(query_of(req)), NO_FIELDS, ())))
+        write(req, resp, await handler(Call(req, params, NO_FIELDS, NO_FIELDS, ())))
 
     return respond
 
@@ -192,6 +201,7 @@ def _guarded(
     access: AnyToken | Bearer | BearerOrClient | BearerOrPassword,
     handler: Handler,
     guards: Guards,
+    rights: Rights,
     check_principal: CheckPrincipal | None,
 ) -> Responder:
     action = None if isinstance(access, AnyToken) else access.action
@@ -199,15 +209,18 @@ def _guarded(
     takes_bare_bearer = isinstance(access, Bearer | AnyToken)
 
     async def respond(req: EdgeRequest, resp: falcon.asgi.Response, **params: str) -> None:
-        implicit = None
+        complaint: BodyInvalid | None = None
         requester: BearerRequester
         if takes_bare_bearer and not req.raw_query and not req.has_body and (auth := req.auth) is not None:
             # Most requests: a token in the header, and nothing else that would have to be read.
             requester = await guards.bearer_in_header(req, auth)
             call = Call(req, params, NO_FIELDS, NO_FIELDS, ())
         else:
-            query = query_of(req)
-            body, files = await _body_before_knowing_who(req, route, guards)
+            said = await _read(req, route, guards)
+            query, body, complaint = said.query, said.body, said.in_query or said.in_body
+            if complaint is not None and _may_hide_credentials(req, access, said):
+                raise complaint
+            implicit = None
             match access:
                 case BearerOrPassword():
                     requester = await guards.password(req, query, body)
@@ -215,7 +228,7 @@ def _guarded(
                     requester, implicit = await guards.client(req, query, body)
                 case _:
                     requester = await guards.bearer(req, query, body)
-            call = Call(req, params, fields(query), fields(body), files, implicit)
+            call = Call(req, params, fields(query), fields(body), said.files, implicit)
         req.requester = requester
         if check_principal is not None:
             check_principal(requester)
@@ -224,9 +237,55 @@ def _guarded(
         names = requester.scopes.names
         if names is not None and action is not None and scope not in names:
             raise ScopeMissing(action)
-        write(req, resp, await handler(call, requester))
+        try:
+            if complaint is not None:
+                raise complaint
+            answer = await handler(call, requester)
+        except Invalid:
+            if action is not None:
+                await rights.ask(call, requester, action)
+            raise
+        write(req, resp, answer)
 
     return respond
+
+
+class _Said(NamedTuple):
+    """What a request says, and what is wrong with its query and its body where one cannot be read: it counts as empty
+    then."""
+
+    query: Tree
+    body: Tree
+    files: tuple[Upload, ...]
+    in_query: BodyInvalid | None
+    in_body: BodyInvalid | None
+
+
+async def _read(req: EdgeRequest, route: Route, guards: Guards) -> _Said:
+    """Raises OAuthError, BodyTooLarge."""
+    query, body, files = NO_TREE, NO_TREE, _NO_FILES
+    in_query = in_body = None
+    try:
+        query = query_of(req)
+    except BodyInvalid as error:
+        in_query = error
+    try:
+        body, files = await _body_before_knowing_who(req, route, guards)
+    except BodyInvalid as error:
+        in_body = error
+    return _Said(query, body, files, in_query, in_body)
+
+
+def _may_hide_credentials(
+    req: EdgeRequest, access: AnyToken | Bearer | BearerOrClient | BearerOrPassword, said: _Said
+) -> bool:
+    """Can what cannot be read be what says who is asking? Then no more can be told than that it cannot be read,
+    whatever the path names: "no token" would make an app log out that has one."""
+    if req.auth is not None or ACCESS_TOKEN in said.query:
+        return False
+    if said.in_query is not None and ACCESS_TOKEN.encode() in req.raw_query:
+        return True
+    return said.in_body is not None and (isinstance(access, BearerOrClient) or media_type(req.content_type) == FORM)
 
 
 async def _body_before_knowing_who(req: EdgeRequest, route: Route, guards: Guards) -> tuple[Tree, tuple[Upload, ...]]:

@@ -1,7 +1,8 @@
 """What every page of the console goes through.
 
 Nobody gets to a handler who is not signed in, whose role does not allow the row's action in the product or the
-organization of the path, or whose form did not come from its page. A handler gets an `Ask`, made anew for each request.
+organization of the path, or whose form did not come from its page; what the query and the form say is read after that
+is known. A handler gets an `Ask`, made anew for each request.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from cloudchamber.access.requester import User
 from cloudchamber.access.rules import Allowed, Reason, decide
 from cloudchamber.access.service import require
 from cloudchamber.api.app import people_on
-from cloudchamber.api.call import Call, EdgeRequest, body_of, fields
+from cloudchamber.api.call import Call, EdgeRequest, body_of, fields, query_of
 from cloudchamber.api.fields import NO_FIELDS
 from cloudchamber.api.pages.account import BRAND
 from cloudchamber.api.pages.shell import FormForged, Realm, Shell, Visit
@@ -220,12 +221,10 @@ class Frame:
                 if session is None or session.principal.kind is not PrincipalKind.USER:
                     return NO_CONTENT if is_live else self._to_sign_in(visit)
                 ask = await self._ask(visit, session)
-                if call.req.method == "POST":
-                    body, uploads = await body_of(call.req, row.body_limit)
-                    visit.call = Call(call.req, call.params, call.query, fields(body), uploads)
-                    self.shell.check_form(visit)
                 await self._enter_place(ask)
                 require(ask.requester, access.action, ask.place)
+                visit.call = await _read(call, row.body_limit)
+                self.shell.check_form(visit)
                 return await handler(ask)
             except CloudError as error:
                 if is_live and error.status < 429:
@@ -432,6 +431,16 @@ class Frame:
         if product.is_personal:
             return "Personal" if product.owner_name else product.organization_slug
         return (await self.services.organizations.by_id(product.organization)).name
+
+
+async def _read(call: Call, body_limit: int) -> Call:
+    """`call` with its query, and with its body where it is a form. Raises BodyInvalid, BodyTooLarge."""
+    req = call.req
+    query = fields(query_of(req))
+    if req.method != "POST":
+        return Call(req, call.params, query, NO_FIELDS, ())
+    body, uploads = await body_of(req, body_limit)
+    return Call(req, call.params, query, fields(body), uploads)
 
 
 def _title(status: int, error: CloudError | None = None) -> str:
