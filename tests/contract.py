@@ -10,7 +10,7 @@ import falcon
 import msgspec
 
 import cloudchamber.app
-from cloudchamber.api.direct import Way
+from cloudchamber.api.direct import FormWay, Way
 from cloudchamber.api.errors import Rendered, text_error
 from cloudchamber.api.routes import ROUTES, Page, Raw, Route, Stream, enabled, route
 from cloudchamber.api.routes.model import errors_of
@@ -43,10 +43,10 @@ class Watch:
         for wrong in faults(row, req.method, status, content_type, resp.data, is_stream=resp.stream is not None):
             self._tell(f"{req.method} {req.uri_template or req.path}: {wrong}")
 
-    def direct(self, way: Way, body: bytes) -> None:
+    def direct(self, way: Way | FormWay, body: bytes) -> None:
         """What api/direct.py answers; server.py writes its head (tests/api/test_direct.py)."""
-        for wrong in faults(self._rows["GET", way.template], "GET", 200, JSON, body, is_stream=False):
-            self._tell(f"GET {way.template}, directly: {wrong}")
+        for wrong in faults(self._rows[way.method, way.template], way.method, 200, JSON, body, is_stream=False):
+            self._tell(f"{way.method} {way.template}, directly: {wrong}")
 
 
 def watch_applications(tell: Callable[[str], Any], patch: Callable[[Any, str, Any], None] = setattr) -> None:

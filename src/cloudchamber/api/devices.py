@@ -1,6 +1,9 @@
 """Devices of whoever asks: `/v1/devices`."""
 
+from collections import OrderedDict
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Bearer
@@ -8,12 +11,13 @@ from cloudchamber.api import render
 from cloudchamber.api.call import Call
 from cloudchamber.api.fields import Fields
 from cloudchamber.api.firmware import Flasher
+from cloudchamber.api.reply import encode_json
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso
 from cloudchamber.fleet.imports.service import Imports
 from cloudchamber.fleet.model import UNCHANGED, DeviceRecord
 from cloudchamber.fleet.products import Products
-from cloudchamber.fleet.service import Devices
+from cloudchamber.fleet.service import Devices, DeviceView
 from cloudchamber.fleet.updates import DeviceChanges, DeviceUpdates
 from cloudchamber.ids import DeviceId, new_id, parse_device_id
 from cloudchamber.messaging.calls import Calls
@@ -23,6 +27,38 @@ from cloudchamber.ownership.service import Ownership
 from cloudchamber.ownership.transfers.service import Transfers
 
 _GET: Final = Action.DEVICES_GET
+
+
+# About 2 kB each.
+_MAX_WRITTEN: Final = 5_000
+
+
+class _Written:
+    """Devices as lists show them, in JSON already. Nothing has to drop them: each is kept with all that it was made of,
+    and compared with what is true now."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[DeviceId, tuple[DeviceView, msgspec.Raw]] = OrderedDict()
+
+    def of(self, view: DeviceView) -> msgspec.Raw:
+        device = view.record.id
+        kept = self._kept.get(device)
+        if kept is not None:
+            old, written = kept
+            # Records are never altered, only replaced.
+            if (
+                old.record is view.record
+                and old.last_heard == view.last_heard
+                and old.is_online is view.is_online
+                and old.owner_name == view.owner_name
+            ):
+                return written
+        written = msgspec.Raw(encode_json(render.device(view)))
+        self._kept[device] = (view, written)
+        self._kept.move_to_end(device)
+        if len(self._kept) > _MAX_WRITTEN:
+            self._kept.popitem(last=False)
+        return written
 
 
 class DevicesResource:
@@ -45,6 +81,7 @@ class DevicesResource:
         self._flasher = flasher
         self._imports = imports
         self._products = products
+        self._written = _Written()
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         records = await self._devices.mine(requester)
@@ -63,7 +100,7 @@ class DevicesResource:
             view = self._devices.view_now(record)
             if view is None:
                 return None
-            shown.append(render.device(view))
+            shown.append(self._written.of(view))
         return shown
 
     def get_own_now(self, requester: Bearer, last: str) -> Any:

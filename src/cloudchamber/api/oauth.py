@@ -1,6 +1,7 @@
 """/oauth/token, /oauth/revoke (RFC 7009), /oauth/introspect (RFC 7662)."""
 
-from typing import Any
+from collections.abc import Awaitable
+from typing import Any, Final
 
 from cloudchamber.api.auditing import log_in
 from cloudchamber.api.call import Call
@@ -9,6 +10,8 @@ from cloudchamber.api.render import introspection, token_answer
 from cloudchamber.api.reply import Reply
 from cloudchamber.audit.service import AuditLog
 from cloudchamber.oauth.endpoint import TokenEndpoint
+
+_CLIENT_CREDENTIALS: Final = "client_credentials"
 
 
 class OAuthResource:
@@ -19,7 +22,7 @@ class OAuthResource:
     async def token(self, call: Call, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
         issued = await self._endpoint.answer(form, basic)
         # Programs get tokens all day long; people log in.
-        if form["grant_type"] not in {"refresh_token", "client_credentials"}:
+        if form["grant_type"] not in {"refresh_token", _CLIENT_CREDENTIALS}:
             log_in(self._audit, call.req, form["grant_type"], issued.acts_for)
         return token_answer(issued)
 
@@ -27,6 +30,17 @@ class OAuthResource:
         """200 with an empty object, whatever became of the token (RFC 7009 2.2)."""
         await self._endpoint.revoke(form, basic)
         return Reply({}, headers=NO_STORE)
+
+    def token_soon(self, basic: tuple[str, str] | None, form: dict[str, str]) -> Awaitable[Any] | None:
+        """For programs, which ask all day long. What fails has changed nothing, and is asked again the long way."""
+        return self._issue(basic, form) if form.get("grant_type") == _CLIENT_CREDENTIALS else None
+
+    async def _issue(self, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
+        return token_answer(await self._endpoint.answer(form, basic)).body
+
+    def introspect_now(self, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
+        found = self._endpoint.introspect_now(form, basic)
+        return None if found is None else introspection(found)
 
     async def introspect(self, _call: Call, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
         return Reply(introspection(await self._endpoint.introspect(form, basic)), headers=NO_STORE)

@@ -7,13 +7,14 @@ does not bound, a client can use to hold memory or a connection for nothing; eac
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any, ClassVar, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from cloudchamber.api.direct import Asked, DirectAnswers
+from cloudchamber.api.direct import Asked, DirectAnswers, Form
+from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.reply import JSON, request_id
 
 # Tokens in a query, cookies of a proxy: honest headers have a few kilobytes.
@@ -48,6 +49,13 @@ _DIRECT: Final = (
     b"%bx-request-id: %b\r\naccess-control-allow-origin: *\r\ncontent-length: %d\r\ncontent-type: "
     + JSON.encode()
     + b"\r\n\r\n%b"
+)
+_DIRECT_SECRET: Final = (
+    b"%bx-request-id: %b\r\naccess-control-allow-origin: *\r\n"
+    + b"".join(f"{name}: {value}\r\n".encode() for name, value in NO_STORE)
+    + b"content-length: %d\r\ncontent-type: "
+    + JSON.encode()
+    + b"\r\n%b\r\n%b"
 )
 _STATUS_LINE: Final = b"HTTP/1.1 "
 # Copying more than this costs more than sending twice.
@@ -100,6 +108,23 @@ class _EdgeTransport:
             self._transport.close()
 
 
+class _Pending:
+    """A form that is being answered, in the place of uvicorn's cycle, as far as that is asked."""
+
+    def __init__(self, form: Form, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.form = form
+        self.target = target
+        self.headers = headers
+        self.form_body = body
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = True
+        self.message_event = self
+
+    def set(self) -> None:
+        """Nobody waits for the rest of the body, or for the connection's end."""
+
+
 class EdgeProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -113,6 +138,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._known_data = b""
         self._known: Asked | None = None
         self._was_direct = False
+        self._form: Form | None = None
+        self._form_body = b""
         self._idle_since = 0.0
         self._head_of: list[tuple[bytes, bytes]] | None = None
         self._head = b""
@@ -183,17 +210,35 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._direct is not None and version == "1.1" and self._answers(self._direct):
             self._was_direct = True
             return
+        if self._direct is not None and version == "1.1" and self._takes_form(self._direct):
+            return
+        self._go_the_long_way()
+
+    def _go_the_long_way(self) -> None:
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        if self._form is not None:
+            self._form_body += body
+            return
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         self._in_request = False
         if self._was_direct:
             self._was_direct = False
             return
+        if self._form is not None and self._direct is not None:
+            form, body = self._form, self._form_body
+            self._form, self._form_body = None, b""
+            if self._answers_form(self._direct, form, body):
+                return
+            self._go_the_long_way()
+            super().on_body(body)
         super().on_message_complete()
 
     def _answers(self, direct: DirectAnswers) -> bool:
@@ -225,6 +270,96 @@ class EdgeProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
         return True
+
+    # Forms: they wait for their bodies, and may wait for the disk. Whatever cannot be answered goes the long way then.
+
+    def _takes_form(self, direct: DirectAnswers) -> bool:
+        parser = self.parser
+        if parser.get_method() != b"POST" or not parser.should_keep_alive() or self._answered >= MAX_DIRECT:
+            return False
+        self._form = direct.form(self.url, self.headers)
+        return self._form is not None
+
+    def _answers_form(self, direct: DirectAnswers, form: Form, body: bytes) -> bool:
+        if self._is_answering() or self.flow.write_paused or self._lingering is not None or self._stream.is_closing():
+            return False
+        answer = direct.answer_form(form, body)
+        if answer is None:
+            return False
+        self._answered += 1
+        self._asked = None
+        if isinstance(answer, bytes):
+            self._write_secret(answer, b"")
+            self.server_state.total_requests += 1
+            self._idle_since = self.loop.time()
+            return True
+        # From here on further requests of this connection wait for the answer, as for one of uvicorn's.
+        pending = _Pending(form, self.url, self.headers, body)
+        self.cycle = cast("RequestResponseCycle", pending)
+        task = self.loop.create_task(self._answer_later(pending, answer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return True
+
+    async def _answer_later(self, pending: _Pending, answer: Awaitable[bytes | None]) -> None:
+        try:
+            body = await answer
+        except Exception:
+            # Nothing was changed; the long way fails with it in the log.
+            body = None
+        if body is None:
+            self._ask_again(pending)
+            return
+        pending.response_complete = True
+        if self._stream.is_closing():
+            return
+        self._write_secret(body, b"" if pending.keep_alive else b"connection: close\r\n")
+        if not pending.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _write_secret(self, body: bytes, more: bytes) -> None:
+        head = self._status_and_date()
+        self._stream.write(_DIRECT_SECRET % (head, request_id().encode(), len(body), more, body))
+
+    def _ask_again(self, pending: _Pending) -> None:
+        """The long way, from the request's beginning. The parser may be at the next one already."""
+        path = pending.target.decode("ascii")
+        cycle = RequestResponseCycle(
+            scope={
+                "type": "http",
+                "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+                "http_version": "1.1",
+                "server": self.server,
+                "client": self.client,
+                "scheme": self.scheme or "http",
+                "root_path": self.root_path,
+                "headers": pending.headers,
+                "state": self.app_state.copy(),
+                "method": "POST",
+                "path": path,
+                "raw_path": pending.target,
+                "query_string": b"",
+            },
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=pending.keep_alive,
+            on_response=self.on_response_complete,
+        )
+        cycle.body += pending.form_body
+        cycle.more_body = False
+        cycle.disconnected = pending.disconnected
+        cycle.message_event.set()
+        if cast("object", self.cycle) is pending:
+            self.cycle = cycle
+        pending.response_complete = True
+        self._start_asgi_task(cycle, self.app)
 
     def _status_and_date(self) -> bytes:
         # Uvicorn replaces the list once a second.

@@ -310,6 +310,7 @@ class Products:
         self._organization_of[product.id] = product.organization
 
     def _changed(self, product: Product) -> None:
+        self._tokens.clients.forget()
         self._drop(lambda kept: kept.id == product.id)
 
     def _removed(self, product: Product) -> None:

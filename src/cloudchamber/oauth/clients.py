@@ -90,6 +90,7 @@ class Clients:
                     await self._store.update(tx, replace(client, is_enabled=is_enabled))
 
             await self._db.transaction(write)
+            self._bus.publish(CLIENT_CHANGED, client.id)
 
     async def install_console(self) -> None:
         """The console, as what people sign in to: their second factors' challenges belong to a client. It has no secret
@@ -117,16 +118,17 @@ class Clients:
 
     async def authenticate(self, client: str, secret: str) -> Client:
         """Raises OAuthError (invalid_client), the same for an unknown id and a wrong secret."""
-        found = await self._store.by_id(self._db, ClientId(client))
-        stored = found.secret_hash if found and found.secret_hash is not None else b"\0" * 32
-        right = hmac.compare_digest(stored, hash_secret(secret))
-        if found is None or not right or not found.is_enabled:
-            raise client_unknown()
-        return found
+        found = await self._tokens.clients.get(ClientId(client))
+        return _authenticated(found, secret)
+
+    def authenticate_now(self, client: str, secret: str) -> Client | None:
+        """As `authenticate`, from memory; None where only the database can tell. Raises OAuthError."""
+        found = self._tokens.clients.now(ClientId(client))
+        return None if found is None else _authenticated(found, secret)
 
     async def find(self, client: str) -> Client | None:
         """A client by its id alone, for flows in which a public client has no secret to show."""
-        found = await self._store.by_id(self._db, ClientId(client))
+        found = await self._tokens.clients.get(ClientId(client))
         return found if found is not None and found.is_enabled else None
 
     async def of_user(self, requester: Requester) -> list[Client]:
@@ -250,6 +252,15 @@ class Clients:
         if found is None or not _belongs(found, requester, place):
             raise ClientNotFound("Client not found")
         return found
+
+
+def _authenticated(found: Client | None, secret: str) -> Client:
+    """Raises OAuthError."""
+    stored = found.secret_hash if found and found.secret_hash is not None else b"\0" * 32
+    right = hmac.compare_digest(stored, hash_secret(secret))
+    if found is None or not right or not found.is_enabled:
+        raise client_unknown()
+    return found
 
 
 def _check_scope(requester: Requester, scope: str | None) -> None:

@@ -98,6 +98,11 @@ class TokenEndpoint:
         client = await self.authenticate(form, basic)
         return await self._tokens.introspect(client, _token_in(form))
 
+    def introspect_now(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Introspection | None:
+        """As `introspect`, from memory; None where only the database can tell. Raises OAuthError."""
+        client = self._clients.authenticate_now(*_credentials(form, basic))
+        return None if client is None else self._tokens.introspect_now(client, _token_in(form))
+
     async def identify(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Client:
         """A client that proves itself, or a public one that names itself. Raises OAuthError."""
         client, _ = await self._identify(form, basic, may_be_public=True)
@@ -120,15 +125,20 @@ class TokenEndpoint:
 
     async def authenticate(self, form: Mapping[str, str], basic: tuple[str, str] | None) -> Client:
         """The client, from the header, else from the body. Raises OAuthError."""
-        client_id = basic[0] if basic else form.get("client_id", "")
-        if not client_id_is_well_formed(client_id):
-            raise client_missing("Invalid or missing client_id parameter")
-        secret = basic[1] if basic else form.get("client_secret", "")
-        if not secret:
-            raise client_missing("Missing client_secret parameter")
-        if basic and form.get("client_id", client_id) != client_id:
-            raise OAuthError("invalid_request", "The client ids of header and body differ")
-        return await self._clients.authenticate(client_id, secret)
+        return await self._clients.authenticate(*_credentials(form, basic))
+
+
+def _credentials(form: Mapping[str, str], basic: tuple[str, str] | None) -> tuple[str, str]:
+    """A client's id and secret. Raises OAuthError."""
+    client_id = basic[0] if basic else form.get("client_id", "")
+    if not client_id_is_well_formed(client_id):
+        raise client_missing("Invalid or missing client_id parameter")
+    secret = basic[1] if basic else form.get("client_secret", "")
+    if not secret:
+        raise client_missing("Missing client_secret parameter")
+    if basic and form.get("client_id", client_id) != client_id:
+        raise OAuthError("invalid_request", "The client ids of header and body differ")
+    return client_id, secret
 
 
 def _token_in(form: Mapping[str, str]) -> str:

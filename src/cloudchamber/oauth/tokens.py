@@ -49,6 +49,7 @@ from cloudchamber.oauth.errors import (
     token_unknown,
 )
 from cloudchamber.oauth.issuing import Issuing
+from cloudchamber.oauth.known import KnownClients
 from cloudchamber.oauth.model import (
     REFRESH_MARGIN_S,
     AccessToken,
@@ -92,6 +93,8 @@ CLIENT_CHANGED: Final = "client.changed"
 
 # About 400 bytes each. A token that fell out is read from the database at its next use.
 MAX_CACHED: Final = 100_000
+# Introspections of good tokens; about 300 bytes each.
+MAX_TOLD: Final = 20_000
 # Refreshes that can be repeated at one time; the oldest go first.
 MAX_REPEATABLE: Final = 10_000
 
@@ -159,7 +162,7 @@ class Tokens:
         self._tally = tally or Tally()
         self._db = db
         self._store = store
-        self._clients = clients
+        self.clients = KnownClients(db, clients, clock)
         self._bus = bus
         self._clock = clock
         self._sealer = sealer
@@ -175,6 +178,7 @@ class Tokens:
         self._made_at: OrderedDict[tuple[str, str], Millis] = OrderedDict()
         self._followed: frozenset[SecretHash] = frozenset()
         self._followed_at = clock.now()
+        self._told: OrderedDict[SecretHash, Introspection] = OrderedDict()
         self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
         self._refreshing: dict[SecretHash, asyncio.Task[Issued]] = {}
         bus.subscribe(TOKENS_REVOKED, self._forget)
@@ -215,7 +219,7 @@ class Tokens:
         found = await self._store.access(self._db, hash_)
         if found is None:
             raise token_unknown()
-        client = await self._clients.by_id(self._db, found.client)
+        client = await self.clients.get(found.client)
         if client is None or not client.is_enabled:
             raise token_unknown()
         if found.expires_at is not None and found.expires_at <= self._clock.now():
@@ -315,7 +319,7 @@ class Tokens:
     async def _lifetimes_in(self, product: ProductId | None) -> Lifetimes:
         if product is None:
             return self._lifetimes
-        return self._lifetimes.within(await self._clients.product_settings(self._db, product))
+        return self._lifetimes.within(await self.clients.product_settings(product))
 
     async def issue(
         self,
@@ -550,19 +554,36 @@ class Tokens:
         live = self._live.get(known.token.hash)
         return known if live is None else replace(known, last_use=Use(live.used_at, live.used_ip))
 
+    def introspect_now(self, client: Client, token: str) -> Introspection | None:
+        """As `introspect` of an access token, from memory; None where only the database can tell. What is kept is right
+        for the reason for which what `cached` gives is right."""
+        hash_ = hash_secret(token)
+        told = self._told.get(hash_)
+        if told is None or not may_see(client, told.client, told.principal):
+            return None
+        if told.expires_at is not None and told.expires_at <= self._clock.now():
+            return None
+        return told
+
     async def introspect(self, client: Client, token: str) -> Introspection | None:
         """A good token that `client` may see; None for every other, whatever is the matter with it."""
         hash_, now = hash_secret(token), self._clock.now()
+        revocations = self._revocations
         access = await self._store.access(self._db, hash_)
         if access is not None:
-            issuer = await self._clients.by_id(self._db, access.client)
+            issuer = await self.clients.get(access.client)
             ends = access.expires_at
             if issuer is None or not issuer.is_enabled or not may_see(client, access.client, access.principal):
                 return None
             if ends is not None and ends <= now:
                 return None
             scope = access.scope or issuer.scope
-            return Introspection(access.client, access.principal, "access_token", scope, access.issued_at, ends)
+            told = Introspection(access.client, access.principal, "access_token", scope, access.issued_at, ends)
+            if revocations == self._revocations:
+                self._told[hash_] = told
+                if len(self._told) > MAX_TOLD:
+                    self._told.popitem(last=False)
+            return told
         refresh = await self._store.refresh(self._db, hash_)
         if refresh is None or refresh.used_at is not None or refresh.expires_at <= now:
             return None
@@ -731,13 +752,19 @@ class Tokens:
 
     def _forget(self, hashes: frozenset[SecretHash]) -> None:
         self._revocations += 1
+        # Where clients go, so do their tokens.
+        self.clients.forget()
         for hash_ in hashes:
             self._live.pop(hash_, None)
+            self._told.pop(hash_, None)
         if self._pairs:
             for parent in [parent for parent, pair in self._pairs.items() if pair.access_hash in hashes]:
                 del self._pairs[parent]
 
     def _forget_client(self, client: ClientId) -> None:
         self._revocations += 1
+        self.clients.forget()
+        for hash_ in [hash_ for hash_, told in self._told.items() if told.client == client]:
+            del self._told[hash_]
         for hash_ in [hash_ for hash_, live in self._live.items() if live.client == client]:
             del self._live[hash_]

@@ -100,7 +100,7 @@ class Route:
     `switch` names a setting under `compat` that must be on for this route to be there, or with a leading `not `, off.
     `limit` names the class of requests that this one counts for where they are limited by address. `errors` are
     statuses of errors beyond those that every route with its kind of access can give (`errors_of`). `direct` names a
-    handler that answers from memory (api/direct.py).
+    handler that answers without an ASGI request (api/direct.py).
     """
 
     method: str

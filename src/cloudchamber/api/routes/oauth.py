@@ -31,6 +31,7 @@ FAMILY: Final = Family(
             request=Grant,
             answer=Token,
             limit="token",
+            direct="oauth.token_soon",
         ),
         # Every method: the wrong one gets the endpoint's own message.
         *(
@@ -62,6 +63,7 @@ FAMILY: Final = Family(
             "Tells what a token of the client or its product is good for (RFC 7662).",
             request=TokenInQuestion,
             answer=Introspection,
+            direct="oauth.introspect_now",
         ),
         route(
             "GET",
