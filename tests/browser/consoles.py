@@ -1,6 +1,7 @@
 """A cloud with a team and its fleet, and people of the team at its console in a real browser."""
 
 import contextlib
+import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
+from cloudchamber.clock import HOUR, MINUTE, Millis
+from cloudchamber.ids import ProductId
+from cloudchamber.tally import Figure
 from cloudchamber.testing import Cloud, Devices
 from tests.browser.conftest import ARGUMENTS, DESKTOP, PHONE, chromium
 from tests.whole.story import PASSWORD, Product, Story
@@ -152,3 +156,29 @@ async def weight(page: Page, url: str) -> int:
     return len(found) + sum(
         [len(await (await page.request.get(urljoin(url, each.decode()))).body()) for each in assets]
     )
+
+
+async def past(scene: Scene, hours: int, *, devices: int = 40) -> None:
+    """Writes what a fleet of that size did in the last hours. In the middle the server did not run for two."""
+    chance, statistics = random.Random(7), scene.cloud.cloud.statistics
+    tally, product = statistics._tally, ProductId(scene.product.id)
+    now = scene.cloud.cloud._clock.now()
+    for minute in range(hours * 60, 0, -1):
+        if 0 <= minute - hours * 30 < 120:
+            continue
+        at = Millis(now - minute * MINUTE)
+        online = devices - chance.randrange(4) - (devices // 3 if 300 < minute < 340 else 0)
+        counts = {Figure.EVENTS: online // 3 + chance.randrange(5), Figure.TOKENS: 4 + chance.randrange(9)}
+        counts |= {Figure.CONNECTED: chance.randrange(3), Figure.FUNCTIONS_OK: chance.randrange(4)}
+        counts |= {Figure.HOOKS_OK: counts[Figure.EVENTS] // 2, Figure.VARIABLES_OK: chance.randrange(3)}
+        if chance.random() < 0.05:
+            counts |= {Figure.REFUSED: 1, Figure.FUNCTIONS_FAILED: 1, Figure.VARIABLES_OFFLINE: 2}
+        if 300 < minute < 340:
+            counts |= {Figure.HOOKS_FAILED: 3, Figure.CONNECTED: 6}
+        for figure, count in counts.items():
+            for _ in range(count):
+                tally.note(product, figure)
+        statistics.look(at)
+        ended = at - at % MINUTE - MINUTE
+        statistics._hours[Millis(ended - ended % HOUR)][product].set_online(ended % HOUR // MINUTE, online)
+    await statistics.write()

@@ -8,7 +8,7 @@ from typing import Any
 from playwright.async_api import Page
 
 from tests.browser.conftest import ROOT
-from tests.browser.consoles import BOAT, CUSTOMER, LAMP, MAKER, Scene, running
+from tests.browser.consoles import BOAT, CUSTOMER, LAMP, MAKER, Scene, past, running
 from tests.whole.story import PASSWORD
 
 TARGET = ROOT / "docs" / "console"
@@ -70,6 +70,7 @@ async def choose_web(page: Page) -> None:
 SHOTS = (
     Shot("products", ""),
     Shot("overview", "/products/{product}"),
+    Shot("health", "/products/{product}/health"),
     Shot("devices", "/products/{product}/devices"),
     Shot("device", f"/products/{{product}}/devices/{LAMP}", ask_the_device),
     Shot("device-phone", f"/products/{{product}}/devices/{LAMP}", ask_the_device, is_phone=True),
@@ -132,6 +133,7 @@ async def picture(page: Page, name: str) -> None:
 
 async def main() -> None:
     async with running() as scene:
+        await past(scene, 24)
         await take(scene)
 
 

@@ -27,7 +27,7 @@ NOON = Millis(475_000 * HOUR)
 def hour(looks) -> Hour:
     made = Hour()
     for minute, (counts, online) in looks.items():
-        made.add(minute, counts)
+        made.add(minute, [0, *counts[1:]])
         made.set_online(minute, online)
     return made
 
@@ -58,7 +58,7 @@ def test_an_empty_hour_is_small_and_an_hour_has_a_bound() -> None:
     full = Hour()
     for minute in range(60):
         for _ in range(2):
-            full.add(minute, [2**32 - 1] * FIGURES)
+            full.add(minute, [0] + [2**32 - 1] * (FIGURES - 1))
     assert full.row(Figure.EVENTS)[7] == 2**32 - 1
     assert Hour.unpack(full.pack()).total() == full.total()
     assert len(full.pack()) < 4_000

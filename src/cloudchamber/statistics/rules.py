@@ -41,13 +41,12 @@ class Hour:
         self._cells = array("I", bytes(4 * FIGURES * MINUTES))
 
     def add(self, minute: int, counts: Sequence[int]) -> None:
-        """`counts` by Figure, without ONLINE."""
-        cells = self._cells
-        for figure in range(1, FIGURES):
-            count = counts[figure]
+        """`counts` by Figure; ONLINE is not counted, and so 0."""
+        cells, place = self._cells, minute
+        for count in counts:
             if count:
-                place = figure * MINUTES + minute
                 cells[place] = min(cells[place] + count, _MOST)
+            place += MINUTES
 
     def set_online(self, minute: int, devices: int) -> None:
         self._cells[Figure.ONLINE * MINUTES + minute] = devices
