@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -249,3 +250,34 @@ async def test_head_of_a_stream_opens_none(http: Api, streams: Streams, maker: M
     answer = await http.head("/v1/devices/events", headers=bearer(maker.token))
     assert answer.status_code == 200
     assert len(streams) == before
+
+
+@wire
+async def test_a_client_that_does_not_read_is_dropped_and_the_others_have_everything(
+    http: Api, streams: Streams, maker: Maker
+) -> None:
+    before, address = len(streams), ("127.0.0.1", http.base_url.port)
+    get = f"GET /v1/devices/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {maker.token}\r\n\r\n".encode()
+    mute = socket.socket()
+    mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    mute.connect(address)
+    mute.sendall(get)
+    reader, writer = await asyncio.open_connection(*address, limit=2**20)
+    writer.write(get)
+    sent = heard = 0
+    async with asyncio.timeout(20):
+        while len(streams) != before + 2:
+            await asyncio.sleep(0.01)
+        (owner,) = {each.listening.owner for each in streams._open if isinstance(each.listening, OwnEvents)}
+        while len(streams) == before + 2:
+            for _ in range(100):
+                streams.dispatch(Event(f"big-{sent}", "x" * 1000, 60, Millis(0), "001", False, owner, None))
+                sent += 1
+            while heard < sent:
+                chunk = await reader.readuntil(b"\n\n\r\n")
+                if heard or b"event: " in chunk:
+                    assert b"event: big-%d\n" % heard in chunk
+                    heard += 1
+        assert sent < 20_000, "what nobody reads must not pile up"
+    mute.close()
+    writer.close()

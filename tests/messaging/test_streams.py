@@ -229,3 +229,138 @@ async def test_the_cloud_stops() -> None:
     with pytest.raises(StreamEnded, match="stopping"):
         await waiting
     assert len(desk.streams) == 0
+
+
+# -- readers that events are written to -----------------------------------------------------------------------------
+
+
+class Pen:
+    """A reader; `is_full` while it takes nothing."""
+
+    def __init__(self) -> None:
+        self.is_full = False
+        self.written: list[tuple[Event, ...]] = []
+
+    def write(self, events: tuple[Event, ...]) -> bool:
+        if not self.is_full:
+            self.written.append(events)
+        return not self.is_full
+
+    @property
+    def names(self) -> list[str]:
+        return [each.name for events in self.written for each in events]
+
+
+def attached(desk: Desk, **how):
+    subscription, pen = desk.open(**how), Pen()
+    subscription.attach(pen)
+    return subscription, pen
+
+
+async def test_what_a_turn_brings_is_one_object_for_all_who_listen_to_the_same() -> None:
+    desk = Desk()
+    (_, one), (_, two) = attached(desk), attached(desk, token="u")
+    _, prefixed = attached(desk, prefix="t")
+    asking = desk.open()
+    for name in ("one", "two", "three"):
+        assert desk.streams.dispatch(event(name)) == 3 + (name != "one")
+    assert not one.written
+    await asyncio.sleep(0)
+    assert one.names == two.names == ["one", "two", "three"]
+    (mine,), (theirs,) = one.written, two.written
+    assert mine is theirs
+    assert prefixed.names == ["two", "three"]
+    assert [(await asking.next(1)).name for _ in range(3)] == one.names
+
+
+async def test_a_long_turn_is_written_in_pieces() -> None:
+    desk = Desk()
+    _, pen = attached(desk)
+    names = [str(number) for number in range(1_000)]
+    for name in names:
+        desk.streams.dispatch(event(name))
+    await asyncio.sleep(0)
+    assert pen.names == names
+    assert max(len(events) for events in pen.written) < 100
+
+
+async def test_a_reader_that_comes_later_has_what_waits_for_it_and_nothing_twice() -> None:
+    desk = Desk()
+    _, there = attached(desk)
+    subscription, pen = desk.open(), Pen()
+    desk.streams.dispatch(event("one"))
+    subscription.attach(pen)
+    desk.streams.dispatch(event("two"))
+    _, late = attached(desk)
+    desk.streams.dispatch(event("three"))
+    await asyncio.sleep(0)
+    assert pen.names == there.names == ["one", "two", "three"]
+    assert late.names == ["three"]
+
+
+async def test_a_reader_that_is_full_has_the_rest_in_order_when_it_takes_again() -> None:
+    desk = Desk()
+    subscription, pen = attached(desk)
+    pen.is_full = True
+    for name in ("one", "two"):
+        desk.streams.dispatch(event(name))
+        await asyncio.sleep(0)
+    subscription.resume()
+    assert not pen.written
+    pen.is_full = False
+    desk.streams.dispatch(event("three"))
+    await asyncio.sleep(0)
+    subscription.resume()
+    desk.streams.dispatch(event("four"))
+    await asyncio.sleep(0)
+    subscription.resume()
+    assert pen.names == ["one", "two", "three", "four"]
+
+
+async def test_a_reader_that_stays_full_is_dropped_and_nobody_else() -> None:
+    desk = Desk()
+    (slow, full), (_, quick) = attached(desk), attached(desk)
+    full.is_full = True
+    waiting = asyncio.create_task(slow.until_ended(5))
+    for number in range(257):
+        desk.streams.dispatch(event(str(number)))
+        await asyncio.sleep(0)
+    with pytest.raises(StreamEnded, match="too slow"):
+        await waiting
+    full.is_full = False
+    slow.resume()
+    assert not full.written
+    assert len(quick.names) == 257
+    assert len(desk.streams) == len(slow._queue) + 1 == 1
+
+
+@pytest.mark.parametrize("end", ["revoked", "client", "team", "expired", "gone", "stopping"])
+async def test_whoever_lost_the_right_within_the_turn_hears_nothing_of_it(end: str) -> None:
+    desk = Desk()
+    listening = ProductEvents(PRODUCTS[0], ORGANIZATIONS[0])
+    subscription, pen = attached(desk, listening=listening, expires_at=10)
+    _, other = attached(desk, listening=listening, token="u", user="b", client="other")
+    waiting = asyncio.create_task(subscription.until_ended(0.001 if end == "expired" else 5))
+    await asyncio.sleep(0)
+    desk.streams.dispatch(event(product=PRODUCTS[0]))
+    if end == "revoked":
+        desk.bus.publish(TOKENS_REVOKED, frozenset({requester().token}))
+    elif end == "client":
+        desk.bus.publish(CLIENT_CHANGED, ClientId("particle"))
+    elif end == "team":
+        desk.bus.publish(TEAM_CHANGED, TeamChanged(product=PRODUCTS[0], user=UserId("a")))
+    elif end == "expired":
+        desk.clock.advance(10)
+    elif end == "gone":
+        subscription.end("gone")
+    else:
+        desk.streams.close()
+    with pytest.raises(StreamEnded, match=end):
+        await waiting
+    assert not pen.written
+    assert len(other.names) == (end != "stopping")
+    subscription.attach(pen)
+    subscription.close()
+    desk.streams.close()
+    assert not desk.streams._channels
+    assert not desk.streams._by_key

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from cloudchamber.api.direct import Asked, DirectAnswers, Form
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.reply import JSON, request_id
+from cloudchamber.api.sse import CONNECTION, Follower
 
 # Tokens in a query, cookies of a proxy: honest headers have a few kilobytes.
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -150,6 +151,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
         self._lingered_bytes = 0
+        self._follower: Follower | None = None
         # Uvicorn's own log has whole URLs, with the tokens in them; it would switch itself on.
         self.access_log = False
 
@@ -219,6 +221,7 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expect
         self.scope["headers"] = headers
+        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # a server may add keys of its own
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -422,6 +425,22 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
+        if self._follower is not None:
+            self._follower.writable()
+
+    # Streams (sse.Connection). Uvicorn would wake a task for each piece of each.
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self.flow.write_paused)
+
+    def follow(self, follower: Follower | None) -> None:
+        self._follower = follower
+        if follower is not None and self._stream.is_closing():
+            follower.lost()
+
+    def write_chunks(self, chunks: bytes) -> None:
+        self._stream.write(chunks)
 
     @property
     def is_lingering(self) -> bool:
@@ -444,7 +463,11 @@ class EdgeProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         self._request_timer = self._write_timer = None
+        if self._follower is not None:
+            self._follower.lost()
         super().connection_lost(exc)
+        # Otherwise only the garbage collector could tell that nobody needs this any more.
+        self.scope = None  # type: ignore[assignment]
 
     def _too_slow(self) -> None:
         self._request_timer = None

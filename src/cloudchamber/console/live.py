@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.sse import KEEP_ALIVE, OPENING, Encoded, EventStream
 from cloudchamber.clock import SECOND, Clock, Millis
 from cloudchamber.messaging.errors import StreamEnded
@@ -67,6 +68,9 @@ class LiveEvents(EventStream):
 
     def end(self) -> None:
         self._subscription.end("signed out")
+
+    def _connection_of(self, _req: EdgeRequest) -> None:
+        """None: each event asks first whether the session is still good."""
 
     async def __anext__(self) -> bytes:
         if not self._is_open:

@@ -1,14 +1,19 @@
 """Open streams of events: bounded, indexed, and ended when their token is.
 
 An event is looked up by what it concerns - its owner, its product, its device, everybody - so that publishing costs
-as much as there are listeners to it, not as there are streams. Each stream has a bounded queue; whoever does not read
-fast enough is dropped, because a buffer without bound would take the memory of everybody else.
+as much as there are listeners to it, not as there are streams. Streams that listen to the same make up a channel, for
+which it is decided once whether they hear an event.
+
+A stream's reader either asks for each event (`next`), or has them written to it (`attach`): what one turn of the loop
+brought, to all readers of a channel the same object, so that it is encoded once and costs each of them one write. Each
+stream has a bounded queue of what its reader could not take; whoever does not read fast enough is dropped, because a
+buffer without bound would take the memory of everybody else.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from cloudchamber.access.requester import ApiUser, Bearer, Customer, User
 from cloudchamber.bus.inprocess import InProcessBus
@@ -32,28 +37,56 @@ from cloudchamber.oauth.tokens import CLIENT_CHANGED, TOKENS_REVOKED
 from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 # Three seconds of a busy fleet's events for one reader; about 100 KiB at the most.
 _MAX_QUEUED: Final = 256
 _MAX_PER_PRINCIPAL: Final = 100
+# What is written at once. Past that waiting for the end of the turn saves nothing.
+_MAX_BATCH: Final = 64
 
 _PUBLIC: Final = "public"
 _ORGANIZATION: Final = "organization"
 _ITS_PRODUCTS: Final = "products of organization"
 
 
+class Reader(Protocol):
+    """Has events written to it as they come."""
+
+    def write(self, events: tuple[Event, ...]) -> bool:
+        """Sends them. False: nothing was sent, for what was sent before is not taken yet; call `Subscription.resume`
+        when it is."""
+        ...
+
+
+class _Channel:
+    """The streams that listen to the same."""
+
+    __slots__ = ("asking", "attached", "listening", "pending", "prefix")
+
+    def __init__(self, listening: Listening, prefix: str) -> None:
+        self.listening = listening
+        self.prefix = prefix
+        self.asking: set[Subscription] = set()
+        # In the order in which they came: who came first is served first.
+        self.attached: dict[Subscription, Reader] = {}
+        self.pending: list[Event] = []
+
+    def __len__(self) -> int:
+        return len(self.asking) + len(self.attached)
+
+
 class Subscription:
-    """One open stream. `next` and `close` belong to the one task that serves it."""
+    """One open stream. `next`, `attach`, `until_ended` and `close` belong to the one task that serves it."""
 
     __slots__ = (
+        "_channel",
         "_ended",
         "_expires_at",
         "_queue",
         "_streams",
         "_waiter",
         "client",
-        "listening",
-        "prefix",
         "principal",
         "token",
     )
@@ -61,52 +94,98 @@ class Subscription:
     def __init__(
         self,
         streams: "Streams",
-        listening: Listening,
-        prefix: str,
+        channel: _Channel,
         principal: str,
         client: ClientId,
         token: SecretHash | None,
         expires_at: Millis | None,
     ) -> None:
         self._streams = streams
+        self._channel = channel
         self._queue: deque[Event] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._ended: str | None = None
         self._expires_at = expires_at
-        self.listening = listening
-        self.prefix = prefix
         self.principal = principal
         self.client = client
         self.token = token
+
+    @property
+    def listening(self) -> Listening:
+        return self._channel.listening
+
+    @property
+    def prefix(self) -> str:
+        return self._channel.prefix
 
     async def next(self, timeout_s: float) -> Event | None:
         """The next event, or None when none came within `timeout_s`. Raises StreamEnded."""
         self._end_if_expired()
         if not self._queue and self._ended is None:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._waiter
-            except TimeoutError:
+            if not await self._woken(timeout_s):
                 return None
-            finally:
-                self._waiter = None
             self._end_if_expired()
         # What was queued for a stream that ended is not delivered: its reader has lost the right to it.
         if self._ended is not None:
             raise StreamEnded(self._ended)
         return self._queue.popleft() if self._queue else None
 
+    def attach(self, reader: Reader) -> None:
+        """From now on `reader` has the events, those first that nobody asked for. Nothing happens when the stream has
+        ended."""
+        if self._ended is None:
+            self._streams.attach(self, reader)
+            self.resume()
+
+    def resume(self) -> None:
+        """The reader that was attached takes events again."""
+        self._end_if_expired()
+        reader = self._channel.attached.get(self)
+        if reader is not None and self._queue and reader.write(tuple(self._queue)):
+            self._queue.clear()
+
+    async def until_ended(self, timeout_s: float) -> None:
+        """Returns after `timeout_s`. Raises StreamEnded."""
+        self._end_if_expired()
+        if self._ended is None:
+            await self._woken(timeout_s)
+            self._end_if_expired()
+        if self._ended is not None:
+            raise StreamEnded(self._ended)
+
+    async def _woken(self, timeout_s: float) -> bool:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._waiter
+        except TimeoutError:
+            return False
+        finally:
+            self._waiter = None
+        return True
+
     def close(self) -> None:
         """Lets go of everything; called when the reader went away."""
         self._streams.remove(self)
 
     def offer(self, event: Event) -> None:
-        if len(self._queue) >= _MAX_QUEUED:
-            self.end("the reader was too slow")
-            return
-        self._queue.append(event)
+        """To a reader that asks."""
+        self._put(event)
         self._wake()
+
+    def write(self, events: tuple[Event, ...], now: Millis) -> None:
+        """To the reader that was attached."""
+        if self._expires_at is not None and self._expires_at <= now:
+            self.end("the token expired")
+        elif self._queue or not self._channel.attached[self].write(events):
+            for event in events:
+                self._put(event)
+
+    def _put(self, event: Event) -> None:
+        if len(self._queue) < _MAX_QUEUED:
+            self._queue.append(event)
+        elif self._ended is None:
+            self.end("the reader was too slow")
 
     def end(self, why: str) -> None:
         self._ended = why
@@ -138,7 +217,10 @@ class Streams:
         self.team_changes = 0
         """Goes up with each change of who is in a team."""
         self._limit = limit
-        self._by_key: dict[object, set[Subscription]] = {}
+        self._channels: dict[tuple[Listening, str], _Channel] = {}
+        self._by_key: dict[object, set[_Channel]] = {}
+        # Those with something to be written at the end of this turn.
+        self._due: list[_Channel] = []
         self._by_token: dict[SecretHash, set[Subscription]] = {}
         self._per_principal: dict[str, int] = {}
         self._open: set[Subscription] = set()
@@ -164,18 +246,22 @@ class Streams:
         principal = requester.id if isinstance(requester, User | Customer | ApiUser) else requester.client
         if len(self._open) >= self._limit or self._per_principal.get(principal, 0) >= _MAX_PER_PRINCIPAL:
             raise TooManyStreams("Too many event streams are open: close some, or try again later")
-        subscription = Subscription(self, listening, prefix, principal, requester.client, requester.token, expires_at)
+        channel = self._channels.get((listening, prefix))
+        if channel is None:
+            channel = self._channels[(listening, prefix)] = _Channel(listening, prefix)
+            for key in _keys(listening):
+                self._by_key.setdefault(key, set()).add(channel)
+        subscription = Subscription(self, channel, principal, requester.client, requester.token, expires_at)
+        channel.asking.add(subscription)
         self._open.add(subscription)
         self._per_principal[principal] = self._per_principal.get(principal, 0) + 1
-        for key in _keys(listening):
-            self._by_key.setdefault(key, set()).add(subscription)
         if requester.token is not None:
             self._by_token.setdefault(requester.token, set()).add(subscription)
         return subscription
 
     def dispatch(self, event: Event) -> int:
-        """Queues the event for everybody who may hear it; returns for how many."""
-        heard: set[Subscription] = set()
+        """To everybody who may hear the event, by the end of this turn of the loop; returns to how many."""
+        heard: set[_Channel] = set()
         organization = event.organization
         if organization is None and event.product is not None:
             organization = self._organization_of(event.product)
@@ -189,13 +275,49 @@ class Streams:
         for key in keys:
             if key is not None:
                 heard.update(
-                    subscription
-                    for subscription in self._by_key.get(key, ())
-                    if hears(subscription.listening, subscription.prefix, event, organization)
+                    channel
+                    for channel in self._by_key.get(key, ())
+                    if hears(channel.listening, channel.prefix, event, organization)
                 )
-        for subscription in heard:
-            subscription.offer(event)
-        return len(heard)
+        count = 0
+        for channel in heard:
+            count += len(channel)
+            for subscription in tuple(channel.asking):
+                subscription.offer(event)
+            if channel.attached:
+                self._write_soon(channel, event)
+        return count
+
+    def _write_soon(self, channel: _Channel, event: Event) -> None:
+        if not channel.pending:
+            if not self._due:
+                asyncio.get_running_loop().call_soon(self._write_due)
+            self._due.append(channel)
+        channel.pending.append(event)
+        if len(channel.pending) >= _MAX_BATCH:
+            self._write(channel)
+
+    def _write_due(self) -> None:
+        due, self._due = self._due, []
+        for channel in due:
+            self._write(channel)
+
+    def _write(self, channel: _Channel) -> None:
+        if not channel.pending:
+            return
+        events, now = tuple(channel.pending), self._clock.now()
+        channel.pending.clear()
+        for subscription in tuple(channel.attached):
+            # One that ended for another's sake, a moment ago, hears nothing any more.
+            if subscription in channel.attached:
+                subscription.write(events, now)
+
+    def attach(self, subscription: Subscription, reader: Reader) -> None:
+        channel = subscription._channel
+        # These it was offered already, if it was there.
+        self._write(channel)
+        channel.asking.discard(subscription)
+        channel.attached[subscription] = reader
 
     def remove(self, subscription: Subscription) -> None:
         if subscription not in self._open:
@@ -206,8 +328,13 @@ class Streams:
             self._per_principal[subscription.principal] = left
         else:
             del self._per_principal[subscription.principal]
-        for key in _keys(subscription.listening):
-            _discard(self._by_key, key, subscription)
+        channel = subscription._channel
+        channel.asking.discard(subscription)
+        channel.attached.pop(subscription, None)
+        if not channel:
+            del self._channels[(channel.listening, channel.prefix)]
+            for key in _keys(channel.listening):
+                _discard(self._by_key, key, channel)
         if subscription.token is not None:
             _discard(self._by_token, subscription.token, subscription)
 
@@ -268,9 +395,9 @@ def _keys(listening: Listening) -> tuple[object, ...]:
             return ((_ORGANIZATION, organization),)
 
 
-def _discard(index: dict[K, set[Subscription]], key: K, subscription: Subscription) -> None:
+def _discard(index: dict[K, set[V]], key: K, value: V) -> None:
     found = index.get(key)
     if found is not None:
-        found.discard(subscription)
+        found.discard(value)
         if not found:
             del index[key]
