@@ -92,6 +92,7 @@ SHOTS = (
     Shot("organization-customers", "/orgs/{organization}/customers"),
     Shot("organization-settings", "/orgs/{organization}/settings"),
     Shot("nothing-here", "/nothing"),
+    Shot("organization-client-new", "/orgs/{organization}/authentication/new"),
     Shot("client-made", "/products/{product}/authentication/new", make_a_client),
 )
 

@@ -18,7 +18,7 @@ def name(row: Route) -> str:
 
 def test_every_row_is_guarded_or_known_to_be_open() -> None:
     is_open = {name(row) for row in ROUTES if not isinstance(row.access, Console)}
-    assert is_open == {"GET /console/sign-in", "POST /console/sign-in", "GET /console/static/{name}"}
+    assert is_open == {"GET /", "GET /console/sign-in", "POST /console/sign-in", "GET /console/static/{name}"}
     assert all(isinstance(row.access, Page) or name(row) == "GET /console/static/{name}" for row in ROUTES)
     assert all(isinstance(row.access, Public) and row.access.reason for row in ROUTES)
     assert all(isinstance(row.access.action, Action) for row in GUARDED)  # type: ignore[union-attr]

@@ -367,13 +367,15 @@ def demo(*, once: bool, http: str, tcp: str, udp: str) -> None:
 
 def _keep_serving(terminal: Console, base: str, token: str, walk: Walk) -> None:
     terminal.print(
-        f"\nThe cloud goes on serving at [bold]{base}[/bold] until you press Ctrl-C. See the product and its devices in"
-        f" the console:\n"
+        f"\nThe cloud goes on serving until you press Ctrl-C. The same with a mouse: open its console in a browser,\n"
         f"  [bold]{base}/console[/bold]\n"
-        f"  e-mail {walk.owner}, password {walk.password}\n"
-        f"Jane's device, with the variable on screen:\n"
+        f"and sign in:\n"
+        f"  e-mail    [bold]{walk.owner}[/bold]\n"
+        f"  password  [bold]{walk.password}[/bold]\n"
+        f"Lamp > Customers > jane@example.com leads to her devices. There, 'Read all' shows a device's variables.\n"
+        f"The shortest way to one of them:\n"
         f"  {base}/console/products/{walk.product}/devices/{DEVICE}\n"
-        f"Or watch the device's events:\n"
+        f"In another terminal, this waits for what her devices say (their function 'publish' lets one speak):\n"
         f"  curl -N {base}/v1/devices/events -H 'Authorization: Bearer {token}'",
         highlight=False,
         soft_wrap=True,

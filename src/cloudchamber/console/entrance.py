@@ -22,6 +22,15 @@ _FOREVER_S: Final = 400 * 24 * 3600
 ROUTES: Final = (
     route(
         "GET",
+        "/",
+        Page("somebody typed the server's address"),
+        "console_entrance.root",
+        "Brings a browser to the console.",
+        answer={303: None},
+        errors=(404,),
+    ),
+    route(
+        "GET",
         SIGN_IN,
         Page("people sign in on it"),
         "console_entrance.sign_in",
@@ -63,6 +72,12 @@ class Entrance:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._steps = SignIn(frame.shell, frame.people)
+
+    async def root(self, call: Call) -> Any:
+        """For programs there is nothing, as everywhere outside of the API's paths."""
+        if "text/html" not in (call.req.get_header("accept") or ""):
+            raise falcon.HTTPNotFound
+        return self._frame.shell.redirect(self._frame.shell.begin(call), PREFIX)
 
     async def sign_in(self, call: Call) -> Any:
         visit: Visit | None = None

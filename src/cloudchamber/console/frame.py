@@ -203,6 +203,7 @@ class Frame:
             "grouped": words.grouped,
             "static": self.static_url,
             "themes": THEMES,
+            "version": words.version,
             "when": lambda at, never="never": words.time_tag(at, self.services.clock.now(), never),
         }
         return made

@@ -38,6 +38,17 @@ def clock_tag(at: Millis) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso(at), exact, moment.strftime("%H:%M:%S"))
 
 
+# What Device OS tells where a firmware was built for no product.
+_NO_VERSION: Final = 0xFFFF
+
+
+def version(number: int | None) -> Markup:
+    """A product firmware's version; a device may run what is none."""
+    if number is None or number == _NO_VERSION:
+        return Markup('<span class="muted">{}</span>').format("" if number is None else "not a product's")
+    return Markup("{}").format(number)
+
+
 def grouped(number: int) -> str:
     """`12,345`."""
     return f"{number:,}"

@@ -18,21 +18,39 @@
 
   let latest = 0;
 
+  // Who works with the keyboard stays where they are: on the element of the same id or, in what was swapped, on the one
+  // that says the same, else on the swapped element itself.
+  const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
+  const saying = (element) => (element.textContent.trim() || element.name || "").replace(/ [↓↑]$/, "");
+  const alike = (element, here, there) => {
+    const [before, after] = [all(FOCUSABLE, here), all(FOCUSABLE, there)];
+    const at = before.indexOf(element);
+    const same = after.filter((each) => each.tagName === element.tagName && saying(each) === saying(element));
+    return same.includes(after[at]) ? after[at] : same[0];
+  };
+  const focus = (element) => {
+    if (!element.matches(FOCUSABLE)) element.tabIndex = -1;
+    element.focus({ preventScroll: true });
+  };
+
   const swap = (page, selectors) => {
-    const focused = document.activeElement?.id;
-    const caret = document.activeElement?.selectionStart;
+    const active = document.activeElement;
+    const focused = active?.id;
+    const caret = active?.selectionStart;
     let swapped = false;
+    let again;
     for (const selector of [...selectors, "#notices"]) {
       const [here, there] = [document.querySelector(selector), page.querySelector(selector)];
       if (!here || !there) continue;
       stop(here);
+      if (active && here.contains(active)) again = (!focused && alike(active, here, there)) || there;
       here.replaceWith(document.adoptNode(there));
       start(there);
       if (selector !== "#notices") swapped = true;
     }
-    const again = focused && document.getElementById(focused);
+    again = (focused && document.getElementById(focused)) || again;
     if (again && again !== document.activeElement) {
-      again.focus({ preventScroll: true });
+      focus(again);
       if (caret != null && again.setSelectionRange && again.type !== "number") again.setSelectionRange(caret, caret);
     }
     return swapped;
@@ -88,14 +106,19 @@
     return load(url, { method: "POST", body }, selectorsOf(form), { keepsUrl: true });
   };
 
+  const sending = new WeakSet();
   document.addEventListener("submit", async (event) => {
     const form = event.target;
     if (!form.dataset.swap) return;
     event.preventDefault();
+    // Once is enough. Disabling the button would take the focus from it.
+    if (sending.has(form)) return;
+    sending.add(form);
     const button = event.submitter;
-    if (button) button.disabled = true;
+    button?.setAttribute("aria-disabled", "true");
     await send(form, button);
-    if (button) button.disabled = false;
+    button?.removeAttribute("aria-disabled");
+    sending.delete(form);
   });
 
   document.addEventListener("click", (event) => {
