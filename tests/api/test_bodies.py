@@ -3,7 +3,7 @@
 import contextlib
 import time
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
 import pytest
@@ -25,6 +25,44 @@ from cloudchamber.api.bodies import (
 )
 
 FORM = "application/x-www-form-urlencoded"
+
+
+QUOTED = st.lists(
+    st.sampled_from(
+        [
+            "%",
+            "%C3",
+            "%A9",
+            "é",
+            "¬",
+            "€",
+            "+",
+            "a",
+            "%2",
+            "%zz",
+            "%E2%82%AC",
+            "%F0%9F",
+            "😀",
+            "%00",
+            "=",
+            "%25",
+            "\x80",
+            "%80",
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(QUOTED.map("".join))
+def test_what_is_quoted_is_what_the_standard_library_makes_of_it(text: str) -> None:
+    try:
+        expected = unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        with pytest.raises(BodyInvalid):
+            parse_form(b"a=" + text.encode())
+    else:
+        assert parse_form(b"a=" + text.encode()) == {"a": expected}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 
 import falcon
 import msgspec
@@ -129,9 +129,15 @@ def parse_form(text: bytes) -> Tree:
 
 def _decoded_pair(pair: str) -> tuple[str, str]:
     name, _, value = pair.partition("=")
-    if "%" in pair or "+" in pair:
-        return unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
-    return name, value
+    return _decoded(name), _decoded(value)
+
+
+def _decoded(text: str) -> str:
+    """As `unquote_plus(text, errors="strict")`, which takes twice as long. Raises UnicodeDecodeError."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    # Nothing that is not ASCII begins in the middle of a character, so it can be decoded with what is quoted beside it.
+    return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def build_tree(pairs: Iterable[tuple[str, str]]) -> Tree:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from cloudchamber.access.requester import (
     ApiUser,
     Bearer,
@@ -61,8 +63,7 @@ class PrincipalKind(StrEnum):
     API_USER = "api_user"
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True):
     """Whom a token acts for. `id` is a user's, customer's or API user's id; for a product or an organization, its
     client's id. Customers and API users belong to a product or to an organization."""
 
@@ -105,8 +106,7 @@ def customer_principal(customer: CustomerAccount) -> Principal:
     return Principal(PrincipalKind.CUSTOMER, customer.id, customer.product, customer.organization)
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
+class AccessToken(msgspec.Struct, frozen=True):
     """A token on record. `family` joins all tokens that came from one log-in by refreshing."""
 
     hash: SecretHash
@@ -119,8 +119,7 @@ class AccessToken:
     expires_at: Millis | None
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshToken:
+class RefreshToken(msgspec.Struct, frozen=True):
     """`access_lifetime_s` is what the next access token gets: a refresh keeps the length that was first asked for."""
 
     hash: SecretHash
@@ -151,8 +150,7 @@ class Issued:
     """Whom, as `describe` writes requesters; for the audit log."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogIn:
+class LogIn(msgspec.Struct, frozen=True):
     """What all tokens of a family came from. `created_by` is who began it, as `describe` writes requesters;
     `ends_at` is when it can no longer be refreshed, None for never."""
 
@@ -162,8 +160,7 @@ class LogIn:
     ends_at: Millis | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewLogIn:
+class NewLogIn(msgspec.Struct, frozen=True):
     """A log-in with its first tokens. `began` is when its first request came; `is_public`: its client has no secret to
     refresh with; `is_of_code`: an authorization code gave it, and knows it by its family."""
 

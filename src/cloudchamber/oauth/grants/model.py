@@ -1,8 +1,9 @@
 """What a grant is given and gives back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from cloudchamber.clock import Millis
 from cloudchamber.identity.model import Challenge
@@ -11,8 +12,7 @@ from cloudchamber.oauth.model import Client, Principal, PrincipalKind
 Form = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Granted:
+class Granted(msgspec.Struct, frozen=True):
     """Whom the token acts for, and the `scope` that its answer shows (customer tokens only).
 
     `family` names the log-in, where a code knows it already; `is_public`: its refreshes need no client secret.
