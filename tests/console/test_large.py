@@ -37,6 +37,7 @@ async def test_lists_of_a_large_fleet() -> None:
         for path in (
             "/console",
             base,
+            f"{base}/health",
             f"{base}/devices",
             f"{base}/devices?page=2",
             f"{base}/devices?page=1900",

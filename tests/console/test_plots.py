@@ -77,7 +77,7 @@ def test_a_card_says_what_it_shows() -> None:
     # Who sees no plot has it in numbers; in the minute that nobody looked in there are none.
     assert calls.rows == [("22:14", ["1,200", "0", "1"]), ("22:16", ["2,400", "0", "2"])]
     assert "22:15: not known" in calls.picture
-    assert "22:14: Answered 1,200, Device offline 0, Failed 1" in calls.picture
+    assert "22:14: Answered 1,200, Failed 1" in calls.picture
     assert [each.text for each in cards["online"].told] == ["always 7"]
     assert [each.text for each in cards["events"].told] == ["15, at most 5 a minute"]
     assert [texts for _, texts in cards["events"].rows] == [["5"], ["5"]]

@@ -161,6 +161,24 @@ async def test_a_product_that_is_removed_leaves_nothing(watched: Watched) -> Non
     assert await watched.world.db.fetch_all("SELECT at FROM product_minutes UNION SELECT at FROM product_hours") == []
 
 
+async def test_an_hour_that_cannot_be_read_is_left_out(watched: Watched) -> None:
+    maker = await watched.world.user("maker@example.com")
+    product = await watched.world.product(maker)
+    watched.tally.note(product.id, Figure.EVENTS)
+    watched.minute()
+    await watched.statistics.write()
+
+    async def damage(tx) -> None:
+        await tx.execute("UPDATE product_minutes SET packed = $1", b"\x07")
+        await tx.execute("UPDATE product_hours SET packed = $1", b"\x07")
+
+    await watched.world.db.transaction(damage)
+    await watched.again().start()
+    assert await watched.seen(maker, product, Figure.EVENTS) == [0]
+    assert await watched.seen(maker, product, Figure.EVENTS, 3600) == [0]
+    await watched.statistics.close()
+
+
 async def test_it_looks_by_itself_and_ends_when_it_is_told(watched: Watched) -> None:
     watched.world.clock.advance(MINUTE - 20)
     await watched.statistics.start()

@@ -60,6 +60,12 @@ async def test_each_thing_that_happens_is_counted_once() -> None:
             called = await story.ask("POST", f"{below}/{device}/lightsOn", maker, data={"arg": "on"})
             read = await story.ask("GET", f"{below}/{device}/counter", product.token)
             assert (called.is_success, read.is_success) == (is_good, is_good), (called.text, read.text)
+        # A customer's requests are answered on two ways, and counted once on each.
+        kim = await story.customer(product, "kim@example.com")
+        await story.ok("POST", "/v1/devices", kim, data={"id": LAMP})
+        for _ in range(3):
+            await story.ok("GET", f"/v1/devices/{LAMP}", kim)
+        assert (await story.ask("GET", f"/v1/devices/{AWAY}", kim)).status_code == 403
         # A device that is none of the product's functions is asked for nothing.
         assert (await story.ask("POST", f"{below}/{LAMP}/nothing", maker)).status_code == 404
         refused = cloud.cloud._tcp.closed
@@ -79,7 +85,7 @@ async def test_each_thing_that_happens_is_counted_once() -> None:
             "functions": {"success": 1, "offline": 2},
             "variables": {"success": 1, "offline": 2},
             "integration": {"success": 2, "failure": 1},
-            "tokens": {"used": 3},
+            "tokens": {"used": 3 + 5},
         }
         nothing = await metrics(story, other)
         assert nothing["tokens"] == {"used": 0}

@@ -232,7 +232,8 @@ def _told(card: Card, line: Line, series: Series, buckets: Sequence[Bucket | Non
 def _hint(card: Card, texts: Sequence[str]) -> str:
     if len(texts) == 1:
         return f"{texts[0]} {card.unit}"
-    return ", ".join(f"{line.name} {text}" for text, line in zip(texts, card.lines, strict=True))
+    named = zip(texts, card.lines, strict=True)
+    return ", ".join(f"{line.name} {text}" for text, line in named if text != "0") or "none"
 
 
 def _number(value: float | None) -> str:

@@ -1,7 +1,8 @@
 """Plots over time as SVG: no script, no style attribute; what nobody saw is a gap and no zero. Pure.
 
 A plot has no text of its own but its title and description, so it can be stretched to any width: the numbers at its
-axes, its legend and its table are HTML beside it (templates/health.html).
+axes, its legend and its table are HTML beside it (templates/health.html). The size of what is pointed at stands in
+static/console.css, for a page has hundreds of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ _WIDE: Final = 10
 _HIGH: Final = 100
 # What happened is seen, however little it is beside the rest.
 _LEAST: Final = 3
+
+_HINT: Final = Markup('<rect x="%d"><title>%s</title></rect>')
 
 Kind = Literal["main", "good", "warn", "bad"]
 
@@ -47,16 +50,8 @@ def plot(
         shapes += [_path(f"line {only.kind}", _steps(only.values, top, None))]
     else:
         shapes += [_path(each.kind, bars) for each, bars in zip(series, _bars(series, top), strict=True)]
-    shapes.append(
-        Markup('<g fill="none" pointer-events="all">{}</g>').format(
-            Markup("").join(
-                Markup('<rect x="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-                    _WIDE * index, _WIDE, _HIGH, hint
-                )
-                for index, hint in enumerate(hints)
-            )
-        )
-    )
+    shown = Markup("").join(_HINT % (_WIDE * index, hint) for index, hint in enumerate(hints))
+    shapes.append(Markup('<g fill="none" pointer-events="all">{}</g>').format(shown))
     return Markup(
         '<svg class="plot" role="img" aria-labelledby="{key}-title" aria-describedby="{key}-desc"'
         ' viewBox="0 0 {wide} {high}" preserveAspectRatio="none"><title id="{key}-title">{title}</title>'

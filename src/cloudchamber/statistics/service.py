@@ -77,7 +77,11 @@ class Statistics:
                     await self._ending.wait()
                     return
             now = self._clock.now()
-            self.look(now)
+            try:
+                self.look(now)
+            except Exception:
+                # One minute is lost, and not all that come after it.
+                _log.exception("what the fleet did in a minute could not be kept")
             if now // MINUTE % _WRITE_EVERY == 0:
                 await self._write_or_log()
 
