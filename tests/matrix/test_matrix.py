@@ -46,6 +46,8 @@ LISTS = [
     if method == "GET"
     and FIELD.findall(template) in (["product"], ["organization"])
     and not isinstance((row.answer or {}).get(200), Stream | None)
+    # They count what is asked, whatever comes of it.
+    and "/metrics/" not in template
 ]
 
 
