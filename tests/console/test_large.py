@@ -11,6 +11,8 @@ from tests.pages.browser import Browser
 from tests.whole.story import PASSWORD, Story
 
 DEVICES, CUSTOMERS = 100_000, 10_000
+# More than are sorted in memory.
+ONLINE, FIRST_ONLINE = 1_200, 0xE00FCE68 << 64
 MOST_S = 0.1
 
 
@@ -19,7 +21,9 @@ async def test_lists_of_a_large_fleet() -> None:
     async with Cloud(rate_limits="off") as cloud, Story(cloud) as story, Browser(cloud.url) as browser:
         maker = await story.user("maker@example.com")
         product = await story.product(maker)
-        await story.import_devices(product, [f"{number * 7919:024x}" for number in range(1, DEVICES + 1)])
+        await story.import_devices(product, [f"{number * 7919:024x}" for number in range(1, DEVICES - ONLINE + 1)])
+        await story.import_devices(product, [f"{FIRST_ONLINE + number:024x}" for number in range(ONLINE)])
+        await cloud.start_devices(ONLINE, first_id=f"{FIRST_ONLINE:024x}", product_id=product.id, timeout_s=200)
 
         async def customers(tx: Any) -> None:
             for number in range(CUSTOMERS):
@@ -47,6 +51,11 @@ async def test_lists_of_a_large_fleet() -> None:
             f"{base}/devices?q=0",
             f"{base}/devices?q=nothing",
             f"{base}/devices?state=online",
+            f"{base}/devices?state=online&page=20",
+            f"{base}/devices?state=online&q=0",
+            f"{base}/devices?state=online&q=0&page=20",
+            f"{base}/devices?state=online&q=ce68",
+            f"{base}/devices?state=online&q=nothing",
             f"{base}/devices?state=quarantined",
             f"{base}/devices/{7919:024x}",
             f"{base}/customers",

@@ -77,6 +77,20 @@ async def test_what_is_typed_is_looked_for_in_indexes_alone(world: World) -> Non
         assert re.fullmatch(r"SEARCH devices USING COVERING INDEX \S+ \(product_id=\?[^)]*\)", plan), plan
 
 
+@pytest.mark.parametrize("wanted", FILTERS)
+async def test_given_devices_are_found_by_their_ids(world: World, wanted: DeviceFilter) -> None:
+    ann = await world.user("ann")
+    thing, devices = await fleet(world, ann)
+    groups = await GroupStore().ids(world.db, thing.id, wanted.groups)
+    explaining = Explaining(world)
+    conditions = Conditions(thing.id, wanted, groups, are_at_hand=True)
+    await ListStore().hits_among(explaining, conditions, Order.CONNECTION, [device.id for device in devices])
+    assert explaining.plans
+    for plan in explaining.plans:
+        assert "SEARCH d USING INDEX sqlite_autoindex_devices_1 (id=?)" in plan, plan
+        assert "SCAN" not in plan, plan
+
+
 async def test_customers_with_devices_are_found_by_what_they_own(world: World) -> None:
     """Not by reading the product's fleet for each of them, which the planner takes for as good: minutes, for the whole
     server."""

@@ -116,9 +116,11 @@ async def pages(
     raise AssertionError("there is no end")
 
 
-@pytest.mark.parametrize(("few", "step"), [(0, 3), (0, 1000), (1000, 3)])
-async def test_a_list_among_given_devices(world: World, monkeypatch, few: int, step: int) -> None:
+@pytest.mark.parametrize(("few", "many", "step"), [(0, 0, 3), (0, 0, 1000), (0, 1000, 3), (1000, 1000, 3)])
+async def test_a_list_among_given_devices(world: World, monkeypatch, few: int, many: int, step: int) -> None:
+    """All in memory; each looked up; or an index read, and walked in steps."""
     monkeypatch.setattr(service, "FEW", few)
+    monkeypatch.setattr(service, "MANY", many)
     monkeypatch.setattr(service, "_STEP", step)
     ann = await world.user("ann")
     thing, devices = await fleet(world, ann)

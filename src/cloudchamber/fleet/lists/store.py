@@ -7,6 +7,7 @@ because the two databases put NULLs on different ends.
 
 from collections.abc import Sequence
 from copy import copy
+from typing import cast
 
 from cloudchamber.fleet.lists.model import DeviceFilter, Hit, Order, Span
 from cloudchamber.fleet.model import DeviceRecord
@@ -19,10 +20,14 @@ from cloudchamber.storage.sql import in_steps, places
 class Conditions:
     """A WHERE and its values, put together from what a filter names."""
 
-    def __init__(self, product: ProductId, wanted: DeviceFilter, groups: Sequence[str]) -> None:
+    def __init__(
+        self, product: ProductId, wanted: DeviceFilter, groups: Sequence[str], *, are_at_hand: bool = False
+    ) -> None:
+        """`are_at_hand`: it is asked of devices whose ids are known, and the index of ids finds them."""
         self.product = product
         self.values: list[Value] = [product]
-        self._parts = ["d.product_id = $1"]
+        # With a sign, no index of the product is entered by it.
+        self._parts = ["+d.product_id = $1" if are_at_hand else "d.product_id = $1"]
         if wanted.device_id is not None:
             self._parts.append(f"d.id LIKE {self._contains(wanted.device_id)}")
         if wanted.name is not None:
@@ -35,11 +40,14 @@ class Conditions:
             self._parts.append(f"d.is_denied = {self.bind(int(wanted.is_denied))}")
         if wanted.text is not None:
             part = self._contains(wanted.text)
+            serial_number = f"lower(d.serial_number) LIKE {part}"
             # Ids and names stand in one index, serial numbers in another; three columns of an OR would read the table.
-            self._parts.append(
-                f"(d.id LIKE {part} OR d.name_key LIKE {part} OR d.id IN (SELECT id FROM devices WHERE product_id = $1"
-                f" AND serial_number IS NOT NULL AND lower(serial_number) LIKE {part}))"
-            )
+            if not are_at_hand:
+                serial_number = (
+                    "d.id IN (SELECT id FROM devices WHERE product_id = $1"
+                    f" AND serial_number IS NOT NULL AND lower(serial_number) LIKE {part})"
+                )
+            self._parts.append(f"(d.id LIKE {part} OR d.name_key LIKE {part} OR {serial_number})")
         self._groups = [self.bind(group) for group in groups]
 
     def copy(self) -> "Conditions":
@@ -97,6 +105,24 @@ class ListStore:
             f"SELECT d.id, d.{order} FROM {conditions.source()} LIMIT {limit}", *conditions.values
         )
         return [Hit(DeviceId(row[0]), row[1]) for row in rows]
+
+    async def hits_among(self, db: Reader, conditions: Conditions, order: Order, ids: Sequence[DeviceId]) -> list[Hit]:
+        """Those of `ids` that are let through, in no order; `conditions` are made for devices that are at hand."""
+        found: list[Hit] = []
+        for part in in_steps(ids):
+            first = len(conditions.values) + 1
+            rows = await db.fetch_all(
+                f"SELECT d.id, d.{order} FROM {conditions.walk()} AND d.id IN ({places(len(part), first)})",
+                *conditions.values,
+                *part,
+            )
+            found += [Hit(DeviceId(row[0]), row[1]) for row in rows]
+        return found
+
+    async def all_ids(self, db: Reader, conditions: Conditions) -> list[DeviceId]:
+        """Of every hit, in no order; read as one value, for a hundred thousand rows take longer than finding them."""
+        rows = await db.fetch_all(f"SELECT string_agg(d.id, ',') FROM {conditions.source()}", *conditions.values)
+        return cast("list[DeviceId]", rows[0][0].split(",")) if rows[0][0] else []
 
     async def named(self, db: Reader, product: ProductId, text: str, limit: int) -> frozenset[DeviceId]:
         """Devices with `text` in their id, name or serial number: at least `limit` of them, where there are as many.
