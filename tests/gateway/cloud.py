@@ -24,7 +24,7 @@ from cloudchamber.simulator.device import State, VirtualDevice
 from cloudchamber.simulator.firmware import Firmware
 from cloudchamber.simulator.tcp import TcpNetwork
 from cloudchamber.wire.describe import Describe
-from cloudchamber.wire.events import Fact
+from cloudchamber.wire.events import EventPublished, Fact
 from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 
@@ -103,8 +103,12 @@ class DictInbox:
         await self._tell(device, "fact", fact)
         return ip.encode() if fact is Fact.IP else b"answer"
 
-    async def published(self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool) -> None:
-        await self._tell(device, "published", name, data, ttl_s, is_private)
+    def published(self, device: DeviceId, event: EventPublished):
+        async def tell() -> bool:
+            await self._tell(device, "published", event.name, event.data, event.ttl_s, event.is_private)
+            return True
+
+        return tell
 
     async def vitals(self, device: DeviceId, metrics: bytes) -> None:
         await self._tell(device, "vitals", metrics)

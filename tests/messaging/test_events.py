@@ -5,9 +5,10 @@ import pytest
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.requester import Anonymous, ProductClient
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown
-from cloudchamber.ids import ClientId
+from cloudchamber.ids import ClientId, DeviceId
 from cloudchamber.messaging.errors import EventInvalid, EventPrefixMissing, StreamEnded
 from cloudchamber.messaging.inbox import Inbox
+from cloudchamber.wire.events import EventPublished
 from tests.world import World, device_id, key
 
 ONE, TWO, THREE = map(device_id, (1, 2, 3))
@@ -29,6 +30,10 @@ class Heard:
 
 def all_hear(event: str, *names: str) -> dict[str, list[str]]:
     return {name: [event] for name in names}
+
+
+async def published(inbox: Inbox, device: DeviceId, name: str, data: bytes | None, *, is_private: bool) -> None:
+    assert inbox.published(device, EventPublished(name, data, 60, is_private)) is None, "no webhook waits for it"
 
 
 @pytest.fixture
@@ -57,18 +62,18 @@ async def test_who_hears_whose_events(world: World, inbox: Inbox) -> None:
     )
     world.connected.wide = {TWO}
 
-    await inbox.published(ONE, "private", b"1", ttl_s=60, is_private=True)
+    await published(inbox, ONE, "private", b"1", is_private=True)
     assert await heard.now() == all_hear("private", "kim", "kims_device", "product")
     assert [(s.device, s.is_private, s.is_own) for s in world.connected.sent] == [(ONE, True, True)]
     world.connected.sent.clear()
 
-    await inbox.published(ONE, "public", b"\xff", ttl_s=60, is_private=False)
+    await published(inbox, ONE, "public", b"\xff", is_private=False)
     assert await heard.now() == all_hear("public", "kim", "kims_device", "product", "public")
     # Public events reach wide subscriptions alone, never the owner's own as well.
     assert [(s.device, s.is_private, s.is_own, s.source) for s in world.connected.sent] == [(TWO, False, False, ONE)]
     world.connected.sent.clear()
 
-    await inbox.published(TWO, "free", None, ttl_s=60, is_private=True)
+    await published(inbox, TWO, "free", None, is_private=True)
     assert await heard.now() == all_hear("free", "product", "product_device")
     assert world.connected.sent == []
 
@@ -86,7 +91,7 @@ async def test_who_hears_whose_events(world: World, inbox: Inbox) -> None:
     assert {(s.device, s.is_own) for s in world.connected.sent} == {(ONE, True), (TWO, True)}
     world.connected.sent.clear()
 
-    await inbox.published(ONE, "spark/device/last_reset", b"x", ttl_s=60, is_private=False)
+    await published(inbox, ONE, "spark/device/last_reset", b"x", is_private=False)
     assert world.connected.sent == []  # the system's events are for people
     assert set(await heard.now()) == {"kim", "kims_device", "product"}
 
@@ -99,14 +104,14 @@ async def test_after_a_transfer_the_old_owner_hears_nothing(world: World, inbox:
     await world.connect(1, key("one"))
     await world.ownership.claim(kim, ONE)
     heard = Heard(kim=await world.events.listen_own(kim, ""), kims=await world.events.listen_device(kim, ONE, ""))
-    await inbox.published(ONE, "before", None, ttl_s=60, is_private=True)
+    await published(inbox, ONE, "before", None, is_private=True)
     assert await heard.now() == {"kim": ["before"], "kims": ["before"]}
     await world.ownership.unclaim(kim, ONE)
-    await inbox.published(ONE, "between", None, ttl_s=60, is_private=True)
+    await published(inbox, ONE, "between", None, is_private=True)
     await world.ownership.claim(lee, ONE)
     heard.streams["lee"] = await world.events.listen_device(lee, ONE, "")
     for is_private in (True, False):
-        await inbox.published(ONE, "after", None, ttl_s=60, is_private=is_private)
+        await published(inbox, ONE, "after", None, is_private=is_private)
     world.connected.sent.clear()
     await world.events.publish_as(kim, "from-kim", None, 60, is_private=True)
     assert world.connected.sent == []
@@ -115,7 +120,7 @@ async def test_after_a_transfer_the_old_owner_hears_nothing(world: World, inbox:
         await world.events.listen_device(kim, ONE, "")
     await world.updates.remove(ann, thing, ONE)
     heard.streams["product"] = await world.events.listen_product(ann, thing, "")
-    await inbox.published(ONE, "outside", None, ttl_s=60, is_private=False)
+    await published(inbox, ONE, "outside", None, is_private=False)
     assert await heard.now() == {}
 
 
@@ -128,14 +133,14 @@ async def test_devices_that_are_waiting_or_shut_out_are_not_heard(world: World, 
     heard = Heard(
         product=await world.events.listen_product(ann, thing, ""), all=await world.events.listen_public(ann, "e")
     )
-    await inbox.published(TWO, "event", None, ttl_s=60, is_private=False)
+    await published(inbox, TWO, "event", None, is_private=False)
     await world.connections.set_flag(ONE, "is_quarantined", value=True)
-    await inbox.published(ONE, "event", None, ttl_s=60, is_private=False)
+    await published(inbox, ONE, "event", None, is_private=False)
     for name in ("e\nvent: forged", "e\r"):
-        await inbox.published(ONE, name, None, ttl_s=60, is_private=False)
+        await published(inbox, ONE, name, None, is_private=False)
     assert await heard.now() == {}
     await world.connections.set_flag(ONE, "is_quarantined", value=False)
-    await inbox.published(ONE, "event", None, ttl_s=60, is_private=False)
+    await published(inbox, ONE, "event", None, is_private=False)
     assert await heard.now() == {"product": ["event"], "all": ["event"]}
 
 

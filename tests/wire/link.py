@@ -15,6 +15,7 @@ from cloudchamber.wire.events import (
     CloudEvent,
     DecryptHandshake,
     DeviceEvent,
+    EventPublished,
     FunctionCalled,
     IdentifyDevice,
     Outcome,
@@ -108,6 +109,8 @@ class Link:
                 self.cloud.admit(reply, CREDENTIALS, self.now)
             elif isinstance(event, TimeAsked):
                 self.cloud.tell_time(event, UNIX_TIME, self.now)
+            elif isinstance(event, EventPublished):
+                self.cloud.confirm_event(event)
         self.cloud_events += events
         return len(events)
 

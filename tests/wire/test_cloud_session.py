@@ -455,10 +455,17 @@ def test_trap_09_empty_data_and_no_data_are_told_apart() -> None:
 
 def test_a_confirmable_event_is_acknowledged_and_a_bad_one_refused() -> None:
     cloud, peer = cloud_with_peer()
-    assert peer.say("40021234b1650474656d70") == ["60001234"]
+    assert peer.say("40021234b1650474656d70") == []
     assert peer.say("40021235b165") == ["60801235"]
     assert peer.say("50021236b165") == []
-    assert len(cloud.events()) == 1
+    (event,) = cloud.events()
+    cloud.confirm_event(event)
+    assert peer.hear() == ["60001234"]
+    peer.say("50021237b1650474656d70")
+    (unconfirmed,) = cloud.events()
+    cloud.confirm_event(unconfirmed)
+    cloud.confirm_event(unconfirmed, taken=False)
+    assert peer.hear() == []
 
 
 def test_content_format_of_6() -> None:

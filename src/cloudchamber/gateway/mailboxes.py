@@ -23,6 +23,10 @@ class Mailboxes:
         """Devices for which something waits or runs."""
         return len(self._waiting)
 
+    def has(self, device: DeviceId) -> bool:
+        """Something waits or runs for it."""
+        return device in self._waiting
+
     def post(self, device: DeviceId, errand: Errand) -> None:
         """`errand` must not raise: the one that posts it knows whom its failure concerns."""
         waiting = self._waiting.get(device)

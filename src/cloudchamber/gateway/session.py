@@ -283,10 +283,20 @@ class DeviceSession(Generic[ConnectionT]):
         self._tell(partial(self._services.inbox.described, self._device, event.describe))
 
     def _on_published(self, event: EventPublished) -> None:
-        published = self._services.inbox.published
-        self._tell(
-            partial(published, self._device, event.name, event.data, ttl_s=event.ttl_s, is_private=event.is_private)
-        )
+        # Most events need nobody to wait, and so no task, unless something that was said before is still being told.
+        if self._untold or self._failed or self._services.mailboxes.has(self._device):
+            self._tell(partial(self._tell_published, event))
+            return
+        try:
+            rest = self._services.inbox.published(self._device, event)
+        except Exception:
+            log.exception("device %s: what it published could not be handled; closing its connection", self._device)
+            self._fail()
+            return
+        if rest is None:
+            self._connection.confirm_event(event)
+        else:
+            self._tell(partial(self._tell_rest, rest, event))
 
     def _on_claim_code(self, event: ClaimCodePresented) -> None:
         self._tell(partial(self._tell_claim_code, event.code))
@@ -379,6 +389,19 @@ class DeviceSession(Generic[ConnectionT]):
         if self._owes_offline:
             self._owes_offline = False
             await tell_offline(self._services, self._device, self.last_heard)
+
+    async def _tell_published(self, event: EventPublished) -> None:
+        rest = self._services.inbox.published(self._device, event)
+        if rest is not None:
+            await self._tell_rest(rest, event)
+        else:
+            self._connection.confirm_event(event)
+            self.pump()
+
+    async def _tell_rest(self, rest: Callable[[], Coroutine[Any, Any, bool]], event: EventPublished) -> None:
+        """Only what is on record is acknowledged: a device believes it, and forgets its event."""
+        self._connection.confirm_event(event, taken=await rest())
+        self.pump()
 
     async def _tell_claim_code(self, code: str) -> None:
         if await self._services.inbox.claim_code(self._device, code):

@@ -1,8 +1,9 @@
 """Publishing, and opening streams."""
 
 import logging
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from functools import partial
+from typing import Any, Final
 
 from cloudchamber.access.model import Action, Owner, OwnThings
 from cloudchamber.access.requester import Anonymous, Customer, Device, Requester
@@ -38,6 +39,8 @@ from cloudchamber.organizations.service import Organizations
 from cloudchamber.tally import Figure, Tally
 
 _log = logging.getLogger(__name__)
+
+Errand = Callable[[], Coroutine[Any, Any, bool]]
 
 _RECEIVED: Final = int(Figure.EVENTS)  # a plain number is counted in half the time
 
@@ -129,10 +132,31 @@ class Events:
         own = {device for product in products for device in self._audience.of_product(product)}
         self._deliver(event, own=own, source=None)
 
-    async def publish_from(self, event: Event, device: DeviceId) -> None:
-        """What a device published."""
+    def publish_from(self, event: Event, device: DeviceId, *, may_refuse: bool) -> Errand | None:
+        """What a device published. None: all is done, for nothing had to be put on record. Otherwise call what is left
+        to do; it gives False where the event could not be put on record and, if it `may_refuse`, is not taken."""
         self._tally.note(event.product, _RECEIVED)
-        await self._recorded_or_logged(event)
+        recording = self._sink.offer(event) if self._sink is not None else None
+        if recording is not None:
+            return partial(self._publish_recorded, recording, event, device, may_refuse)
+        self._spread(event, device)
+        return None
+
+    async def _publish_recorded(
+        self, recording: Awaitable[None], event: Event, device: DeviceId, may_refuse: bool
+    ) -> bool:
+        try:
+            await recording
+        except CloudError as error:
+            if may_refuse:
+                _log.debug("the event %s of %s is not taken: %s", event.name, event.source, error)
+                return False
+            # A device that asks for no answer has none that would say so.
+            _log.warning("webhooks miss the event %s of %s: %s", event.name, event.source, error)
+        self._spread(event, device)
+        return True
+
+    def _spread(self, event: Event, device: DeviceId) -> None:
         self._streams.dispatch(event)
         # The system's own events tell people about a device; other devices have no use for them.
         if not is_reserved(event.name):
@@ -171,7 +195,7 @@ class Events:
             await recording
 
     async def _recorded_or_logged(self, event: Event) -> None:
-        """For whoever cannot be told of a failure: a device has no answer to a publication that says so."""
+        """For whoever cannot be told of a failure."""
         try:
             await self._recorded(event)
         except CloudError:

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from cloudchamber.bus.inprocess import InProcessBus
@@ -15,13 +16,13 @@ from cloudchamber.fleet.model import Description, DeviceRecord, Handshake
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.audience import Audience, Member
 from cloudchamber.messaging.calls import TYPE_NAMES
-from cloudchamber.messaging.events import Events
+from cloudchamber.messaging.events import Errand, Events
 from cloudchamber.messaging.model import DEFAULT_TTL_S, Event
 from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.wire.describe import Describe
-from cloudchamber.wire.events import Fact
+from cloudchamber.wire.events import EventPublished, Fact
 from cloudchamber.wire.messages import Hello
 
 _CC3000_EVENT: Final = "spark/cc3000-patch-version"
@@ -147,19 +148,25 @@ class Inbox:
                 member = self._audience.member(device)
                 return (member.name if member and member.name else device).encode()
 
-    async def published(self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool) -> None:
-        member = self._audience.member(device)
+    def published(self, device: DeviceId, event: EventPublished) -> Errand | None:
+        member, name, data = self._audience.member(device), event.name, event.data
         # Nobody can hear a device that is on no record, and nobody shall hear one that is shut out.
         if member is None or member.is_shut_out or "\n" in name or "\r" in name:
-            return
+            return None
         text = None if data is None else data.decode("utf-8", "replace")
-        if name == _CC3000_EVENT and text and len(text) <= _MAX_CC3000_LENGTH and text.isprintable():
-            await self._connections.set_cc3000_patch_version(device, text)
         if name == _LOCATION_EVENT:
             self._bus.publish(DEVICE_LOCATED, Located(member, text))
-        await self._events.publish_from(
-            _event(member, name, text, ttl_s, self._clock.now(), is_public=not is_private), device
-        )
+        is_public = not event.is_private
+        said = _event(member, name, text, event.ttl_s, self._clock.now(), is_public=is_public)
+        waits = event.waiting is not None
+        if name == _CC3000_EVENT and text and len(text) <= _MAX_CC3000_LENGTH and text.isprintable():
+            return partial(self._patched, device, text, said, waits)
+        return self._events.publish_from(said, device, may_refuse=waits)
+
+    async def _patched(self, device: DeviceId, version: str, said: Event, waits: bool) -> bool:
+        await self._connections.set_cc3000_patch_version(device, version)
+        rest = self._events.publish_from(said, device, may_refuse=waits)
+        return True if rest is None else await rest()
 
     async def vitals(self, device: DeviceId, metrics: bytes) -> None:
         member = self._audience.member(device)

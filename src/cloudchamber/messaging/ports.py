@@ -1,13 +1,13 @@
 """What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.model import Event
 from cloudchamber.wire.describe import Describe
-from cloudchamber.wire.events import Fact, Outcome
+from cloudchamber.wire.events import EventPublished, Fact, Outcome
 from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.update.sending import Image
 
@@ -79,7 +79,8 @@ class EventSink(Protocol):
     """Takes events that something outside waits for (webhooks)."""
 
     def offer(self, event: Event) -> Awaitable[None] | None:
-        """None where nothing waits for the event; else what ends when it is on record, or raises CloudError."""
+        """None where nothing waits for the event; else what ends when it is on record, or raises CloudError: then it
+        is not, and its publisher may try again."""
         ...
 
 
@@ -120,9 +121,9 @@ class DeviceInbox(Protocol):
         """The answer to a device that asks for its name, its address or random bytes."""
         ...
 
-    async def published(
-        self, device: DeviceId, name: str, data: bytes | None, *, ttl_s: int, is_private: bool
-    ) -> None: ...
+    def published(self, device: DeviceId, event: EventPublished) -> Callable[[], Coroutine[Any, Any, bool]] | None:
+        """None: all is done. Otherwise call what is left to do, whose answer is whether the event was taken."""
+        ...
 
     async def vitals(self, device: DeviceId, metrics: bytes) -> None:
         """Binary metrics that the device told without being asked."""

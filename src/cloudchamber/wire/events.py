@@ -5,7 +5,7 @@
 follows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from cloudchamber.wire.describe import Describe
@@ -129,6 +129,9 @@ class EventPublished:
     """`data` is None without a payload and b"" for an empty one (devices tell them apart). `ttl_s` defaults to 60.
 
     `content_format` is the CoAP number (None: text; 42 octets, 60 CBOR, 65001 JSON carried as CBOR).
+
+    `waiting` are the id and the token of a message that the device waits to have acknowledged: call `confirm_event`
+    when what follows from the event will not be lost any more. A device waits 20 s.
     """
 
     name: str
@@ -136,6 +139,7 @@ class EventPublished:
     ttl_s: int
     is_private: bool
     content_format: int | None = None
+    waiting: tuple[int, bytes] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

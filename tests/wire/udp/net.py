@@ -12,6 +12,7 @@ from cloudchamber.wire.events import (
     Answered,
     CloudEvent,
     DeviceEvent,
+    EventPublished,
     FunctionCalled,
     IdentifyDevice,
     MemoryChanged,
@@ -178,6 +179,8 @@ class Net:
                     self.cloud.refuse(self.now)
             elif isinstance(event, TimeAsked):
                 self.cloud.tell_time(event, UNIX_TIME, self.now)
+            elif isinstance(event, EventPublished):
+                self.cloud.confirm_event(event)
             elif isinstance(event, MemoryChanged):
                 self.memory = event.memory
         self.cloud_events += events

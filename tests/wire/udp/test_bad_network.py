@@ -21,7 +21,16 @@ from cloudchamber.wire.dtls.events import (
 )
 from cloudchamber.wire.dtls.records import Address
 from cloudchamber.wire.dtls.session import DtlsSession
-from cloudchamber.wire.events import Answered, Closed, IdentifyDevice, Outcome, TimeAsked, VariableAsked, VariableRead
+from cloudchamber.wire.events import (
+    Answered,
+    Closed,
+    EventPublished,
+    IdentifyDevice,
+    Outcome,
+    TimeAsked,
+    VariableAsked,
+    VariableRead,
+)
 from cloudchamber.wire.session.profile import BORON, ELECTRON
 from cloudchamber.wire.udp.connection import CloudDatagramSession, DeviceDatagramConnection
 from cloudchamber.wire.values import decode_untrusted
@@ -65,6 +74,8 @@ class CloudEnd:
                     self.session.accept(now)
                 elif isinstance(event, TimeAsked):
                     self.session.tell_time(event, UNIX_TIME, now)
+                elif isinstance(event, EventPublished):
+                    self.session.confirm_event(event)
                 elif isinstance(event, Answered):
                     self.outcomes[event.request] = event.outcome
         for message in self.session.messages_to_send(now):

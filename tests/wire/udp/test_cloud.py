@@ -130,11 +130,28 @@ def test_a_session_without_a_hello_and_without_a_memory_cannot_go_on() -> None:
 
 def test_a_duplicate_is_answered_alike_and_told_once() -> None:
     cloud, wire = cloud_with_wire()
-    event = "40020003b1450474656d70ff32"
-    assert wire.say(event) == ["60000003"]
+    post = "40020003b164ff32"
+    assert wire.say(post) == ["60000003"]
     wire.now = 42.0
-    assert wire.say(event, event) == ["60000003", "60000003"]
-    assert cloud.events() == [EventPublished("temp", b"2", 60, is_private=True)]
+    assert wire.say(post, post) == ["60000003", "60000003"]
+    assert cloud.events() == []
+
+
+@pytest.mark.parametrize(("taken", "answer"), [(True, "60000003"), (False, "61800003aa")])
+def test_an_event_is_acknowledged_when_it_is_taken_and_its_copies_as_it_was(taken: bool, answer: str) -> None:
+    cloud, wire = cloud_with_wire()
+    event = "41020003aab1450474656d70ff32"
+    assert wire.say(event, event) == []
+    (told,) = cloud.events()
+    assert told == EventPublished("temp", b"2", 60, is_private=True)
+    wire.now = 4.0
+    assert wire.say(event) == []
+    assert isinstance(told, EventPublished)
+    cloud.confirm_event(told, taken=taken)
+    assert wire.hear() == [answer]
+    wire.now = 15.0
+    assert wire.say(event) == [answer]
+    assert cloud.events() == []
 
 
 def test_a_duplicate_question_for_the_time_gets_the_same_answer() -> None:
@@ -349,7 +366,7 @@ def test_reads_are_asked_anew_only_while_half_of_the_tokens_are_free() -> None:
 
 def test_replies_leave_three_times_once_a_duplicate_told_that_some_get_lost() -> None:
     _, wire = cloud_with_wire()
-    event = "4002{:04x}b1450474656d70ff32"
+    event = "4002{:04x}b164ff32"
     assert wire.say(event.format(2)) == ["60000002"]
     assert wire.sendings(3.9) == []
     assert wire.say(event.format(2)) == ["60000002"]
@@ -364,7 +381,7 @@ def test_replies_leave_three_times_once_a_duplicate_told_that_some_get_lost() ->
 def test_replies_leave_three_times_once_a_device_has_said_what_did_not_arrive() -> None:
     """It counts its messages."""
     _, wire = cloud_with_wire()
-    event = "4002{:04x}b1450474656d70ff32"
+    event = "4002{:04x}b164ff32"
     for number in (2, 3, 5):
         wire.say(event.format(number))
     assert [raw for _, raw in wire.sendings(10.0)] == ["60000005"] * 2
@@ -464,8 +481,12 @@ def test_goodbye_leaves_the_session_for_when_the_device_comes_back() -> None:
     assert not cloud.send_event("weather", b"x", 60, True, 0.0)
     assert wire.say(goodbye) == ["60000005"], "its acknowledgement was lost"
     # Sent before the Goodbye, and overtaken by it.
-    assert wire.say("40020004b1450474656d70ff32") == ["60000004"]
-    assert cloud.events() == [EventPublished("temp", b"2", 60, is_private=True)]
+    assert wire.say("40020004b1450474656d70ff32") == []
+    (late,) = cloud.events()
+    assert late == EventPublished("temp", b"2", 60, is_private=True)
+    assert isinstance(late, EventPublished)
+    cloud.confirm_event(late)
+    assert wire.hear() == ["60000004"]
     assert not cloud.is_online
     repeated = wire.sendings(300.0)  # for one that loses acknowledgements loses more
     assert {at for at, _ in repeated} == {1.0, 3.0}

@@ -2,8 +2,9 @@
 
 Three rules of the dialect shape it:
 
-* Every confirmable message of a device is acknowledged at once, with an **empty** ACK: a device takes any 2.05 for the
-  answer to its time question. Hello is acknowledged before anything else is sent.
+* Every confirmable message of a device is acknowledged with an **empty** ACK: a device takes any 2.05 for the answer to
+  its time question. Hello is acknowledged before anything else is sent, an event when the shell says that it is taken,
+  and everything else at once.
 * Answers are matched by token, and ACKs without one by message id; over TCP an ACK to a ping has an id of the device's
   own. Ids of device messages are not checked for order: those ACKs take numbers out of the same sequence.
 * A function that the device does not know is never answered; only the time-out ends it.
@@ -245,8 +246,26 @@ class CloudSession(CloudCommands):
         except WireError:
             self._acknowledge(message, Code.BAD_REQUEST)
             return
+        if not self._take_system_event(event.name, event.data):
+            waiting = (message.id, message.token) if message.type == Type.CON else None
+            content_format = event.content_format
+            self._emit(EventPublished(event.name, event.data, event.ttl_s, event.is_private, content_format, waiting))
+            return
         self._acknowledge(message)
-        name, data = event.name, event.data
+
+    def confirm_event(self, event: EventPublished, *, taken: bool = True) -> None:
+        """The answer to EventPublished. Not `taken`: the device learns that its publication failed, as from the
+        vendor's cloud when there were too many."""
+        if self._closed or event.waiting is None:
+            return
+        message_id, token = event.waiting
+        if taken:
+            self._outbox.append(coap.empty_ack(message_id))
+        else:
+            self._send(Message(Type.ACK, Code.BAD_REQUEST, message_id, token))
+
+    def _take_system_event(self, name: str, data: bytes | None) -> bool:
+        """True for what only the cloud itself has to know."""
         if name.startswith(messages.CLAIM_PREFIX):
             # A claim code is a secret: it must not reach anybody's event stream, whatever its name's ending.
             code = (data or b"").decode("ascii", "replace")
@@ -263,7 +282,8 @@ class CloudSession(CloudCommands):
         else:
             if name == messages.OTA_CHUNK_SIZE_EVENT and data and len(data) < 6 and data.isdigit():
                 self._chunk_size = int(data)
-            self._emit(EventPublished(name, data, event.ttl_s, event.is_private, event.content_format))
+            return False
+        return True
 
     def _handle_subscribe(self, message: Message) -> None:
         assert self._hello is not None
