@@ -202,7 +202,9 @@ class EdgeProtocol(HttpToolsProtocol):
         # The ASGI scope waits until it is known that the request needs one.
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
@@ -217,10 +219,11 @@ class EdgeProtocol(HttpToolsProtocol):
         self._go_the_long_way()
 
     def _go_the_long_way(self) -> None:
-        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expect
-        self.scope["headers"] = headers
+        self.url, self.headers, self.scope["headers"] = url, headers, headers
+        wanted = [value.lower() for name, value in headers if name == b"expect"]
+        self.expect_100_continue = b"100-continue" in wanted
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # a server may add keys of its own
         super().on_headers_complete()
 
