@@ -5,6 +5,7 @@ A new kind of requester is a line in `KINDS` and its token in `_tokens`; a new k
 `Place.values`. What is not there is filled with a name that nothing has, so that a new route is asked in any case.
 """
 
+import asyncio
 import base64
 import dataclasses
 import itertools
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
 from cloudchamber.access.requester import ApiUser, Bearer, Customer, OrganizationClient, ProductClient, User
@@ -31,12 +34,36 @@ from cloudchamber.oauth.tokens import Tokens
 from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.settings import Address, Settings
 from cloudchamber.wire.update.module import build_module
+from tests.matrix.living import NAME, living
 
 ANY_PORT: Final = Address("127.0.0.1", 0)
 PASSWORD: Final = "correct horse"
 NO_SUCH: Final = "no-such"
-# Where a request is looked at only after its password.
-BODIES: Final = {"/v1/user/mfa/{factor}": {"current_password": PASSWORD}}
+SERIAL: Final = "MATRIX00000001"
+# Whoever has the hardware in their hands may send its key before anybody else has heard of it.
+HARDWARE: Final = "c" * 24
+# What everybody can name: it is nobody's, or found whoever's it is.
+COMMON: Final = {"serial": SERIAL, "hardware": HARDWARE, "name": NAME, "algorithm": "rsa"}
+HOOK: Final = {"event": "e", "url": "http://127.0.0.1:1/"}
+PUBLIC_KEY: Final = (
+    generate_private_key(SECP256R1()).public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+)
+# What the least of a request would not do, by handler.
+BODIES: Final[dict[str, dict[str, Any]]] = {
+    "customers.create": {"email": "new@example.com", "no_password": True},
+    "devices.update_own": {"name": "renamed"},
+    "firmware.release": {"version": 1, "product_default": True},
+    "keys.provision": {"deviceID": HARDWARE, "publicKey": PUBLIC_KEY.decode(), "algorithm": "ecc"},
+    "product_devices.update": {"name": "renamed"},
+    "users.delete": {"password": PASSWORD},
+    "users.disable_mfa": {"current_password": PASSWORD},
+    "users.new_recovery_codes": {"current_password": PASSWORD},
+    "users.remove_mfa": {"current_password": PASSWORD},
+    "users.update": {"account_info": {"first_name": "Ann"}},
+    "webhooks.create": HOOK,
+    "webhooks.replace_integration": HOOK,
+    "webhooks.replace_webhook": HOOK,
+}
 FIELD: Final = re.compile(r"{(\w+)(?::path)?}")
 
 
@@ -137,6 +164,19 @@ class Universe:
     values: dict[ProductId | OrganizationId | None, dict[str, str]] = field(default_factory=dict)
     """Names of things in each product, in each organization, and (None) of the account of the product's owner."""
 
+    def body(self, handler: str) -> dict[str, Any] | None:
+        """A request that does something, where the least that can be sent would not."""
+        if handler == "product_devices.update_many":
+            return {"action": "groups", "devices": [self.living.id], "metadata": {"add": ["spare"]}}
+        if handler == "devices.claim":
+            return {"id": self.devices["nobody's device"].id}
+        return BODIES.get(handler)
+
+    @property
+    def living(self) -> Thing:
+        """The one device that is connected, and answers (living.py)."""
+        return self.devices["a customer's device"]
+
     def places(self, template: str) -> Iterator[Place]:
         """Everything that a path can speak of: what is the home product's, what is a stranger's, what is not there."""
         names = set(FIELD.findall(template))
@@ -153,7 +193,7 @@ class Universe:
             is_elsewhere = product is not None and organization not in (None, self.organizations[product])
             if (is_elsewhere or above == "below unknown") and device_label not in ("", "a customer's device"):
                 continue  # where not even the product is found, one device is as good as all
-            values = {**unknown, **self.values.get(product or organization, {})}
+            values = {**unknown, **COMMON, **self.values.get(product or organization, {})}
             if organization is not None:
                 values["organization"] = organization
             if product is not None:
@@ -246,6 +286,7 @@ class _Maker:
             "a user's device": await self._free_device(found, tokens["a user with a device"], "a user with a device"),
             "an unknown device": Thing(DeviceId("f" * 24), None, None, exists=False),
         }
+        await self._live(ann, home, found.living.id)
         found.values = {
             at_home: {
                 "client": spare_corporate[0],
@@ -359,8 +400,30 @@ class _Maker:
             "version": "1",
             "hook": await self._hook(f"/v1/products/{product}/integrations", token),
             "customer": await self._spare_customer(product, client),
-            "token": await self._acting(client),
+            "token": await self._listed_token(product, token, client),
         }
+
+    async def _listed_token(self, product: ProductId, token: str, client: tuple[str, str]) -> str:
+        """What the product's list calls a token that nobody of the universe uses."""
+        path = f"/v1/products/{product}/access_tokens"
+        before = {each["token"] for each in (await self._ask("GET", path, token))["access_tokens"]}
+        await self._acting(client)
+        after = {each["token"] for each in (await self._ask("GET", path, token))["access_tokens"]}
+        (made,) = after - before
+        return str(made)
+
+    async def _live(self, token: str, product: ProductId, device: DeviceId) -> None:
+        """It was printed on, connected, told how it is and where, and ran the product's firmware."""
+        path = f"/v1/products/{product}/devices/{device}"
+        await self._ask("PUT", path, token, json={"serial_number": SERIAL})
+        about = f"/v1/products/{product}/diagnostics/{device}"
+        async with living(self._cloud, self._folder, device, product, self._folder.parent / "keys") as alive:
+            await self._ask("POST", f"{about}/update", token)
+            assert alive.publish("loc", '{"cmd":"loc","loc":{"lck":1,"lat":48.1,"lon":11.5}}')
+            async with asyncio.timeout(10):
+                for asked in (f"{about}/last", f"/v1/products/{product}/locations/{device}"):
+                    while not (await self._http.get(asked, headers={"Authorization": f"Bearer {token}"})).is_success:
+                        await asyncio.sleep(0.02)
 
     async def _spare_customer(self, place: ProductId | OrganizationId, client: tuple[str, str]) -> str:
         self._count += 1

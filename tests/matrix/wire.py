@@ -41,16 +41,16 @@ class Wire:
             status = int(status_line.split()[1])
             content_type = headers.get("content-type", "")
             if "content-length" not in headers and status not in {204, 304}:
-                await self.close()
+                await self.aclose()
                 return Answer(status, content_type, None)
             length = 0 if method == "HEAD" else int(headers.get("content-length", 0))
             data = await self._reader.readexactly(length)
         if headers.get("connection") == "close":
-            await self.close()
+            await self.aclose()
         is_json = data and content_type.startswith("application/json")
         return Answer(status, content_type, msgspec.json.decode(data) if is_json else None, data)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
