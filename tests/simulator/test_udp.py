@@ -1,26 +1,37 @@
 """`cloudchamber simulate --protocol udp` as people start it, and what it keeps between two starts."""
 
 import asyncio
+import os
 import re
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import pytest
+import uvloop
 from click.testing import CliRunner
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloudchamber.cli.simulate import simulate
 from cloudchamber.simulator import fleet
+from cloudchamber.simulator.device import VirtualDevice
+from cloudchamber.simulator.firmware import Firmware
 from cloudchamber.simulator.keys import KeyUnusable, device_key, server_key
 from cloudchamber.simulator.target import find_target
-from cloudchamber.simulator.udp import KeptSession, UdpNetwork
+from cloudchamber.simulator.udp import KeptSession, UdpLine, UdpNetwork
 from cloudchamber.storage.migrate import migrate
-from cloudchamber.testing import Cloud
+from cloudchamber.testing import Cloud, Recorder
+from cloudchamber.wire.dtls.raw_keys import spki_of
+from cloudchamber.wire.dtls.state import SessionState
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import FunctionReturned
 from cloudchamber.wire.keys import ServerAddress, build_server_key_file
+from cloudchamber.wire.session.device_state import DeviceState
+from cloudchamber.wire.session.profile import DeviceSetup, profile_on
 from cloudchamber.wire.transport import Transport
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
@@ -129,3 +140,73 @@ def test_keys_and_address_of_udp(tmp_path: Path) -> None:
 def test_a_session_file_that_cannot_be_read_is_none(junk: bytes) -> None:
     with pytest.raises(WireError):
         KeptSession.from_json(junk)
+
+
+def session_of(server: EllipticCurvePublicKey) -> KeptSession:
+    state = SessionState(
+        *(bytes(32), bytes(48), bytes(32), bytes(8), 254, 7, 3, 0, spki_of(server), None, ("127.0.0.1", 1))
+    )
+    return KeptSession(state, DeviceState(1, 1, None, None, None))
+
+
+def idle_device(network: UdpNetwork) -> VirtualDevice:
+    setup = DeviceSetup(device_id=bytes.fromhex(ID), profile=profile_on("2.3.1", 10), platform_id=10)
+    return VirtualDevice(setup=setup, network=network, make_firmware=Firmware, console=Recorder(), random=Random(1))
+
+
+def open_sockets() -> int:
+    return sum(os.readlink(fd).startswith("socket:") for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink())
+
+
+@pytest.mark.parametrize("cancel_at", ["taken", "made", "connected"])
+@pytest.mark.parametrize("make_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def test_a_connect_that_is_given_up_keeps_the_session_and_closes_its_socket(
+    make_loop: Callable[[], asyncio.AbstractEventLoop], cancel_at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time limit cancels it, wherever it stands."""
+
+    async def give_up() -> None:
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.setblocking(False)
+            server = generate_private_key(SECP256R1())
+            key = generate_private_key(SECP256R1())
+            network = UdpNetwork(
+                *silent.getsockname(), server.public_key(), key, session_file=tmp_path / "session", moves=True
+            )
+            kept = session_of(server.public_key())
+            network.keep(kept)
+            device = idle_device(network)
+
+            def cancelling(function: Callable[..., Any]) -> Callable[..., Any]:
+                def then_cancel(*args: Any) -> Any:
+                    result = function(*args)
+                    connecting.cancel()
+                    return result
+
+                return then_cancel
+
+            owner, name = {
+                "taken": (UdpNetwork, "_take"),
+                "made": (UdpLine, "__init__"),
+                "connected": (UdpLine, "connection_made"),
+            }[cancel_at]
+            monkeypatch.setattr(owner, name, cancelling(getattr(owner, name)))
+            before = open_sockets()
+            connecting = loop.create_task(network.connect(device))
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            await asyncio.sleep(0.05)
+            assert open_sockets() == before
+            again = network._take()
+            assert again is not None
+            assert again.dtls.id == kept.dtls.id
+            # As it was, or with the numbers gone by that were used.
+            assert again == kept or (again.uses == 1 and again.dtls.next_number > kept.dtls.next_number)
+            if again == kept:
+                with pytest.raises(BlockingIOError):
+                    silent.recv(2000)
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(give_up())

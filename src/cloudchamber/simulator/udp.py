@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -84,19 +85,30 @@ class UdpNetwork:
         found = await asyncio.get_running_loop().getaddrinfo(self.host, self.port)
         remote = str(found[0][4][0])
         kept = self._take()
+        lines: list[UdpLine] = []
+
+        def make() -> UdpLine:
+            lines.append(UdpLine(device, self, kept))
+            return lines[-1]
+
         try:
             if self._local_port and not self.moves:
                 with contextlib.suppress(OSError):  # another program may have it by now
-                    return await self._line(device, kept, remote, self._local_port)
-            return await self._line(device, kept, remote, 0)
-        except OSError:
-            self._kept = kept  # nothing was sent, so the session is as good as it was
+                    return await self._line(make, remote, self._local_port)
+            return await self._line(make, remote, 0)
+        except BaseException:
+            # uvloop leaves the socket of a connect that is cancelled, by its time limit above all, to the protocol.
+            for line in lines:
+                line.abort()
+            # Where nothing was sent the session is as good as it was; else the line has kept what came of it.
+            if kept is not None and not any(line.was_made for line in lines):
+                self.keep(kept)
             raise
 
-    async def _line(self, device: "VirtualDevice", kept: KeptSession | None, remote: str, port: int) -> "UdpLine":
+    async def _line(self, make: Callable[[], "UdpLine"], remote: str, port: int) -> "UdpLine":
         wildcard = "::" if ":" in remote else "0.0.0.0"  # noqa: S104 - the socket is connected, and hears one peer
         transport, line = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: UdpLine(device, self, kept), local_addr=(wildcard, port), remote_addr=(remote, self.port)
+            make, local_addr=(wildcard, port), remote_addr=(remote, self.port)
         )
         self._local_port = transport.get_extra_info("sockname")[1]
         return line
@@ -156,6 +168,9 @@ class UdpLine(Line, asyncio.DatagramProtocol):
     # --- asyncio.DatagramProtocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self.closed.done():
+            transport.close()
+            return
         self._transport = cast("asyncio.DatagramTransport", transport)
         self._pump()
 
@@ -166,6 +181,11 @@ class UdpLine(Line, asyncio.DatagramProtocol):
 
     def error_received(self, exc: Exception) -> None:
         """A cloud that is away for a moment: a device does not hear of that, and waits."""
+
+    @property
+    def was_made(self) -> bool:
+        """Whether anything can have been sent."""
+        return self._transport is not None
 
     # --- Line ---
 
@@ -239,7 +259,7 @@ class UdpLine(Line, asyncio.DatagramProtocol):
             return
         self._transmit()
         connection = self._connection
-        if closed.reason is CloseReason.LOCAL and connection is not None and self._dtls.is_open:
+        if closed.reason is CloseReason.LOCAL and connection is not None and self._dtls.is_open and self.was_made:
             uses = 0 if self._was_heard else self._uses + 1
             self._network.keep(KeptSession(self._dtls.suspend(), connection.state(), uses))
         if self._transport is not None:
