@@ -1,6 +1,7 @@
 """Devices of whoever asks: `/v1/devices`."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -30,14 +31,15 @@ _GET: Final = Action.DEVICES_GET
 
 
 # About 2 kB each.
-_MAX_WRITTEN: Final = 5_000
+MAX_WRITTEN: Final = 5_000
 
 
-class _Written:
-    """Devices as lists show them, in JSON already. Nothing has to drop them: each is kept with all that it was made of,
-    and compared with what is true now."""
+class Written:
+    """Devices as `shown` makes them, in JSON already. Nothing has to drop them: each is kept with all that it was made
+    of, and compared with what is true now."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: Callable[[DeviceView], Any]) -> None:
+        self._shown = shown
         self._kept: OrderedDict[DeviceId, tuple[DeviceView, msgspec.Raw]] = OrderedDict()
 
     def of(self, view: DeviceView) -> msgspec.Raw:
@@ -53,10 +55,10 @@ class _Written:
                 and old.owner_name == view.owner_name
             ):
                 return written
-        written = msgspec.Raw(encode_json(render.device(view)))
+        written = msgspec.Raw(encode_json(self._shown(view)))
         self._kept[device] = (view, written)
         self._kept.move_to_end(device)
-        if len(self._kept) > _MAX_WRITTEN:
+        if len(self._kept) > MAX_WRITTEN:
             self._kept.popitem(last=False)
         return written
 
@@ -81,7 +83,8 @@ class DevicesResource:
         self._flasher = flasher
         self._imports = imports
         self._products = products
-        self._written = _Written()
+        self._listed = Written(render.device)
+        self._detailed = Written(render.device_detail)
 
     async def list_own(self, _call: Call, requester: Bearer) -> Any:
         records = await self._devices.mine(requester)
@@ -100,13 +103,13 @@ class DevicesResource:
             view = self._devices.view_now(record)
             if view is None:
                 return None
-            shown.append(self._written.of(view))
+            shown.append(self._listed.of(view))
         return shown
 
     def get_own_now(self, requester: Bearer, last: str) -> Any:
         record = self._devices.own_now(requester, last, _GET)
         view = None if record is None else self._devices.view_now(record)
-        return None if view is None else render.device_detail(view)
+        return None if view is None else self._detailed.of(view)
 
     async def claim(self, call: Call, requester: Bearer) -> Any:
         """Where the device is somebody else's and `request_transfer` is set, its owner is asked for it. With a
