@@ -40,6 +40,8 @@ async def test_a_fleet_is_searched_sorted_and_paged(scene: Scene, open_as: Open,
     await page.get_by_role("link", name="Next").click()
     await expect(rows).to_have_count(12)
     assert "page=2" in page.url
+    # There is no next page to stay on: the list itself has the focus, and what follows in it is a Tab away.
+    await expect(page.locator("#list")).to_be_focused()
 
     # The list follows what is typed, and the address follows the list.
     search = page.get_by_role("searchbox")
@@ -59,6 +61,12 @@ async def test_a_fleet_is_searched_sorted_and_paged(scene: Scene, open_as: Open,
         await expect(page.get_by_role("columnheader", name=re.compile("Id"))).to_have_attribute(
             "aria-sort", "ascending"
         )
+        await expect(page.get_by_role("link", name="Id", exact=True)).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_role("columnheader", name=re.compile("Id"))).to_have_attribute(
+            "aria-sort", "descending"
+        )
+        await expect(page.get_by_role("link", name="Id", exact=True)).to_be_focused()
     await search.fill("zzz")
     await expect(page.get_by_text("No device is like that.")).to_be_visible()
 

@@ -5,7 +5,8 @@ from its page, and how a page looks. `sections` lists the sections; each is a mo
 its pages and its templates (`templates/<section>*.html`). How to add one:
 
 1. a module with `SECTION = Section(key, title, nav, ROUTES, make)`; each row names the action that it takes
-   (`section.page`, `section.form`, `section.live`), and `make(frame)` gives the object whose methods the rows name;
+   (`section.page`, `section.form`, `section.live`), and `make(frame)` gives the object whose methods the rows name.
+   What products and organizations have alike has rows of `either(path)`, and works with `ask.owner` and `ask.base`;
 2. a line in `sections.SECTIONS`;
 3. templates that extend `frame.html`, and a browser test in `tests/browser/test_console_<section>.py`.
 

@@ -8,6 +8,7 @@ from cloudchamber.console.frame import Ask, Frame
 from cloudchamber.console.section import PRODUCT, Nav, Section, page
 from cloudchamber.fleet.lists.model import DeviceFilter, Order
 from cloudchamber.fleet.lists.rules import order_of
+from cloudchamber.fleet.model import Product
 
 PER_PAGE: Final = 50
 _MAX_SEARCH: Final = 100
@@ -17,6 +18,10 @@ _STATES: Final = (
     ("quarantined", "In quarantine"),
     ("denied", "Denied"),
 )
+# Core, Photon, P1; everything newer speaks DTLS.
+_OVER_TCP: Final = frozenset({0, 6, 8})
+# What a virtual device is, over TCP and over UDP, that is not told what it shall be.
+_BY_DEFAULT: Final = frozenset({6, 10})
 # What somebody expects first: the newest connection and the highest version, but names from A.
 _DESCENDING: Final = frozenset({"lastConnection", "firmwareVersion"})
 
@@ -73,6 +78,7 @@ class DeviceListPages:
             order=order_of(sort),
             orders=Order,
             descending=descending,
+            simulate=simulate(product),
             columns=[
                 self._column(ask, text, name, kept, is_sorted=order_of(name) is order_of(sort), descending=descending)
                 for text, name in (("Device", "deviceName"), ("Id", "deviceId"))
@@ -111,6 +117,16 @@ class DeviceListPages:
     def _url(self, ask: Ask, query: dict[str, str]) -> str:
         wanted = {name: value for name, value in query.items() if value}
         return f"{ask.base}/devices?{urlencode(wanted)}"
+
+
+def simulate(product: Product) -> str:
+    """The command with which a virtual device of the product connects, on the server's machine."""
+    words = ["cloudchamber", "simulate", "--product", str(product.id)]
+    if product.platform_id not in _OVER_TCP:
+        words += ["--protocol", "udp"]
+    if product.platform_id not in _BY_DEFAULT:
+        words += ["--platform", str(product.platform_id)]
+    return " ".join(words)
 
 
 SECTION: Final = Section("devices", "Devices", Nav("product", "devices", Action.DEVICES_LIST), ROUTES, DeviceListPages)

@@ -278,13 +278,15 @@ class Frame:
         title: str,
         section: str | None = None,
         status: int = 200,
-        error: str | None = None,
+        error: CloudError | str | None = None,
         done: str | None = None,
         back: tuple[str, str] | None = None,
         **values: Any,
     ) -> Reply:
         """A page in the frame. `section` is the key of the navigation's entry; `back` a link above the title, URL and
         text; `error` and `done` say what came of a form, and with an error `filled(name)` is what was sent."""
+        if isinstance(error, CloudError):
+            status, error = error.status, error.message
         content = self._templates.get_template(template).render(
             title=title,
             section=section,

@@ -148,8 +148,7 @@ class ImportPages:
             title="Import devices",
             section="devices",
             back=(f"{ask.base}/devices", "Devices"),
-            status=200 if error is None else error.status,
-            error=None if error is None else error.message,
+            error=error,
         )
 
 

@@ -64,8 +64,7 @@ class OrganizationsPages:
             "organizations.html",
             title="Organizations",
             section="organizations",
-            status=200 if error is None else error.status,
-            error=None if error is None else error.message,
+            error=error,
             rows=rows,
             may_make=ask.may(Action.ORGANIZATIONS_CREATE, Account()),
         )
@@ -93,8 +92,7 @@ class OverviewPages:
             "organization.html",
             title=organization.name,
             section="organization",
-            status=200 if error is None else error.status,
-            error=None if error is None else error.message,
+            error=error,
             rows=[
                 await home.row(self._frame, ask, product)
                 for product in await self._services.products.of_organization(requester, organization)
@@ -150,8 +148,7 @@ class SettingsPages:
             "organization_settings.html",
             title="Settings",
             section="organization_settings",
-            status=200 if error is None else error.status,
-            error=None if error is None else error.message,
+            error=error,
             organization=organization,
             products=len(await self._services.products.of_organization(ask.requester, organization)),
             heirs=[member.username for member in team.members if member.id != organization.owner],

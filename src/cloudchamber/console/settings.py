@@ -63,8 +63,7 @@ class SettingsPages:
             "settings.html",
             title="Settings",
             section="settings",
-            status=200 if error is None else error.status,
-            error=None if error is None else error.message,
+            error=error,
             devices=devices,
             brand_name=(product.settings.get("branding") or {}).get("name", ""),
         )
