@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cloudchamber.testing import Cloud
-from cloudchamber.webhooks import rules
+from cloudchamber.webhooks import deliveries, rules, worker
 from tests.api.conftest import Maker, bearer, make_maker
 from tests.processes import cloudchamber
 from tests.webhooks.host import Received, hosting, ok, say
@@ -372,3 +372,48 @@ async def test_no_event_that_was_taken_is_lost_when_the_process_dies(tmp_path: P
             async with asyncio.timeout(20):
                 while set(taken) - {dict(parse_qsl(r.body.decode()))["data"] for r in host.received}:
                     await asyncio.sleep(0.05)
+
+
+async def test_what_a_host_is_too_slow_for_is_refused_and_not_lost(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MAX_PENDING_PER_HOOK", 3)
+    takes = asyncio.Event()
+
+    async def slowly(request: Received, writer: asyncio.StreamWriter) -> None:
+        await takes.wait()
+        await ok(request, writer)
+
+    async with hosting(slowly) as host, Listener(maker, "/v1/devices/events/temp") as stream:
+        hook = await make_hook(maker, url=host.url)
+        for number in range(3):
+            await publish(maker, data=str(number))
+        refused = await maker.http.post(
+            "/v1/devices/events", json={"name": "temp", "data": "3"}, headers=bearer(maker.token)
+        )
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        assert "publish more slowly" in refused.text
+        await publish(maker, name="other")
+        takes.set()
+        await until(maker, hook, 3)
+        await publish(maker, data="4")
+        (day,) = (await until(maker, hook, 4))["counters"]
+        assert (day["success"], day["error"], day["sleep"]) == (4, 0, 0)
+        taken = ["0", "1", "2", "4"]
+        assert sorted(dict(parse_qsl(request.body.decode()))["data"] for request in host.received) == taken
+        assert [data["data"] for _, data in stream.events] == taken
+
+
+async def test_what_memory_has_no_room_for_waits_in_the_table_and_comes_in_order(
+    maker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "MAX_HELD_PER_HOOK", 4)
+    monkeypatch.setattr(worker, "MAX_RUNNING_PER_HOST", 1)
+    async with hosting() as host:
+        await make_hook(maker, url=host.url)
+        await asyncio.gather(*(publish(maker, data=str(number)) for number in range(40)))
+        await publish(maker, data="40")
+        got = [int(dict(parse_qsl(request.body.decode()))["data"]) for request in await host.wait_for(41)]
+        assert sorted(got) == list(range(41))
+        assert got[-1] == 40

@@ -9,8 +9,10 @@ once: a crash between a host's answer and our record of it makes it again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from typing import Final
 
 from cloudchamber.access.model import OwnedByUser
@@ -19,12 +21,13 @@ from cloudchamber.clock import DAY, Clock, Millis, iso
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.products import PRODUCT_REMOVED
-from cloudchamber.ids import ProductId, new_id
+from cloudchamber.ids import ProductId, new_ordered_id
 from cloudchamber.messaging.model import Event
 from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.tally import Figure, Tally
-from cloudchamber.webhooks.errors import WebhookInvalid
+from cloudchamber.webhooks.batches import Batches
+from cloudchamber.webhooks.errors import HookBehind, WebhookInvalid
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 from cloudchamber.webhooks.requests import read_settings
 from cloudchamber.webhooks.rules import WELL, Health, after_delivery, triggers
@@ -35,9 +38,10 @@ HOOK_CHANGED: Final = "webhooks.changed"
 HOOK_DELETED: Final = "webhooks.deleted"
 """The id of one that is gone."""
 
-# What waits for one hook's host. Past that its events are skipped and counted: a host that is down for a day must not
-# fill everybody's disk.
-MAX_PENDING_PER_HOOK: Final = 1_000
+# What waits for one hook's host, some 6 MB. Past that its events are refused to who publishes them: a host slower
+# than they come must not fill everybody's disk, and what was taken must not be lost. For one that fails again and again
+# nobody waits: it sleeps, and its events are skipped and counted.
+MAX_PENDING_PER_HOOK: Final = 10_000
 KEPT_COUNTER_DAYS: Final = 30
 
 OrganizationOf = Callable[[ProductId], str | None]
@@ -141,49 +145,61 @@ class Deliveries:
         self._health: dict[str, Health] = {}
         self._pending: Counter[str] = Counter()
         self._counts: dict[tuple[str, str], DayCount] = {}
-        self._recording: set[asyncio.Task[None]] = set()
+        self.refused = 0
+        """Events that could not be put on record, and were refused to who published them."""
+        self._recording = Batches(self._insert)
+        self._finishing = Batches(self._put_away)
         self.due: Callable[[Iterable[Delivery]], None] = lambda _: None
 
     # -- taking events (the EventSink of messaging) -------------------------------------------------------------------
 
     def offer(self, event: Event) -> Awaitable[None] | None:
-        """None where the event fires nothing; else what ends when its deliveries are on record."""
+        """None where the event fires nothing; else what ends when its deliveries are on record, or raises
+        StorageUnavailable, StorageBusy, HookBehind: none of them is."""
         fired = self._index.fired_by(event)
         if not fired:
             return None
         now = self._clock.now()
-        deliveries = []
-        for hook in fired:
-            if self._pending[hook.id] >= MAX_PENDING_PER_HOOK or self.health(hook.id).is_asleep(now):
-                self._count(hook.id, skipped=1)
-                self._tally.note(_product(hook), Figure.HOOKS_SKIPPED)
-            else:
-                self._pending[hook.id] += 1
-                deliveries.append(Delivery(new_id(), hook.id, event, 0, now))
-        if not deliveries:
+        # Nobody waits for a host that fails again and again.
+        awake = [hook for hook in fired if not self.health(hook.id).is_asleep(now)]
+        behind = next((hook for hook in awake if self._pending[hook.id] >= MAX_PENDING_PER_HOOK), None)
+        if behind is not None:
+            self.refused += 1
+            return _refused(HookBehind(behind.event))
+        if len(awake) < len(fired):
+            self._skip(hook for hook in fired if hook not in awake)
+        if not awake:
             return None
-        task = asyncio.get_running_loop().create_task(self._record(deliveries))
-        self._recording.add(task)
-        task.add_done_callback(self._recorded)
-        return task
+        return self._record([Delivery(new_ordered_id(now), hook.id, event, 0, now) for hook in awake])
 
-    async def _record(self, deliveries: list[Delivery]) -> None:
-        async def insert(tx: Transaction) -> None:
-            await self._store.insert(tx, deliveries)
+    def _skip(self, hooks: Iterable[Webhook]) -> None:
+        for hook in hooks:
+            self._count(hook.id, skipped=1)
+            self._tally.note(_product(hook), Figure.HOOKS_SKIPPED)
 
-        try:
-            await self._db.transaction(insert)
-        except BaseException:
+    def _record(self, deliveries: list[Delivery]) -> "asyncio.Future[None]":
+        for delivery in deliveries:
+            self._pending[delivery.hook] += 1
+        recording = self._recording.put(deliveries)
+        recording.add_done_callback(partial(self._recorded, deliveries))
+        return recording
+
+    def _recorded(self, deliveries: list[Delivery], recording: "asyncio.Future[None]") -> None:
+        # Who published may be gone before that was on record, where it is nevertheless.
+        if not recording.cancelled() and recording.exception() is not None:
+            self.refused += 1
             for delivery in deliveries:
                 self._settled(delivery.hook)
-            raise
-        self.due(deliveries)
 
-    def _recorded(self, task: "asyncio.Task[None]") -> None:
-        self._recording.discard(task)
-        # Whoever awaits it hears of a failure; asking here keeps the loop from reporting it as nobody's.
-        if not task.cancelled():
-            task.exception()
+    async def _insert(self, offered: Sequence[list[Delivery]]) -> None:
+        deliveries = list(chain.from_iterable(offered))
+        rows = self._store.rows_of(deliveries)
+
+        async def insert(tx: Transaction) -> None:
+            await self._store.insert(tx, rows)
+
+        await self._db.transaction(insert)
+        self.due(deliveries)
 
     async def again(self, hook: str, delivery: str) -> bool:
         """A delivery that failed, as a new one, whether the hook sleeps or not; False where it is not known any more.
@@ -193,8 +209,8 @@ class Deliveries:
         event = await self._store.failed_event(self._db, hook, delivery)
         if event is None:
             return False
-        self._pending[hook] += 1
-        await self._record([Delivery(new_id(), hook, event, 0, self._clock.now())])
+        now = self._clock.now()
+        await self._record([Delivery(new_ordered_id(now), hook, event, 0, now)])
         return True
 
     # -- what the worker asks and tells -------------------------------------------------------------------------------
@@ -205,18 +221,17 @@ class Deliveries:
     def health(self, hook: str) -> Health:
         return self._health.get(hook, WELL)
 
-    async def load(self, limit: int) -> list[Delivery]:
-        return await self._store.pending(self._db, limit)
+    async def load(self, hook: str, limit: int) -> list[Delivery]:
+        """Those on record that wait, and are due first."""
+        return await self._store.pending(self._db, hook, limit)
 
-    async def start(self) -> None:
-        """Reads every hook. Raises CloudError."""
+    async def start(self) -> list[str]:
+        """Reads every hook; gives those for which something waits since before. Raises CloudError."""
         for hook in await self._hooks.all(self._db):
             self._index.put(hook)
-
-    def found_again(self, deliveries: Iterable[Delivery]) -> None:
-        """After a restart."""
-        for delivery in deliveries:
-            self._pending[delivery.hook] += 1
+        waiting = await self._store.waiting(self._db)
+        self._pending.update(waiting)
+        return list(waiting)
 
     async def postpone(self, delivery: Delivery, at: Millis) -> Delivery:
         """Raises CloudError."""
@@ -242,24 +257,29 @@ class Deliveries:
             delivery.id, delivery.hook, delivery.event.name, state, delivery.attempts + 1, now, request, response
         )
 
-        async def write(tx: Transaction) -> None:
-            await self._store.finish(tx, entry, delivery.event)
-
-        await self._db.transaction(write)
+        await self._finishing.put((entry, delivery.event))
         self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))
         hook = self._index.get(delivery.hook)
         if hook is not None:
             self._tally.note(_product(hook), Figure.HOOKS_OK if succeeded else Figure.HOOKS_FAILED)
 
-    def forget(self, delivery: Delivery) -> None:
-        """Its hook is gone, and its row with it."""
-        self._settled(delivery.hook)
-        self._health.pop(delivery.hook, None)
+    async def _put_away(self, ended: Sequence[tuple[LogEntry, Event]]) -> None:
+        async def write(tx: Transaction) -> None:
+            await self._store.finish(tx, ended)
+
+        await self._db.transaction(write)
+
+    def forget(self, hook: str) -> None:
+        """It is gone, and the rows of its deliveries with it."""
+        self._pending.pop(hook, None)
+        self._health.pop(hook, None)
 
     def _settled(self, hook: str) -> None:
-        self._pending[hook] -= 1
-        if self._pending[hook] <= 0:
-            del self._pending[hook]
+        left = self._pending[hook] - 1
+        if left > 0:
+            self._pending[hook] = left
+        else:
+            self._pending.pop(hook, None)
 
     # -- counters -----------------------------------------------------------------------------------------------------
 
@@ -307,11 +327,18 @@ class Deliveries:
 
     async def settle(self) -> None:
         """What is being recorded gets its end; called when the cloud stops."""
-        if self._recording:
-            await asyncio.gather(*self._recording, return_exceptions=True)
+        await self._recording.settle()
+        await self._finishing.settle()
         await self.flush()
 
 
 def _product(hook: Webhook) -> ProductId | None:
     """Whose team may hear how the hook fares."""
     return ProductId(int(hook.owner_id)) if hook.owner_kind == "product" else None
+
+
+def _refused(error: CloudError) -> "asyncio.Future[None]":
+    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    refused.set_exception(error)
+    refused.exception()  # seen, whether somebody awaits it or not
+    return refused

@@ -6,8 +6,10 @@ A hook's URL and settings hold other services' passwords and tokens, and a deliv
 import base64
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
@@ -15,10 +17,14 @@ from cloudchamber.clock import Millis
 from cloudchamber.ids import CustomerId, ProductId, UserId
 from cloudchamber.messaging.model import Event
 from cloudchamber.sealing import Sealer
-from cloudchamber.storage.database import Reader, Row, Transaction
+from cloudchamber.storage.database import Reader, Row, Transaction, Value
+from cloudchamber.storage.sql import in_steps, places, rows_of_places
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 
 _log = logging.getLogger(__name__)
+
+DeliveryRow = tuple[Value, ...]
+_EVENT_FIELDS: Final = tuple(field.name for field in fields(Event))
 
 _WEBHOOK = "SELECT id, owner_kind, owner_id, event, settings, created_at, updated_at FROM webhooks"
 # As many successes and as many errors of each hook are kept to be looked at.
@@ -113,24 +119,39 @@ class DeliveryStore:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
-    async def insert(self, tx: Transaction, deliveries: Iterable[Delivery]) -> None:
-        for delivery in deliveries:
-            await tx.execute(
-                "INSERT INTO webhook_deliveries (id, hook_id, state, attempts, next_at, sealed)"
-                # The hook may be gone by now.
-                " SELECT $1, id, 'pending', $3, $4, $5 FROM webhooks WHERE id = $2",
-                delivery.id,
-                delivery.hook,
-                delivery.attempts,
-                delivery.next_at,
+    def rows_of(self, deliveries: Iterable[Delivery]) -> list[DeliveryRow]:
+        """For `insert`: what costs time is done before the transaction."""
+        return [
+            (
+                *(delivery.id, delivery.hook, DeliveryState.PENDING.value, delivery.attempts, delivery.next_at),
                 self._sealer.seal(_event_json(delivery.event), delivery.id.encode()),
             )
+            for delivery in deliveries
+        ]
 
-    async def pending(self, db: Reader, limit: int) -> list[Delivery]:
+    async def insert(self, tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
+        hooks = list({row[1] for row in rows})
+        known: set[str] = set()
+        for some in in_steps(hooks):
+            found = await tx.fetch_all(f"SELECT id FROM webhooks WHERE id IN ({places(len(some))})", *some)
+            known.update(row[0] for row in found)
+        # A hook may be gone by now.
+        for part in in_steps([row for row in rows if row[1] in known]):
+            await tx.execute(_insert_deliveries(len(part)), *chain.from_iterable(part))
+
+    async def waiting(self, db: Reader) -> dict[str, int]:
+        """How many deliveries wait, by hook; those without any are left out."""
+        rows = await db.fetch_all(
+            "SELECT hook_id, count(*) FROM webhook_deliveries WHERE state = 'pending' GROUP BY hook_id"
+        )
+        return {hook: int(count) for hook, count in rows}
+
+    async def pending(self, db: Reader, hook: str, limit: int) -> list[Delivery]:
         """Those due first."""
         rows = await db.fetch_all(
-            "SELECT id, hook_id, attempts, next_at, sealed FROM webhook_deliveries WHERE state = 'pending'"
-            " ORDER BY next_at, id LIMIT $1",
+            "SELECT id, hook_id, attempts, next_at, sealed FROM webhook_deliveries"
+            " WHERE hook_id = $1 AND state = 'pending' ORDER BY next_at, id LIMIT $2",
+            hook,
             limit,
         )
         found = []
@@ -148,27 +169,33 @@ class DeliveryStore:
             delivery.next_at,
         )
 
-    async def finish(self, tx: Transaction, entry: LogEntry, event: Event) -> None:
-        """And forgets the oldest of the same hook and outcome. What failed keeps its event, to be tried again."""
-        shown = {"event": entry.event_name, "request": entry.request, "response": entry.response}
-        if entry.state is DeliveryState.FAILED:
-            shown["again"] = _event_json(event).decode()
-        await tx.execute(
-            "UPDATE webhook_deliveries SET state = $2, attempts = $3, finished_at = $4, sealed = $5 WHERE id = $1",
-            entry.id,
-            entry.state.value,
-            entry.attempts,
-            entry.finished_at,
-            self._sealer.seal(json.dumps(shown).encode(), entry.id.encode()),
-        )
-        await tx.execute(
-            "DELETE FROM webhook_deliveries WHERE hook_id = $1 AND state = $2 AND finished_at < ("
-            " SELECT min(finished_at) FROM ("
-            "  SELECT finished_at FROM webhook_deliveries WHERE hook_id = $1 AND state = $2"
-            f"  ORDER BY finished_at DESC LIMIT {KEPT_LOG_ENTRIES}) AS kept)",
-            entry.hook,
-            entry.state.value,
-        )
+    async def finish(self, tx: Transaction, ended: Sequence[tuple[LogEntry, Event]]) -> None:
+        """In the order in which they ended. Of each hook and outcome the last ones stay; what failed keeps its event,
+        to be tried again."""
+        by_outcome: dict[tuple[str, str], list[tuple[LogEntry, Event]]] = {}
+        for entry, event in ended:
+            by_outcome.setdefault((entry.hook, entry.state.value), []).append((entry, event))
+        for (hook, state), entries in by_outcome.items():
+            for some in in_steps([entry.id for entry, _ in entries[:-KEPT_LOG_ENTRIES]]):
+                await tx.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({places(len(some))})", *some)
+            for entry, event in entries[-KEPT_LOG_ENTRIES:]:
+                await tx.execute(
+                    "UPDATE webhook_deliveries SET state = $2, attempts = $3, finished_at = $4, sealed = $5"
+                    " WHERE id = $1",
+                    entry.id,
+                    state,
+                    entry.attempts,
+                    entry.finished_at,
+                    self._sealer.seal(_shown_json(entry, event), entry.id.encode()),
+                )
+            await tx.execute(
+                "DELETE FROM webhook_deliveries WHERE hook_id = $1 AND state = $2 AND finished_at < ("
+                " SELECT min(finished_at) FROM ("
+                "  SELECT finished_at FROM webhook_deliveries WHERE hook_id = $1 AND state = $2"
+                f"  ORDER BY finished_at DESC LIMIT {KEPT_LOG_ENTRIES}) AS kept)",
+                hook,
+                state,
+            )
 
     async def log(self, db: Reader, hook: str) -> list[LogEntry]:
         """The last successes and errors, newest first."""
@@ -232,9 +259,24 @@ class DeliveryStore:
         return await tx.execute("DELETE FROM webhook_counters WHERE day < $1", before_day)
 
 
+@lru_cache(maxsize=16)
+def _insert_deliveries(rows: int) -> str:
+    return (
+        "INSERT INTO webhook_deliveries (id, hook_id, state, attempts, next_at, sealed) VALUES"
+        f" {rows_of_places(rows, 6)}"
+    )
+
+
+def _shown_json(entry: LogEntry, event: Event) -> bytes:
+    shown = {"event": entry.event_name, "request": entry.request, "response": entry.response}
+    if entry.state is DeliveryState.FAILED:
+        shown["again"] = _event_json(event).decode()
+    return json.dumps(shown).encode()
+
+
 def _event_json(event: Event) -> bytes:
-    known = asdict(event)
     owner = event.owner
+    known = {name: getattr(event, name) for name in _EVENT_FIELDS}
     known["owner"] = None if owner is None else ["user" if isinstance(owner, OwnedByUser) else "customer", owner.id]
     return json.dumps(known).encode()
 

@@ -9,7 +9,7 @@ import asyncio
 import heapq
 import logging
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,6 +32,8 @@ MAX_RUNNING_PER_HOST: Final = 8
 MAX_RUNNING: Final = 64
 # In memory, waiting and running; an event and its names take about a kilobyte. What is more stays in the table.
 MAX_HELD: Final = 5_000
+# So that one whose host is slow leaves room for the others.
+MAX_HELD_PER_HOOK: Final = 500
 _FLUSH_INTERVAL_S: Final = 2.0
 _STOP_S: Final = 2.0
 
@@ -54,7 +56,11 @@ class Worker:
         self._turns: deque[str] = deque()
         self._later: list[tuple[int, str, Delivery]] = []
         self._held: set[str] = set()
-        self._has_more = False
+        self._held_of: Counter[str] = Counter()
+        # Hooks of which the table has more than memory: those first whose turn it is.
+        self._more: dict[str, None] = {}
+        # Those of which something was left in the table since it was read last.
+        self._left: set[str] = set()
         # Those that ended while the table was read: what was read of them is old.
         self._ended_meanwhile: set[str] = set()
         self._running: set[asyncio.Task[None]] = set()
@@ -73,11 +79,8 @@ class Worker:
 
     async def start(self) -> None:
         """Raises CloudError."""
-        await self._deliveries.start()
-        found = await self._deliveries.load(MAX_HELD)
-        self._deliveries.found_again(found)
-        self.take(found)
-        self._has_more = len(found) == MAX_HELD
+        self._more = dict.fromkeys(await self._deliveries.start())
+        self._refill_soon()
         self._flushing = asyncio.create_task(self._flush())
 
     async def stop(self) -> None:
@@ -101,15 +104,18 @@ class Worker:
         await self._sender.close()
 
     def take(self, deliveries: Iterable[Delivery]) -> None:
-        """Those on record, due now or later."""
+        """Those on record, due now or later. What memory has no room for stays there, and all that comes after it."""
         now = self._clock.now()
         for delivery in deliveries:
             if delivery.id in self._held:
                 continue
-            if len(self._held) >= MAX_HELD:
-                self._has_more = True
-                break
+            hook = delivery.hook
+            if hook in self._more or self._held_of[hook] >= MAX_HELD_PER_HOOK or len(self._held) >= MAX_HELD:
+                self._more[hook] = None
+                self._left.add(hook)
+                continue
             self._held.add(delivery.id)
+            self._held_of[hook] += 1
             if delivery.next_at > now:
                 heapq.heappush(self._later, (delivery.next_at, delivery.id, delivery))
             else:
@@ -135,7 +141,7 @@ class Worker:
         hook = self._deliveries.hook(delivery.hook)
         if hook is None:
             self._let_go(delivery)
-            self._deliveries.forget(delivery)
+            self._deliveries.forget(delivery.hook)
             return
         try:
             request = build(hook, delivery.event, delivery.id)
@@ -173,18 +179,31 @@ class Worker:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a webhook's delivery broke off", exc_info=error)
         self._run_lanes()
-        if self._has_more and len(self._held) < MAX_HELD // 2 and not self._stopped and self._refilling is None:
+        self._refill_soon()
+
+    def _refill_soon(self) -> None:
+        if self._more and self._refilling is None and not self._stopped and self._next_to_refill() is not None:
             self._refilling = asyncio.get_running_loop().create_task(self._refill())
+
+    def _next_to_refill(self) -> str | None:
+        """A hook of which half has gone, or none while memory has no room."""
+        if len(self._held) > MAX_HELD - MAX_HELD_PER_HOOK // 2:
+            return None
+        return next((hook for hook in self._more if self._held_of[hook] <= MAX_HELD_PER_HOOK // 2), None)
 
     async def _refill(self) -> None:
         try:
-            self._has_more = False
-            self._ended_meanwhile.clear()
-            found = await self._deliveries.load(MAX_HELD)
-            self._has_more = len(found) == MAX_HELD
-            self.take(delivery for delivery in found if delivery.id not in self._ended_meanwhile)
+            while (hook := self._next_to_refill()) is not None:
+                self._ended_meanwhile.clear()
+                self._left.discard(hook)
+                found = await self._deliveries.load(hook, MAX_HELD_PER_HOOK)
+                del self._more[hook]
+                self.take(delivery for delivery in found if delivery.id not in self._ended_meanwhile)
+                if len(found) == MAX_HELD_PER_HOOK or hook in self._left:
+                    self._more[hook] = None
+                if self._deliveries.hook(hook) is None:
+                    self._deliveries.forget(hook)
         except CloudError:
-            self._has_more = True
             _log.warning("waiting webhooks could not be read", exc_info=True)
         finally:
             self._refilling = None
@@ -229,7 +248,11 @@ class Worker:
             )
 
     def _let_go(self, delivery: Delivery) -> None:
-        self._held.discard(delivery.id)
+        if delivery.id in self._held:
+            self._held.discard(delivery.id)
+            self._held_of[delivery.hook] -= 1
+            if not self._held_of[delivery.hook]:
+                del self._held_of[delivery.hook]
         if self._refilling is not None:
             self._ended_meanwhile.add(delivery.id)
 
