@@ -13,7 +13,6 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +52,7 @@ from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
 from cloudchamber.fleet.updates import DeviceUpdates
+from cloudchamber.gateway.crypto import Crypto, threads_for
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.server_keys import ServerKeys
@@ -597,8 +597,8 @@ class Cloud:
         self._is_ready = True
 
     async def _start_tcp(self, services: GatewayServices, keys: ServerKeys) -> TcpGateway:
-        crypto = ThreadPoolExecutor(max(1, self._settings.workers_crypto), thread_name_prefix="crypto")
-        self._exit.callback(crypto.shutdown, wait=True, cancel_futures=True)
+        crypto = Crypto(threads_for(self._settings.workers_crypto))
+        self._exit.callback(crypto.stop)
         shared = (services.inbox, services.hub, services.clock, services.mailboxes)
         gateway = TcpGateway(
             TcpServices(*shared, keys.tcp, crypto), replace(TcpLimits(), max_connections=self._settings.max_devices)

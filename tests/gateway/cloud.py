@@ -7,12 +7,12 @@ import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from cloudchamber.clock import SystemClock
+from cloudchamber.gateway.crypto import Crypto
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
@@ -198,7 +198,8 @@ async def start_cloud(
     server_key: RSAPrivateKey, device_key: RSAPrivateKey, limits: TcpLimits | None = None
 ) -> AsyncIterator[SmallCloud]:
     inbox = DictInbox()
-    with ThreadPoolExecutor(2) as crypto:
+    crypto = Crypto(2)
+    try:
         services = TcpServices(
             inbox=inbox, hub=Hub(), server_key=server_key, crypto=crypto, clock=SystemClock(), mailboxes=Mailboxes()
         )
@@ -213,6 +214,8 @@ async def start_cloud(
         assert gateway.connections == gateway.strangers == 0
         assert not inbox.online_now, "every online had its offline"
         assert not len(services.mailboxes)
+    finally:
+        crypto.stop()
 
 
 LINGER_RESET = struct.pack("ii", 1, 0)

@@ -13,8 +13,8 @@ import secrets
 import socket
 from collections import Counter
 from dataclasses import dataclass
-from typing import cast
 
+from cloudchamber.gateway.sockets import Socket, Watch, make_watch
 from cloudchamber.gateway.tcp_session import TcpServices, TcpSession
 from cloudchamber.wire.events import Closed, CloseReason
 from cloudchamber.wire.tcp.connection import CloudConnection
@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096
 SEND_BUFFER = 32 * 1024
+ACCEPTED_AT_ONCE = 64
+"""Then the loop does what else there is to do."""
+FULL_LOOK_S = 0.1
+"""While nothing is accepted: how often a stranger is looked for that has had its time."""
 FULL = 16 * 1024
 """Beyond what the system holds: then an update sends no more chunks, and everything else goes on."""
 
@@ -49,8 +53,12 @@ class TcpGateway:
     def __init__(self, services: TcpServices, limits: TcpLimits | None = None) -> None:
         self._services = services
         self._limits = limits or TcpLimits()
+        self._watch: Watch | None = None
         self._listeners: list[socket.socket] = []
-        self._accepting: list[asyncio.Task[None]] = []
+        self._is_full = False
+        """Nothing is accepted until somebody leaves, or `_looking` looks again."""
+        self._looking: asyncio.TimerHandle | None = None
+        self._looks_soon = False
         self._links: set[_Link] = set()
         self._strangers: dict[_Link, float] = {}  # oldest first, with the time of its arrival
         self._changed = asyncio.Event()
@@ -77,29 +85,34 @@ class TcpGateway:
         """
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        if self._watch is None:
+            self._watch = make_watch()
         for family, _, _, _, address in dict.fromkeys(found):
             listener = _listen(family, (address[0], port, *address[2:]))
             port = listener.getsockname()[1]
             self._listeners.append(listener)
-            self._accepting.append(loop.create_task(self._accept(listener)))
+            if not self._is_full:
+                loop.add_reader(listener.fileno(), self._arrivals, listener)
         return port
 
     async def stop(self, timeout_s: float = 5.0) -> None:
         """Accepts no more, closes every session, and tells the inbox what remains to be told."""
-        for task in self._accepting:
-            task.cancel()
-        await asyncio.gather(*self._accepting, return_exceptions=True)
-        self._accepting.clear()
+        loop = asyncio.get_running_loop()
+        if self._looking is not None:
+            self._looking.cancel()
         for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
             listener.close()
         self._listeners.clear()
         self.close_all()
-        loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         await self._all_gone(deadline)
         for link in list(self._links):
             link.abort()
         await self._all_gone(deadline + 1.0)
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         if not await self._services.mailboxes.drain(max(deadline - loop.time(), 1.0)):
             log.error("the gateway stopped before everything that devices said was handled")
 
@@ -116,34 +129,59 @@ class TcpGateway:
 
     # --- arrivals ---
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._room()
+    def _arrivals(self, listener: socket.socket) -> None:
+        if not self._accept(listener) and not self._is_full:
+            self._is_full = True
+            for each in self._listeners:
+                asyncio.get_running_loop().remove_reader(each.fileno())
+            self._look_again_after(FULL_LOOK_S)
+
+    def _accept(self, listener: socket.socket) -> bool:
+        """Whoever waits. False: there is no room for somebody who may be waiting."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            if not self._has_room():
+                return False
             try:
-                connection, address = await loop.sock_accept(listener)
+                connection, address = listener.accept()
+            except BlockingIOError:
+                return True
             except OSError as error:
                 # The peer went away again, or this process has no file descriptor left: others may come back.
                 log.warning("cannot accept a device connection: %s", error)
-                await asyncio.sleep(0.1)
-                continue
-            link = _Link(self, self._limits, _plain_ip(address[0]))
-            try:
-                await loop.connect_accepted_socket(lambda link=link: link, connection)  # type: ignore[misc]
-            except OSError as error:
-                log.info("connection from %s was gone before it began: %s", address[0], error)
-                connection.close()
+                return False
+            connection.setblocking(False)
+            assert self._watch is not None
+            link = _Link(self, self._watch, connection.detach(), self._limits, _plain_ip(address[0]))
+            link.session.pump()
+        return True
 
-    async def _room(self) -> None:
-        loop = asyncio.get_running_loop()
-        limits = self._limits
-        while len(self._strangers) >= limits.max_strangers or len(self._links) >= limits.max_connections:
-            if self._drop_idle_stranger(loop.time() - limits.stranger_patience_s):
+    def _look_again_after(self, seconds: float) -> None:
+        self._looking = asyncio.get_running_loop().call_later(seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        assert self._looking is not None
+        self._looking.cancel()
+        self._looks_soon = False
+        for listener in self._listeners:
+            if not self._accept(listener):
+                self._look_again_after(FULL_LOOK_S)
                 return
-            self._changed.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await self._changed.wait()
+        self._is_full = False
+        for listener in self._listeners:
+            asyncio.get_running_loop().add_reader(listener.fileno(), self._arrivals, listener)
+
+    def _has_room(self) -> bool:
+        limits = self._limits
+        if len(self._strangers) < limits.max_strangers and len(self._links) < limits.max_connections:
+            return True
+        return self._drop_idle_stranger(asyncio.get_running_loop().time() - limits.stranger_patience_s)
+
+    def _room_is_there(self) -> None:
+        self._changed.set()
+        # Once for all that leave in one turn of the loop.
+        if self._is_full and not self._looks_soon and self._listeners:
+            self._looks_soon = True
+            asyncio.get_running_loop().call_soon(self._look_again)
 
     def _drop_idle_stranger(self, since: float) -> bool:
         for link, arrived in self._strangers.items():
@@ -152,7 +190,7 @@ class TcpGateway:
             if link.session.waits_for_peer:
                 link.abort()
                 self.left(link)
-                return True
+                return len(self._links) < self._limits.max_connections
         return False
 
     # --- told by the links ---
@@ -168,53 +206,43 @@ class TcpGateway:
 
     def proven(self, link: "_Link") -> None:
         self._strangers.pop(link, None)
-        self._changed.set()
+        self._room_is_there()
 
     def left(self, link: "_Link") -> None:
         self._links.discard(link)
         self._strangers.pop(link, None)
-        self._changed.set()
+        self._room_is_there()
 
 
-class _Link(asyncio.Protocol):
-    """One socket: the `Peer` of its session."""
+class _Link(Socket):
+    """One connection: the `Peer` of its session."""
 
-    __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_limits", "_linger", "_transport", "session")
+    __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_limits", "_linger", "session")
 
-    session: TcpSession
-    _transport: asyncio.Transport
-
-    def __init__(self, gateway: TcpGateway, limits: TcpLimits, ip: str) -> None:
+    def __init__(self, gateway: TcpGateway, watch: Watch, file: int, limits: TcpLimits, ip: str) -> None:
+        super().__init__(watch, file)
         self._gateway = gateway
         self._limits = limits
         self._ip = ip
         self._linger: asyncio.TimerHandle | None = None
         self._has_room = True
+        self.session = gateway.arrived(self)
 
-    # --- asyncio.Protocol ---
+    # --- Socket ---
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=FULL, low=FULL // 4)
-        _tune(transport.get_extra_info("socket"))
-        self.session = self._gateway.arrived(self)
-        self.session.pump()
-
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         self.session.receive(data)
 
-    def eof_received(self) -> bool:
+    def received_eof(self) -> None:
+        """The session closes; until then what it has to say still goes out."""
         self.session.receive_eof()
-        return True  # the session closes; until then what it has to say still goes out
 
-    def pause_writing(self) -> None:
-        self._has_room = False
+    def has_sent(self, left: int) -> None:
+        if not self._has_room and left <= FULL // 4:
+            self._has_room = True
+            self.session.writable()
 
-    def resume_writing(self) -> None:
-        self._has_room = True
-        self.session.writable()
-
-    def connection_lost(self, exc: Exception | None) -> None:
+    def gone(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
         self.session.lost()
@@ -231,35 +259,34 @@ class _Link(asyncio.Protocol):
         return self._has_room
 
     def send(self, data: bytes) -> None:
-        transport = self._transport
-        if transport.is_closing():
-            return
-        transport.write(data)
-        if transport.get_write_buffer_size() > self._limits.max_unsent:
-            log.info("device %s at %s does not read any more: dropped", self.session.device, self._ip)
-            self._gateway.unread += 1
-            transport.abort()
+        self.write(data)
+        unsent = self.unsent
+        if unsent > FULL:
+            self._has_room = False
+            if unsent > self._limits.max_unsent and not self.is_ending:
+                log.info("device %s at %s does not read any more: dropped", self.session.device, self._ip)
+                self._gateway.unread += 1
+                self.abort()
 
     def proven(self) -> None:
         self._gateway.proven(self)
 
     def pause(self) -> None:
-        self._transport.pause_reading()
+        if not self.is_ending:
+            self.read_on(reads=False)
 
     def resume(self) -> None:
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self.is_ending:
+            self.read_on(reads=True)
 
     def finish(self, closed: Closed) -> None:
         self._gateway.closed[closed.reason] += 1
         log.debug("connection of %s ended: %s %s", self._ip, closed.reason.value, closed.detail)
-        if not self._transport.is_closing():
-            self._transport.close()
-            loop = asyncio.get_running_loop()
-            self._linger = loop.call_later(self._limits.linger_s, self._transport.abort)
-
-    def abort(self) -> None:
-        self._transport.abort()
+        if not self.is_ending:
+            self.end()
+            if self.unsent:
+                loop = asyncio.get_running_loop()
+                self._linger = loop.call_later(self._limits.linger_s, self.abort)
 
 
 def _plain_ip(text: str) -> str:
@@ -273,6 +300,7 @@ def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
+        _tune(listener)
         listener.setblocking(False)
         listener.bind(address)
         listener.listen(BACKLOG)
@@ -282,13 +310,14 @@ def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
     return listener
 
 
-def _tune(connection: socket.socket) -> None:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _tune(listener: socket.socket) -> None:
+    """Connections have from their listener what is set here."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # The kernel would let its own buffer grow to megabytes for each device that does not read.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     # A sleeping laptop's or a router's dead connection is found by the session's own silence rule; keep-alive is for
     # the address translation on the way, which forgets quiet connections.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
         if hasattr(socket, option):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

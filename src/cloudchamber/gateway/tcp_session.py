@@ -2,13 +2,13 @@
 
 import logging
 import secrets
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from cloudchamber.gateway.crypto import Crypto
 from cloudchamber.gateway.session import DeviceSession, Services
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.errors import WireError
@@ -22,10 +22,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TcpServices(Services):
-    """`crypto` runs RSA operations of about 1 ms each."""
-
     server_key: RSAPrivateKey
-    crypto: Executor
+    crypto: Crypto
 
 
 class Peer(Protocol):
@@ -55,12 +53,13 @@ class Peer(Protocol):
 
 
 class TcpSession(DeviceSession[CloudConnection]):
-    __slots__ = ("_peer", "_tcp")
+    __slots__ = ("_is_computing", "_peer", "_tcp")
 
     def __init__(self, connection: CloudConnection, peer: Peer, services: TcpServices) -> None:
         super().__init__(connection, services)
         self._peer = peer
         self._tcp = services
+        self._is_computing = False
 
     # --- for the socket ---
 
@@ -71,7 +70,7 @@ class TcpSession(DeviceSession[CloudConnection]):
     @property
     def waits_for_peer(self) -> bool:
         """True when the next step of the handshake is the peer's, not ours."""
-        return self._work is None
+        return self._work is None and not self._is_computing
 
     def receive(self, data: bytes) -> None:
         now = self._heard_at = self._loop.time()
@@ -116,12 +115,12 @@ class TcpSession(DeviceSession[CloudConnection]):
     # --- questions ---
 
     def _on_decrypt(self, event: DecryptHandshake) -> None:
-        self._start(self._decrypt(event))
-
-    async def _decrypt(self, event: DecryptHandshake) -> None:
+        self._is_computing = True
         tcp = self._tcp
-        plaintext = await self._loop.run_in_executor(tcp.crypto, open_handshake, tcp.server_key, event.ciphertext)
-        self._work = None
+        tcp.crypto.submit(self._decrypted, open_handshake, tcp.server_key, event.ciphertext)
+
+    def _decrypted(self, plaintext: bytes | None) -> None:
+        self._is_computing = False
         self._connection.handshake_decrypted(plaintext, self._loop.time())
         self.pump()
 
@@ -131,20 +130,26 @@ class TcpSession(DeviceSession[CloudConnection]):
     async def _identify(self, event: IdentifyDevice) -> None:
         device = DeviceId(event.device_id.hex())
         key = await self._admitted(device, event.public_key_der)
-        reply = credentials = b""
-        if key is not None:
-            credentials = secrets.token_bytes(CREDENTIALS_SIZE)
-            tcp = self._tcp
-            try:
-                reply = await self._loop.run_in_executor(tcp.crypto, seal_credentials, tcp.server_key, key, credentials)
-                self._device, self._public_key_der = device, key
-            except WireError as error:
-                log.info("device %s at %s not admitted: %s", device, self.ip, error)
         self._work = None
-        if reply:
-            self._connection.admit(reply, credentials, self._loop.time())
-        else:
+        if key is None:
             self._connection.refuse(self._loop.time())
+            self.pump()
+            return
+        self._is_computing = True
+        tcp = self._tcp
+        sealed = partial(self._sealed, device, key)
+        tcp.crypto.submit(sealed, _seal, tcp.server_key, key, secrets.token_bytes(CREDENTIALS_SIZE))
+
+    def _sealed(self, device: DeviceId, key: bytes, sealed: "tuple[bytes, bytes] | WireError") -> None:
+        self._is_computing = False
+        if self._connection.is_closed:
+            return
+        if isinstance(sealed, WireError):
+            log.info("device %s at %s not admitted: %s", device, self.ip, sealed)
+            self._connection.refuse(self._loop.time())
+        else:
+            self._device, self._public_key_der = device, key
+            self._connection.admit(*sealed, self._loop.time())
         self.pump()
 
     # --- what the machine found ---
@@ -161,3 +166,11 @@ class TcpSession(DeviceSession[CloudConnection]):
         DecryptHandshake: _on_decrypt,
         IdentifyDevice: _on_identify,
     }
+
+
+def _seal(server_key: RSAPrivateKey, device_key: bytes, credentials: bytes) -> tuple[bytes, bytes] | WireError:
+    """For `CloudConnection.admit`, or why not."""
+    try:
+        return seal_credentials(server_key, device_key, credentials), credentials
+    except WireError as error:
+        return error
