@@ -25,3 +25,24 @@ def test_nothing_is_lost_and_nothing_counted_twice(steps) -> None:
             if product is not None:
                 expected[product, figure] = expected.get((product, figure), 0) + 1
     assert {each: count for each, count in found.items() if count} == expected
+
+
+def test_the_places_on_record_stay_what_they_are() -> None:
+    """Rows of earlier versions are read by them: a new figure goes to the end."""
+    assert [figure.name for figure in sorted(Figure)][:14] == [
+        "ONLINE",
+        "EVENTS",
+        "FUNCTIONS_OK",
+        "FUNCTIONS_FAILED",
+        "FUNCTIONS_OFFLINE",
+        "VARIABLES_OK",
+        "VARIABLES_FAILED",
+        "VARIABLES_OFFLINE",
+        "HOOKS_OK",
+        "HOOKS_FAILED",
+        "HOOKS_SKIPPED",
+        "CONNECTED",
+        "REFUSED",
+        "TOKENS",
+    ]
+    assert list(map(int, sorted(Figure))) == list(range(FIGURES))
