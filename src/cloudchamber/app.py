@@ -280,6 +280,7 @@ class Cloud:
         self._exit.push_async_callback(_if_it_can, tokens.write_uses)
         outbox = Outbox(settings.data / "mail", _mail_server(settings.smtp), settings.mail_from)
         self._exit.callback(outbox.close)
+        self._exit.push_async_callback(outbox.drain)
         stores = (ResetStore(), UserStore(), FactorStore())
         resets = PasswordResets(db, *stores, passwords, outbox, tokens, clock, public_url, policy)
         self._exit.push_async_callback(resets.close)
@@ -326,7 +327,17 @@ class Cloud:
             leavers=leavers,
         )
         factors = SecondFactors(
-            db, FactorStore(), self.users, accounts, tokens, sealer, clock, issuer=_issuer(public_url)
+            db,
+            FactorStore(),
+            self.users,
+            accounts,
+            tokens,
+            sealer,
+            clock,
+            issuer=_issuer(public_url),
+            outbox=outbox,
+            by_token=settings.compat.mfa_by_token,
+            compat_uses=self.compat_uses,
         )
         grants: dict[str, Grant | None] = {
             "password": PasswordGrant(self.users, customers, factors) if settings.compat.password_grant else None,

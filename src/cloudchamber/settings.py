@@ -82,6 +82,9 @@ class Compat:
     lasting_tokens: bool = _setting(
         True, "A change of password or MFA ends other log-ins only when it asks for that; off: always."
     )
+    mfa_by_token: bool = _setting(
+        True, "A token alone sets up a second factor (clients send no password with it); off: the password as well."
+    )
     reveals_accounts: bool = _setting(
         True, "Registration and the token list tell whether a user name exists (recorded answers)."
     )

@@ -157,6 +157,10 @@ async def test_second_factors(http: Api, ada: tuple[str, str]) -> None:
     secret, mfa_token = begun.json()["secret"], begun.json()["mfa_token"]
     assert parse_qs(urlsplit(begun.json()["qr_url"]).query)["secret"] == [secret]
     sent = {"mfa_token": mfa_token, "otp": "000000", "invalidate_tokens": False}
+    if http.is_strict:
+        alone = await http.post("/v1/user/mfa-enable", json=sent, headers=bearer(token))
+        assert told(alone) == both(400, "Current password is incorrect")
+        sent["current_password"] = PASSWORD
     wrong = await http.post("/v1/user/mfa-enable", json=sent, headers=bearer(token))
     assert told(wrong) == both(400, "Could not validate OTP")
     unknown = await http.post("/v1/user/mfa-enable", json={**sent, "mfa_token": "x"}, headers=bearer(token))

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +17,7 @@ from cloudchamber.errors import TooManyRequests
 from cloudchamber.identity import mfa
 from cloudchamber.identity.errors import ChallengeUnknown, CodeWrong, CurrentPasswordWrong, FactorNotFound
 from cloudchamber.identity.mfa import LIFETIME_MS, RECOVERY_CODES, SecondFactors
+from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.store import FactorStore
 from cloudchamber.identity.totp import STEP_S, hotp, step_at
 from cloudchamber.ids import ClientId, hash_secret
@@ -382,6 +385,39 @@ async def test_what_the_database_keeps_opens_with_the_sealing_key_alone(world: W
     )
     with pytest.raises(ChallengeUnknown):
         await stranger.check_code(ann.id, await app.next_code())
+
+
+async def test_a_token_alone_sets_up_a_factor_only_where_clients_need_it(world: World, tmp_path: Path) -> None:
+    ann = await world.user("ann")
+    outbox = Outbox(tmp_path / "mail")
+    uses = Counter[str]()
+    parts = (world.db, FactorStore(), world.users, world.accounts, world.tokens, world.sealer, world.clock)
+    strict, vendor = (
+        SecondFactors(*parts, issuer="x", outbox=outbox, by_token=by_token, compat_uses=uses)
+        for by_token in (False, True)
+    )
+
+    async def confirm(factors: SecondFactors, password: str | None) -> list[str] | None:
+        begun = await factors.begin_enrolment(ann)
+        app = App(world, begun.secret)
+        return await factors.confirm_enrolment(ann, begun.mfa_token, app.code(), None, "phone", password=password)
+
+    for factors, password in ((strict, None), (strict, ""), (strict, "no"), (vendor, ""), (vendor, "no")):
+        with pytest.raises(CurrentPasswordWrong):
+            await confirm(factors, password)
+    assert not await world.factors.is_on(ann.id)
+    await outbox.drain()
+    assert not (tmp_path / "mail").exists()
+    assert await confirm(strict, PASSWORD) is not None
+    assert uses.total() == 0
+    assert await confirm(vendor, None) is None
+    assert uses == {"mfa_by_token": 1}
+    # Whose account it is hears of each.
+    await outbox.drain()
+    outbox.close()
+    mails = [path.read_text() for path in (tmp_path / "mail").iterdir()]
+    assert len(mails) == 2
+    assert all("To: ann" in mail and "authenticator app for ann" in mail and "phone" not in mail for mail in mails)
 
 
 async def test_a_clock_that_was_set_back_lets_no_old_code_in(world: World) -> None:

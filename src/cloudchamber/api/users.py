@@ -130,6 +130,7 @@ class UsersResource:
             data.text("otp") or "",
             data.text(_INVALIDATE),
             data.text("name"),
+            password=data.text("current_password"),
         )
         body: dict[str, Any] = {"enrolled": True}
         if codes is not None:

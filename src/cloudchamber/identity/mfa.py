@@ -1,7 +1,9 @@
 """Second factors: authenticator apps, and recovery codes for whoever lost theirs.
 
 **Enrolling** takes two requests: the first gives a secret and an `mfa_token`, the second brings a code that the app
-made of it. Only then does the factor count. With the first one come recovery codes, shown this once.
+made of it. Only then does the factor count. With the first one come recovery codes, shown this once. Clients send their
+token and no password, so a token that was stolen locks its owner out of the next log-in (switch `mfa_by_token`): the
+owner is told by mail, and whoever runs the cloud can turn second factors off (`cloudchamber user mfa-off`).
 
 **Logging in** takes two requests as well: a right password gives no token but an `mfa_token`, bound to the client and
 to what the first request asked for; the second brings a code. Every try is counted before it is looked at, so that a
@@ -13,6 +15,7 @@ Nothing but this turns a second factor off: neither a new password nor a reset b
 
 import base64
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -25,6 +28,7 @@ from cloudchamber.errors import TooManyRequests
 from cloudchamber.identity.accounts import Accounts
 from cloudchamber.identity.errors import ChallengeUnknown, CodeWrong, FactorNotFound
 from cloudchamber.identity.model import Challenge, ChallengeKind, CodeFailures, Factor
+from cloudchamber.identity.outbox import Outbox
 from cloudchamber.identity.ports import LogIns
 from cloudchamber.identity.rules import MAX_CODES_OF_A_LOG_IN, code_wait_ms
 from cloudchamber.identity.service import Users
@@ -70,8 +74,11 @@ class SecondFactors:
         clock: Clock,
         *,
         issuer: str,
+        outbox: Outbox | None = None,
+        by_token: bool = True,
+        compat_uses: Counter[str] | None = None,
     ) -> None:
-        """`issuer` is the name under which apps list their codes."""
+        """`issuer` is the name under which apps list their codes. `by_token`: whoever holds a token may set one up."""
         self._db = db
         self._store = store
         self._users = users
@@ -80,6 +87,9 @@ class SecondFactors:
         self._sealer = sealer
         self._clock = clock
         self._issuer = issuer
+        self._outbox = outbox
+        self._by_token = by_token
+        self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
 
     # -- enrolling ----------------------------------------------------------------------------------------------------
 
@@ -98,14 +108,26 @@ class SecondFactors:
         return Enrolment(token, as_text(secret), key_uri(secret, account.username, self._issuer))
 
     async def confirm_enrolment(
-        self, requester: Requester, mfa_token: str, otp: str, invalidate_tokens: str | None, name: str | None = None
+        self,
+        requester: Requester,
+        mfa_token: str,
+        otp: str,
+        invalidate_tokens: str | None,
+        name: str | None = None,
+        *,
+        password: str | None = None,
     ) -> list[str] | None:
-        """The app's first code makes it a factor. Recovery codes with the first factor, else None.
+        """The app's first code makes it a factor. Recovery codes with the first factor, else None. A password that is
+        given must be right.
 
-        Raises AccessRefused, ChallengeUnknown, CodeWrong, TooManyRequests.
+        Raises AccessRefused, CurrentPasswordWrong, ChallengeUnknown, CodeWrong, TooManyRequests, PasswordsBusy.
         """
         require(requester, Action.ACCOUNT_UPDATE, Account())
         assert isinstance(requester, User)
+        if password is None and self._by_token:
+            self._compat_uses["mfa_by_token"] += 1
+        else:
+            await self._accounts.confirm(requester, password or "")
         user, now = requester.id, self._clock.now()
         challenge = await self._try(mfa_token, ChallengeKind.ENROLMENT, requester.client, user)
         secret = self._secret(challenge.sealed, challenge.hash)
@@ -136,7 +158,22 @@ class SecondFactors:
             raise ChallengeUnknown("This enrolment was finished before, or there are too many apps already")
         is_first, ended = done
         self._log_ins.announce(ended)
+        await self._tell(user)
         return codes if is_first else None
+
+    async def _tell(self, user: UserId) -> None:
+        account = await self._users.get(user)
+        if self._outbox is not None and account is not None:
+            self._outbox.send_soon(
+                account.username,
+                "A second factor was set up",
+                f"Somebody, hopefully you, set up an authenticator app for {account.username}.\n"
+                "From now on a log-in takes one of its codes.\n\n"
+                "If it was not you, somebody else has a token of yours. While you are still\n"
+                "logged in: turn second factors off, which takes your password, end all log-ins,\n"
+                "and choose another password. If you cannot get in any more, whoever runs this\n"
+                "cloud can turn your second factors off.\n",
+            )
 
     # -- logging in ---------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,11 @@ class Outbox:
         self._server = server
         self._sender = sender or "cloudchamber@localhost"
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mail")
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def drain(self) -> None:
+        """Waits for what `send_soon` was given."""
+        await asyncio.gather(*self._sending, return_exceptions=True)
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -116,6 +121,17 @@ class Outbox:
             return
         path = await self._in_thread(lambda: self._write(message.as_bytes()))
         _log.info("no mail server took the mail: it was written to %s", path)
+
+    def send_soon(self, to: str, subject: str, text: str) -> None:
+        """As `send`; nobody waits for it."""
+        task = asyncio.get_running_loop().create_task(self.send(to, subject, text))
+        self._sending.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._sending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a mail could not be written: %s", type(error).__name__)
 
     async def _sent(self, server: MailServer, message: EmailMessage) -> bool:
         for attempt in range(_ATTEMPTS):

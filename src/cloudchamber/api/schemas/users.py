@@ -68,6 +68,7 @@ class MfaConfirmation(Struct):
     otp: Annotated[str, Meta(description="The app's first code.", examples=["123456"])]
     invalidate_tokens: EndsLogIns | Maybe = UNSET
     name: Annotated[str, Meta(description="What the app or its phone is called.")] | Maybe = UNSET
+    current_password: Annotated[str, Meta(description="A must where the switch `mfa_by_token` is off.")] | Maybe = UNSET
 
 
 class MfaEnrolled(Struct):
