@@ -128,7 +128,9 @@ class Settings:
         "vendor", "What unmodified clients need, or current practice alone (strict): sets every switch under `compat`."
     )
     rate_limits: Literal["", "on", "off"] = _setting(
-        "", "Limits on requests and failures, per address and account; empty: off while only this machine has access."
+        "",
+        "Limits on requests and failures, per address and account, counted by each process for itself; empty: off while"
+        " only this machine has access.",
     )
     trusted_proxies: str = _setting(
         "", "Addresses or networks of reverse proxies, with commas, whose X-Forwarded-For tells a client's address."

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudchamber.wire.describe import DIGEST_SIZE
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import Answered, Closed, IdentifyDevice, TimeAsked
 from cloudchamber.wire.session.memory import SessionMemory
@@ -90,6 +91,28 @@ def test_a_memory_with_one_wrong_field(field: str, value: object, at: int) -> No
     else:
         found[field] = value
     _check(json.dumps(found).encode())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("describe", ["brew", {}, "00" * DIGEST_SIZE]),
+        ("describe", [{"brew": 1}, {}, "00" * DIGEST_SIZE]),
+        ("describe", [["brew"], {"level": True}, "00" * DIGEST_SIZE]),
+        ("describe", [["brew"], "level", "00" * DIGEST_SIZE]),
+        ("describe", "abc"),
+        ("subscriptions", ""),
+        ("subscriptions", {}),
+        ("subscriptions", ["temp"]),
+    ],
+)
+def test_a_memory_with_something_else_where_a_list_was(field: str, value: object) -> None:
+    found = json.loads(cloud_with_wire()[0].memory().to_bytes())
+    found["describe"] = [["brew"], {"level": 2}, "00" * DIGEST_SIZE]
+    SessionMemory.from_bytes_untrusted(json.dumps(found).encode())
+    found[field] = value
+    with pytest.raises(WireError):
+        SessionMemory.from_bytes_untrusted(json.dumps(found).encode())
 
 
 @pytest.mark.parametrize("stored", [b"", b"{}", b"[]", b"null", b"[" * 100_000, b'{"version":2}', b"\xff"])

@@ -54,7 +54,7 @@ class SessionMemory:
             memory = SessionMemory(
                 _hello(found["hello"]),
                 None if found["describe"] is None else _known(found["describe"]),
-                tuple(_subscription(*row) for row in found["subscriptions"]),
+                tuple(_subscription(*row) for row in _list(found["subscriptions"])),
                 _int(found["next_message_id"], 0xFFFF),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -73,8 +73,8 @@ def _subscription_row(said: Subscription) -> list[Any]:
     return [said.prefix, said.own_devices, said.device_id, said.encoding]
 
 
-def _hello(row: list[Any]) -> Hello:
-    product_id, product_version, flags, platform_id, device_id, *tail = row
+def _hello(row: Any) -> Hello:
+    product_id, product_version, flags, platform_id, device_id, *tail = _list(row)
     if len(tail) != 4:
         raise ValueError
     raw_id = bytes.fromhex(device_id)
@@ -89,13 +89,13 @@ def _describe_row(known: Known) -> list[Any]:
     return [known.application.functions, dict(known.application.variables), known.system_digest.hex()]
 
 
-def _known(row: list[Any]) -> Known:
-    functions, variables, digest = row
-    kinds = {name: VariableType(number) for name, number in variables.items()}
+def _known(row: Any) -> Known:
+    functions, variables, digest = _list(row)
+    kinds = {name: VariableType(_int(number, 0xFF)) for name, number in variables.items()}
     system_digest = bytes.fromhex(digest)
     if len(system_digest) != DIGEST_SIZE:
         raise ValueError
-    return Known(application(tuple(_text(name) for name in functions), kinds), system_digest)
+    return Known(application(tuple(_text(name) for name in _list(functions)), kinds), system_digest)
 
 
 def _subscription(prefix: Any, own_devices: Any, device_id: Any, encoding: Any) -> Subscription:
@@ -109,6 +109,12 @@ def _subscription(prefix: Any, own_devices: Any, device_id: Any, encoding: Any) 
             None if encoding is None else _text(encoding),
         )
     )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
 
 
 def _text(value: Any) -> str:
