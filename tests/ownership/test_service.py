@@ -7,20 +7,36 @@ import pytest
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
-from cloudchamber.access.requester import Anonymous, Customer, ProductClient
+from cloudchamber.access.requester import Anonymous, Customer, ProductClient, User
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown
-from cloudchamber.fleet.model import Change, Description, RecordedKey
+from cloudchamber.fleet.model import Change, Description, Product, RecordedKey
 from cloudchamber.fleet.store import KeyStore
-from cloudchamber.ids import ClientId, CustomerId, hash_secret, new_id
+from cloudchamber.ids import ClientId, CustomerId, ProductId, hash_secret, new_id
 from cloudchamber.messaging.audience import Member
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
-from tests.world import World, device_id, key
+from cloudchamber.storage.database import Transaction
+from tests.world import PASSWORD, World, device_id, key
 
 D = device_id(1)
 
 
 async def changes(world: World, number: int = 1) -> list[Change]:
     return [entry.change for entry in await world.custody.of_device(world.db, device_id(number))]
+
+
+async def crowd_of(world: World, product: Product, count: int) -> list[Customer]:
+    """Customers of the product, all made at once."""
+    ids = [CustomerId(new_id()) for _ in range(count)]
+
+    async def insert(tx: Transaction) -> None:
+        for each in ids:
+            await tx.execute(
+                "INSERT INTO customers (id, product_id, username, created_at, updated_at) VALUES ($1, $2, $1, 0, 0)",
+                *(each, product.id),
+            )
+
+    await world.db.transaction(insert)
+    return [Customer(each, product.id, ClientId("shop-1")) for each in ids]
 
 
 async def refusal(world: World, requester, reference) -> tuple[int, str]:
@@ -34,7 +50,7 @@ async def test_of_many_customers_who_claim_at_once_one_gets_it(world: World, dat
     ann = await world.user("ann")
     thing = await world.product(ann)
     await world.import_(ann, thing, 1)
-    crowd = [Customer(CustomerId(new_id()), thing.id, ClientId("shop-1")) for _ in range(count)]
+    crowd = await crowd_of(world, thing, count)
     answers = await asyncio.gather(*(world.ownership.claim(each, D) for each in crowd), return_exceptions=True)
     won = [each for each, answer in zip(crowd, answers, strict=True) if not isinstance(answer, BaseException)]
     assert len(won) == 1
@@ -165,7 +181,7 @@ async def test_giving_up_what_is_somebody_elses_by_now_takes_nothing(world: Worl
 async def test_unclaims_and_claims_at_once_leave_a_whole_state(world: World) -> None:
     ann = await world.user("ann")
     thing = await world.product(ann)
-    crowd = [Customer(CustomerId(new_id()), thing.id, ClientId("shop-1")) for _ in range(8)]
+    crowd = await crowd_of(world, thing, 8)
     await world.import_(ann, thing, 1)
 
     async def live(each: Customer) -> None:
@@ -285,3 +301,37 @@ async def test_who_gets_a_code(world: World) -> None:
             await world.ownership.issue_code(requester, product)
     code = (await world.ownership.issue_code(ann)).code
     assert await world.db.fetch_all("SELECT hash FROM claim_codes") == [(hash_secret(code),)]
+
+
+async def test_a_claim_in_flight_of_somebody_who_is_gone_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account that is deleted between the claim's question and its answer would own the device for ever."""
+    ann, bob = await world.user("ann"), await world.user("bob")
+    await world.connect(1, key("1"))
+    is_member = world.products.is_member
+
+    async def ann_goes(requester: User, product: ProductId | None) -> bool:
+        found = await is_member(requester, product)
+        await world.accounts.delete(ann, PASSWORD)
+        return found
+
+    monkeypatch.setattr(world.products, "is_member", ann_goes)
+    with pytest.raises(DeviceDoesNotExist):
+        await world.ownership.claim(ann, device_id(1))
+    monkeypatch.undo()
+    assert await world.devices.get(device_id(1)) is None, "and it was not even put on record"
+    assert (await world.ownership.claim(bob, device_id(1))).owner == OwnedByUser(bob.id)
+
+
+async def test_a_code_of_somebody_who_is_gone_claims_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was asked for as its owner's account was deleted, and came on record just after."""
+    ann, bob = await world.user("ann"), await world.user("bob")
+    await world.accounts.delete(ann, PASSWORD)
+    late = await world.ownership.issue_code(ann)
+    await world.connect(1, key("1"))
+    assert await world.ownership.present_code(device_id(1), late.code) is None
+    good = await world.ownership.issue_code(bob)
+    claimed = await world.ownership.present_code(device_id(1), good.code)
+    assert claimed is not None
+    assert claimed.owner == OwnedByUser(bob.id)

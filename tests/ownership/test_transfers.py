@@ -11,7 +11,7 @@ from cloudchamber.access.requester import Customer, ProductClient, User
 from cloudchamber.clock import DAY, Millis
 from cloudchamber.fleet.model import Change, Product
 from cloudchamber.fleet.updates import DeviceChanges
-from cloudchamber.ids import ClientId, UserId
+from cloudchamber.ids import ClientId, ProductId, UserId
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist
 from cloudchamber.ownership.transfers.errors import TooManyTransfers, TransferInvalid, TransferNotFound, TransferOver
 from cloudchamber.ownership.transfers.model import Status, Transfer
@@ -26,7 +26,7 @@ from cloudchamber.ownership.transfers.rules import (
     at,
 )
 from tests.fleet.test_rules import device
-from tests.world import World, device_id, key
+from tests.world import PASSWORD, World, device_id, key
 
 D = device_id(1)
 ANN, BOB, EVE = (OwnedByUser(UserId(name)) for name in ("ann", "bob", "eve"))
@@ -58,13 +58,16 @@ def test_a_request_ends_by_itself() -> None:
         ([transfer(status=Status.DENIED, decided_at=NOW)], 0, RESPITE_MS - 1, Asking.REFUSED_LATELY),
         ([transfer(status=Status.DENIED, decided_at=NOW)], 0, RESPITE_MS, Asking.ASK),
         ([transfer(EVE, status=Status.DENIED, decided_at=NOW)], 0, 0, Asking.ASK),
+        ([transfer(giver=EVE)], 0, 0, Asking.ASK),
+        ([transfer(giver=EVE, status=Status.DENIED, decided_at=NOW)], 0, 0, Asking.ASK),
+        ([transfer(EVE, giver=EVE)] * MAX_PENDING_OF_DEVICE, 0, 0, Asking.ASK),
         ([transfer(EVE)] * MAX_PENDING_OF_DEVICE, 0, 0, Asking.TOO_MANY),
         ([transfer(EVE)] * (MAX_PENDING_OF_DEVICE - 1), 0, 0, Asking.ASK),
         ([], MAX_PENDING_OF_TAKER, 0, Asking.TOO_MANY),
     ],
 )
 def test_who_may_ask(of_device, of_taker, later_ms, expected) -> None:
-    assert asking(of_device, of_taker, BOB, Millis(NOW + later_ms)) is expected
+    assert asking(of_device, of_taker, ANN, BOB, Millis(NOW + later_ms)) is expected
 
 
 @pytest.mark.parametrize(
@@ -300,3 +303,38 @@ async def test_of_two_answers_at_once_one_counts(world: World) -> None:
     assert (await world.record(1)).owner == won[0].taker
     entries = await world.custody.of_device(world.db, D)
     assert [entry.change for entry in entries].count(Change.TRANSFERRED) == 1
+
+
+async def test_what_a_former_owner_was_asked_keeps_nobody_from_asking_the_next(world: World) -> None:
+    ann, bob, eve = await world.user("ann"), await world.user("bob"), await world.user("eve")
+    await owned(world, ann)
+    first = await world.transfers.request(bob, D)
+    await world.ownership.unclaim(ann, D)
+    await world.ownership.claim(eve, D)
+    await letters(world)
+    # It still waits for Ann, whose the device is not any more.
+    second = await world.transfers.request(bob, D)
+    assert (second.giver, await letters(world)) == (OwnedByUser(eve.id), ["eve"])
+    # And Ann's no is not Eve's.
+    await world.transfers.cancel(bob, second.id)
+    await world.transfers.decide(ann, first.id, "deny")
+    third = await world.transfers.request(bob, D)
+    assert third.giver == OwnedByUser(eve.id)
+    assert (await world.transfers.decide(eve, third.id, "approve")).status is Status.APPROVED
+
+
+async def test_a_device_goes_to_nobody_whose_account_is_gone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request in flight came on record just after its taker's account went."""
+    ann, bob = await world.user("ann"), await world.user("bob")
+    await owned(world, ann)
+    is_member = world.products.is_member
+
+    async def bob_goes(requester: User, product: ProductId | None) -> bool:
+        await world.accounts.delete(bob, PASSWORD)
+        return await is_member(requester, product)
+
+    monkeypatch.setattr(world.products, "is_member", bob_goes)
+    late = await world.transfers.request(bob, D)
+    with pytest.raises(TransferOver, match="void"):
+        await world.transfers.decide(ann, late.id, "approve")
+    assert (await world.record(1)).owner == OwnedByUser(ann.id)

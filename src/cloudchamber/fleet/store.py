@@ -191,6 +191,12 @@ class DeviceStore:
             found.extend(record_of(row) for row in rows)
         return found
 
+    async def has_account(self, tx: Transaction, owner: Owner) -> bool:
+        """Whether `owner` is still there, inside the transaction that gives them a device: an account can be deleted
+        while its last request is on its way, and what it got then would be a nobody's for ever."""
+        table = "users" if isinstance(owner, OwnedByUser) else "customers"
+        return await tx.fetch_one(f"SELECT 1 FROM {table} WHERE id = $1", owner.id) is not None
+
     async def set_owner(self, tx: Transaction, device: DeviceId, owner: Owner | None, now: Millis) -> None:
         """What the owner who leaves wrote down about the device goes too, and where it was last: the next one must not
         read it."""

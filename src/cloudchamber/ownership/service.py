@@ -136,6 +136,8 @@ class Ownership:
                     await self._codes.mark_used(tx, hash_, device, now)
                     return record, False
                 case Claim.TAKE if state is CodeState.GOOD:
+                    if not await self._store.has_account(tx, known.owner):
+                        return None, False
                     await self._codes.mark_used(tx, hash_, device, now)
                     await self._keys.settle(tx, device, presented)
                     return await self._set_owner(tx, record, known.owner, Change.CLAIMED, actor, now), True
@@ -181,6 +183,8 @@ class Ownership:
         now = self._clock.now()
 
         async def take(tx: Transaction) -> tuple[Claim, DeviceRecord | None]:
+            if not await self._store.has_account(tx, claimant):
+                return Claim.OUT_OF_REACH, None
             known = await self._store.by_id(tx, device)
             if known is None:
                 # An unknown id counts only while a device that goes by it is connected.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Literal
 
-from cloudchamber.access.model import Owner
+from cloudchamber.access.model import OwnedByUser
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.imports.model import Standing
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, owner_columns
@@ -73,14 +73,15 @@ class ImportStore:
                 *part,
             )
 
-    async def claim(self, tx: Transaction, ids: Sequence[DeviceId], owner: Owner, now: Millis) -> list[DeviceId]:
-        """Those that had no owner, which are the new one's now."""
+    async def claim(self, tx: Transaction, ids: Sequence[DeviceId], owner: OwnedByUser, now: Millis) -> list[DeviceId]:
+        """Those that had no owner, which are the new one's now; none where that account is gone."""
         kind, id_ = owner_columns(owner)
         claimed: list[DeviceId] = []
         for part in in_steps(ids):
             rows = await tx.fetch_all(
                 "UPDATE devices SET owner_kind = $1, owner_id = $2, owned_since = $3, updated_at = $3"
-                f" WHERE owner_id IS NULL AND id IN ({places(len(part), 4)}) RETURNING id",
+                f" WHERE owner_id IS NULL AND id IN ({places(len(part), 4)})"
+                " AND EXISTS (SELECT 1 FROM users WHERE users.id = $2) RETURNING id",
                 kind,
                 id_,
                 now,

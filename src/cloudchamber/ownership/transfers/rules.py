@@ -27,8 +27,14 @@ class Asking(Enum):
     REFUSED_LATELY = auto()
 
 
-def asking(of_device: Sequence[Transfer], pending_of_taker: int, taker: Owner, now: Millis) -> Asking:
-    """`of_device` are all requests for the device that are on record."""
+def of_giver(of_device: Sequence[Transfer], giver: Owner) -> list[Transfer]:
+    """What a device's owner was asked; what owners before were asked, and said, binds nobody."""
+    return [transfer for transfer in of_device if transfer.giver == giver]
+
+
+def asking(of_device: Sequence[Transfer], pending_of_taker: int, giver: Owner, taker: Owner, now: Millis) -> Asking:
+    """`of_device` are all requests for the device that are on record, `giver` is its owner."""
+    of_device = of_giver(of_device, giver)
     theirs = [transfer for transfer in of_device if transfer.taker == taker]
     if any(at(transfer, now).status is Status.PENDING for transfer in theirs):
         return Asking.ASKED_ALREADY

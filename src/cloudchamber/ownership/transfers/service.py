@@ -26,7 +26,7 @@ from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId, new_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist
 from cloudchamber.ownership.transfers.errors import TooManyTransfers, TransferInvalid, TransferOver, transfer_not_found
 from cloudchamber.ownership.transfers.model import Status, Transfer, TransferView
-from cloudchamber.ownership.transfers.rules import LIFETIME_MS, RESPITE_MS, Asking, approval, asking, at
+from cloudchamber.ownership.transfers.rules import LIFETIME_MS, RESPITE_MS, Asking, approval, asking, at, of_giver
 from cloudchamber.ownership.transfers.store import TransferStore
 from cloudchamber.storage.database import Database, Transaction
 
@@ -99,8 +99,8 @@ class Transfers:
             ):
                 return None
             assert known.owner is not None
-            earlier = await self._store.of_device(tx, device)
-            outcome = asking(earlier, await self._store.pending_of_taker(tx, taker, now), taker, now)
+            earlier = of_giver(await self._store.of_device(tx, device), known.owner)
+            outcome = asking(earlier, await self._store.pending_of_taker(tx, taker, now), known.owner, taker, now)
             if outcome is Asking.ASKED_ALREADY:
                 waits = (each for each in earlier if each.taker == taker and at(each, now).status is Status.PENDING)
                 return outcome, next(waits)
@@ -171,6 +171,7 @@ class Transfers:
                 return None, None
             device = await self._device_store.by_id(tx, known.device)
             allowed = is_allowed and device is not None and device.product == product
+            allowed = allowed and await self._device_store.has_account(tx, known.taker)
             outcome = approval(known, device, now, may_own=allowed)
             if outcome is Status.VOID and known.status is Status.PENDING:
                 await self._store.decide(tx, known.id, Status.VOID, now)
