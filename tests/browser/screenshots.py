@@ -7,6 +7,7 @@ from typing import Any
 
 from playwright.async_api import Page
 
+from cloudchamber.simulator.firmware import as_module
 from tests.browser.conftest import ROOT
 from tests.browser.consoles import BOAT, CUSTOMER, LAMP, MAKER, Scene, past, running
 from tests.whole.story import PASSWORD
@@ -63,6 +64,25 @@ async def make_a_hook(page: Page) -> None:
     await page.get_by_label("Content").fill('{"moisture": "{{{PARTICLE_EVENT_VALUE}}}"}')
 
 
+async def send_a_test(page: Page) -> None:
+    await make_a_hook(page)
+    await page.get_by_label("URL").fill("http://127.0.0.1:9/soil")
+    await page.get_by_role("button", name="Make the webhook").click()
+    await page.get_by_role("button", name="Send a test").click()
+    await page.locator("#test output").wait_for()
+
+
+async def upload(page: Page) -> None:
+    product = int(page.url.split("/products/")[1].split("/")[0])
+    binary = as_module("counter", platform_id=6, product_id=product, product_version=2)
+    file = {"name": "lamp.bin", "mimeType": "application/octet-stream", "buffer": binary}
+    await page.get_by_label("Binary").set_input_files(file)  # type: ignore[arg-type]
+    await page.get_by_label("Version").fill("2")
+    await page.get_by_label("Title").fill("Dims softly")
+    await page.get_by_role("button", name="Upload").click()
+    await page.get_by_role("heading", name="Version 2").wait_for()
+
+
 async def choose_web(page: Page) -> None:
     await page.get_by_label("Simple Auth (web app)").check()
 
@@ -84,6 +104,9 @@ SHOTS = (
     Shot("clients", "/products/{product}/authentication"),
     Shot("client-new", "/products/{product}/authentication/new", choose_web),
     Shot("integration-new", "/products/{product}/integrations/new", make_a_hook),
+    Shot("integration", "/products/{product}/integrations/new", send_a_test),
+    Shot("integrations", "/products/{product}/integrations"),
+    Shot("firmware-version", "/products/{product}/firmware", upload),
     Shot("settings", "/products/{product}/settings"),
     Shot("tokens", "/tokens"),
     Shot("organizations", "/orgs"),

@@ -150,6 +150,16 @@ async def test_whoever_may_not_see_a_product_is_told_that_there_is_none(scene: S
     for path in (f"/products/{made.id}/", "/products/59999", "/orgs/nowhere"):
         answer = await page.request.get(f"{scene.url}{path}")
         assert answer.status == 404, path
+    await page.goto(f"{scene.url}/nothing")
+    await check(page, "console-nothing")
+    await page.get_by_role("link", name="All products").last.click()
+    await expect(page.get_by_role("heading", name="Products")).to_be_visible()
+    nobody = await scene.chrome.new_page()
+    await nobody.goto(f"{scene.url}/nothing")
+    await check(nobody, "console-nothing-signed-out")
+    await nobody.get_by_role("link", name="To the console").click()
+    await expect(nobody.get_by_role("heading", name="Sign in")).to_be_visible()
+    await nobody.close()
     page.complaints.clear()  # type: ignore[attr-defined]
 
 

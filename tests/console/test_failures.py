@@ -22,6 +22,8 @@ MAKER, STRANGER = "maker@example.com", "stranger@example.com"
 class Scene:
     url: str
     product: int
+    personal: str
+    """The slug of the maker's personal organization."""
     http: dict[str, httpx.AsyncClient]
     csrf: dict[str, str]
 
@@ -29,9 +31,11 @@ class Scene:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene() -> AsyncIterator[Scene]:
     async with Cloud(rate_limits="off") as cloud, Story(cloud) as story:
-        product = await story.product(await story.user(MAKER), "Lamp")
+        maker = await story.user(MAKER)
+        product = await story.product(maker, "Lamp")
+        personal = (await story.ok("GET", f"/v1/products/{product.id}", maker))["product"]["organization"]
         await story.user(STRANGER)
-        made = Scene(cloud.url, product.id, {}, {})
+        made = Scene(cloud.url, product.id, personal, {}, {})
         for who in (MAKER, STRANGER):
             async with Browser(cloud.url) as browser:
                 await browser.submit(await browser.get(SIGN_IN), username=who, password=PASSWORD)
@@ -80,6 +84,13 @@ async def test_a_product_of_others_is_as_one_that_is_not_there(scene: Scene) -> 
     for path in found:
         answer = await scene.http["nobody"].get(path)
         assert answer.status_code == 303
+
+
+async def test_a_personal_organization_is_no_page(scene: Scene) -> None:
+    assert len(scene.personal) > 10, "it has one"
+    for which in (scene.personal, "nothing"):
+        for path in ("", "/team", "/settings"):
+            check_page(await scene.http[MAKER].get(f"/console/orgs/{which}{path}"), 404, "Nothing is here")
 
 
 @pytest.mark.parametrize("who", [MAKER, "nobody"])
