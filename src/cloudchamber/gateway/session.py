@@ -24,7 +24,7 @@ from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.ids import DeviceId
-from cloudchamber.messaging.ports import DeviceInbox, DeviceRefused, NotAdmitted
+from cloudchamber.messaging.ports import Admission, DeviceInbox, DeviceRefused, NotAdmitted
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.events import (
     Answered,
@@ -236,8 +236,7 @@ class DeviceSession(Generic[ConnectionT]):
     async def _admitted(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
         """The device's key, if it may connect."""
         try:
-            async with asyncio.timeout(INBOX_TIMEOUT_S):
-                admission = await self._services.inbox.admit(device, public_key_der)
+            admission = await self._ask_admission(device, public_key_der)
         except Exception:
             log.exception("device %s at %s: cannot ask whether it may connect", device, self.ip)
             return None
@@ -245,6 +244,10 @@ class DeviceSession(Generic[ConnectionT]):
             log.info("device %s at %s not admitted: %s", device, self.ip, admission.reason)
             return None
         return admission.public_key_der
+
+    async def _ask_admission(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
+        async with asyncio.timeout(INBOX_TIMEOUT_S):
+            return await self._services.inbox.admit(device, public_key_der)
 
     def _on_time(self, event: TimeAsked) -> None:
         self._connection.tell_time(event, self._services.clock.now() // 1000, self._loop.time())

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cloudchamber.gateway.crypto import Crypto
 from cloudchamber.gateway.session import DeviceSession, Services
 from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.ports import Admission
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
 from cloudchamber.wire.messages import Hello
@@ -87,6 +88,8 @@ class TcpSession(DeviceSession[CloudConnection]):
 
     def lost(self) -> None:
         """The socket is gone, in whatever way."""
+        if self._connection.is_closed:
+            return
         now = self._loop.time()
         self._connection.receive_eof(now)
         self._connection.close(now)
@@ -126,6 +129,10 @@ class TcpSession(DeviceSession[CloudConnection]):
 
     def _on_identify(self, event: IdentifyDevice) -> None:
         self._start(self._identify(event))
+
+    async def _ask_admission(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
+        """The machine gives the device up before `INBOX_TIMEOUT_S`, and so cancels this: one timer less."""
+        return await self._services.inbox.admit(device, public_key_der)
 
     async def _identify(self, event: IdentifyDevice) -> None:
         device = DeviceId(event.device_id.hex())
