@@ -15,9 +15,10 @@ from cloudchamber.fleet.model import Change, Description, DeviceRecord
 from cloudchamber.fleet.service import key_algorithm
 from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.fleet.updates import DeviceChanges
+from cloudchamber.identity.model import UserAccount
 from cloudchamber.ids import ClientId, UserId
 from cloudchamber.storage.database import Transaction
-from tests.world import World, device_id, handshake, key
+from tests.world import PASSWORD, World, device_id, handshake, key
 
 GET = Action.DEVICES_GET
 
@@ -303,3 +304,19 @@ async def test_records_share_what_devices_have_alike(world: World) -> None:
     assert one.variables is two.variables
     with pytest.raises(TypeError):
         one.variables["t"] = "bool"  # type: ignore[index]
+
+
+async def test_a_name_that_was_read_as_it_changed_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = await world.user("ann")
+    owner = OwnedByUser(ann.id)
+    get = world.users.get
+
+    async def renamed_meanwhile(user: UserId) -> UserAccount | None:
+        before = await get(user)
+        monkeypatch.undo()
+        await world.accounts.rename(ann, "anna@example.com", PASSWORD, None)
+        return before
+
+    monkeypatch.setattr(world.users, "get", renamed_meanwhile)
+    assert await world.devices.owner_name(owner) == "ann"
+    assert await world.devices.owner_name(owner) == "anna@example.com"

@@ -32,7 +32,7 @@ from cloudchamber.simulator.device import VirtualDevice
 from tests.matrix import universe as made
 from tests.matrix.living import Living, living
 from tests.matrix.samples import sample
-from tests.matrix.universe import FIELD, KINDS, Kind, Place, Universe
+from tests.matrix.universe import FIELD, KINDS, NO_SUCH, Kind, Place, Universe
 from tests.matrix.verdicts import Exactly, NotTheirs, Open, Reached, Verdict, every_refusal, verdict
 from tests.matrix.wire import Answer, Wire
 
@@ -229,6 +229,45 @@ def steady(body: Any) -> Any:
     if isinstance(body, dict):
         return {name: steady(value) for name, value in body.items() if not name.startswith("last_")}
     return body
+
+
+async def test_what_is_below_another_place_is_not_found_below_ones_own(universe: Universe, tmp_path: Path) -> None:
+    """A stranger's hook, client, token, member or customer, by its right name, under the path of one's own product,
+    organization or account: to the letter as what is not there. And what is one's own, in another place than its own,
+    is not there either."""
+    home, foreign = universe.home, universe.foreign
+    at_home, elsewhere = universe.organizations[home], universe.organizations[foreign]
+    own = {"product": str(home), "organization": at_home, "device": universe.living.id}
+    asked = 0
+    async with copy_of(universe, tmp_path / "mixed") as wire:
+        before = await everything(wire, universe)
+        for (method, template), row in BY_PATH.items():
+            names = set(FIELD.findall(template))
+            places = {"product": home, "organization": at_home}
+            above = next((place for name, place in places.items() if name in names), None)
+            for other in {home, foreign, at_home, elsewhere, None} - {above}:
+                things = {
+                    name: value
+                    for name, value in universe.values[other].items()
+                    if name in names and value != universe.values[above].get(name)
+                }
+                # Clients of one's organization are found by `/v1/clients` as well.
+                is_found_anyway = row.handler in {"clients.update_own", "clients.delete_own"} and other == at_home
+                if not things or is_found_anyway or isinstance(row.access, Public):
+                    continue
+                body = None
+                if method not in SAFE and row.request is not None:
+                    body = universe.body(row.handler) or sample(row.request)
+                answers = []
+                for values in (things, dict.fromkeys(things, NO_SUCH)):
+                    path = FIELD.sub(lambda match, values=values: {**own, **values}.get(match[1], NO_SUCH), template)
+                    answer = await wire.ask(method, path, universe.tokens["the owner of the product"], body)
+                    answers.append((answer.status, answer.raw.replace(next(iter(values.values())).encode(), b"")))
+                asked += 1
+                assert answers[0] == answers[1], (method, template, other, things)
+                assert answers[0][0] >= 400, (method, template, other, things)
+        assert await everything(wire, universe) == before
+    assert asked > 50
 
 
 async def test_a_door_that_is_left_open_is_seen(

@@ -81,6 +81,7 @@ class Devices:
         self._bus = bus
         self._cache = DeviceCache()
         self._names: dict[Owner, str] = {}
+        self._renamings = 0
         bus.subscribe(DEVICE_CHANGED, self._changed)
         bus.subscribe(USER_RENAMED, self._renamed)
         bus.subscribe(GROUPS_CHANGED, self._groups_changed)
@@ -204,17 +205,22 @@ class Devices:
             return None
         name = self._names.get(owner)
         if name is None:
+            renamings = self._renamings
             account = await (
                 self._users.get(owner.id) if isinstance(owner, OwnedByUser) else self._customers.get(owner.id)
             )
             if account is None:
                 return None
-            name = self._names[owner] = account.username
+            name = account.username
+            # A new name that was told while we read would have dropped nothing.
+            if renamings == self._renamings:
+                self._names[owner] = name
             if len(self._names) > MAX_CACHED:
                 del self._names[next(iter(self._names))]
         return name
 
     def _renamed(self, user: UserId) -> None:
+        self._renamings += 1
         self._names.pop(OwnedByUser(user), None)
 
     # -- changing -----------------------------------------------------------------------------------------------------
