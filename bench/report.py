@@ -44,6 +44,7 @@ METRICS: Final = {
     "resident_b": Metric("resident B", ",.0f"),
     "used_b": Metric("used B", ",.0f"),
     "resident_mb": Metric("resident MB", ",.1f"),
+    "proportional_mb": Metric("proportional MB", ",.1f"),
 }
 """The figures that a row may have, in the order of a table's columns."""
 

@@ -18,13 +18,16 @@ class Steps:
         self._task = progress.add_task(name, total=None)
 
     def expect(self, total: int) -> None:
-        self._progress.update(self._task, total=total)
+        self._progress.update(self._task, total=total, completed=0)
 
     def begin(self, what: str) -> None:
         self._progress.update(self._task, description=f"{self._name}: {what}")
 
     def end(self) -> None:
-        self._progress.advance(self._task)
+        self.end_many(1)
+
+    def end_many(self, count: int) -> None:
+        self._progress.advance(self._task, count)
 
 
 @dataclass(frozen=True, slots=True)

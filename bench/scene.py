@@ -35,10 +35,10 @@ class Scene:
 
 
 @contextlib.contextmanager
-def scene(folder: Path) -> Iterator[Scene]:
-    """Raises CannotStart, httpx.HTTPError."""
+def scene(folder: Path, *settings: str) -> Iterator[Scene]:
+    """`settings` are further arguments of the cloud. Raises CannotStart, httpx.HTTPError."""
     data, anywhere = folder / "data", "127.0.0.1:0"
-    serve = ["-m", "cloudchamber", "serve", "--data", str(data), "--log-level", "warning"]
+    serve = ["-m", "cloudchamber", "serve", "--data", str(data), "--log-level", "warning", *settings]
     for listener in ("--http", "--tcp", "--udp", "--metrics"):
         serve += [listener, anywhere]
     with contextlib.ExitStack() as stack:

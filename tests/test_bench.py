@@ -6,14 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench import beside, http_peers, report, run, tcp
+from bench import beside, filling, http_peers, report, run, tcp
 from bench.benchmarks import HELLO
-from bench.processes import CannotStart
+from bench.life import memory
+from bench.processes import CannotStart, listening
 from bench.report import OURS, Curve, Goal, Results, Row, Section
 from bench.tcp_devices import TcpDevices
 
@@ -191,3 +193,34 @@ def test_a_handshake_that_fails_is_counted(tmp_path: Path) -> None:
         )
         assert (done.done, done.failed) == (0, 3)
         assert sum(done.reasons.values()) == 3
+
+
+def test_a_cloud_serves_what_was_written_down_for_it(tmp_path: Path) -> None:
+    filled = filling.made(tmp_path / "data")
+    done: list[int] = []
+    filling.fill(filled, 20, 4, done.append)
+    known = filling.new_tokens(2)
+    filling.put_tokens(filled, known)
+    assert sum(done) == 20
+    with (
+        listening(filling.serve(filled.data), tmp_path / "serve.log") as (pid, addresses),
+        httpx.Client(base_url=addresses["http"], trust_env=False) as http,
+    ):
+        for token in (filled.customer_token, *known):
+            answer = http.get(f"/v1/devices/{filled.device}", headers={"authorization": f"Bearer {token}"})
+            assert answer.json()["id"] == filled.device
+        product = http.post("/oauth/token", auth=filled.client, data={"grant_type": "client_credentials"}).json()
+        listed = http.get(
+            f"/v1/products/{filled.product}/devices",
+            headers={"authorization": f"Bearer {product['access_token']}"},
+        ).json()
+        assert len({device["owner"] for device in listed["devices"]}) == 5
+        assert 20 < memory(pid)["proportional_mb"] <= memory(pid)["resident_mb"] < 200
+
+
+@pytest.mark.soak
+def test_the_life_of_a_cloud_is_measured(tmp_path: Path) -> None:
+    sections = measured(tmp_path, "start", "idle", "under-flood", "--count", "10", "--seconds", "0.5")
+    assert all(row.median("s") > 0 for row in sections["start"].rows)
+    assert all(row.median("resident_mb") > 0 for row in sections["idle"].rows)
+    assert sum(row.median("per_s") for row in sections["under-flood"].rows) > 0

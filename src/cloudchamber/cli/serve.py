@@ -1,6 +1,7 @@
 """`cloudchamber serve` and `cloudchamber migrate`."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -36,6 +37,9 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Cloud(settings) as cloud:
+        # What is there now stays. Without this, each full collection looks at all of it, a pause of 10 ms and more.
+        gc.collect()
+        gc.freeze()
         click.echo(cloud.listening.ready_line())
         sys.stdout.flush()
         await stop.wait()

@@ -8,6 +8,8 @@ follows.
 from dataclasses import dataclass, field
 from enum import Enum
 
+from msgspec import Struct
+
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.messages import Goodbye, Hello, Subscription
 from cloudchamber.wire.session.memory import SessionMemory
@@ -49,8 +51,7 @@ class CloseReason(Enum):
     """Device side, datagrams: the cloud sent a reset. The session is discarded."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """The last event. Send what `data_to_send` still holds, then close the stream. `detail` is for the log only."""
 
     reason: CloseReason
@@ -60,8 +61,7 @@ class Closed:
 # --- cloud side: the handshake's questions ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class DecryptHandshake:
+class DecryptHandshake(Struct, frozen=True):
     """256 bytes to decrypt with the server key (`handshake.open_handshake`, about 1 ms: off the loop).
 
     Answer with `handshake_decrypted(plaintext or None, now)`.
@@ -70,8 +70,7 @@ class DecryptHandshake:
     ciphertext: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class IdentifyDevice:
+class IdentifyDevice(Struct, frozen=True):
     """Is this device known, and is this its key? The device has proven only that it knows the server's key so far.
 
     Answer with `admit(seal_credentials(...), credentials, now)` or `refuse(now)`. `public_key_der` is the 162-byte
@@ -89,38 +88,33 @@ class IdentifyDevice:
 # --- cloud side: the session -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Online:
+class Online(Struct, frozen=True):
     """The device said Hello and the server's Hello is queued. Again on a repeated Hello: subscriptions start anew."""
 
     hello: Hello
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(Struct, frozen=True):
     """Datagrams: the device is back in a session in which it said Hello before, and says none now. Once after
     `resume`, and again after a Goodbye. What `memory` holds is still so: the device will not repeat it."""
 
     memory: SessionMemory
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryChanged:
+class MemoryChanged(Struct, frozen=True):
     """Datagrams: store this in place of what was stored before, for `resume`."""
 
     memory: SessionMemory
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """System and application part are both known. Comes again when a part arrives anew and differs; a system part that
     does not differ is None then."""
 
     describe: Describe
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribed:
+class Subscribed(Struct, frozen=True):
     subscription: Subscription
 
 
@@ -142,25 +136,21 @@ class EventPublished:
     waiting: tuple[int, bytes] | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimCodePresented:
+class ClaimCodePresented(Struct, frozen=True):
     """The device holds this claim code. After a claim call `confirm_claim`: until then the device repeats it."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class SafeMode:
+class SafeMode(Struct, frozen=True):
     """The device runs without its application."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpdatesEnabled:
+class UpdatesEnabled(Struct, frozen=True):
     enabled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UpdatesForced:
+class UpdatesForced(Struct, frozen=True):
     forced: bool
 
 
@@ -172,8 +162,7 @@ class Fact(Enum):
     RANDOM = "random"
 
 
-@dataclass(frozen=True, slots=True)
-class FactAsked:
+class FactAsked(Struct, frozen=True):
     """The device published `spark/device/<fact>` or `particle/device/<fact>`. Answer with
     `send_event(event_name, data, ...)`: the same name that it used."""
 
@@ -181,60 +170,51 @@ class FactAsked:
     event_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimeAsked:
+class TimeAsked(Struct, frozen=True):
     """Answer at once with `tell_time(question, unix_time_s, now)`. Holds all that the answer needs."""
 
     message_id: int
     token: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(Struct, frozen=True):
     """Binary diagnostics as posted by the device; `describe.parse_metrics_untrusted` reads them."""
 
     metrics: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SaidGoodbye:
+class SaidGoodbye(Struct, frozen=True):
     """The device is about to disconnect, and says why. Over TCP `Closed` follows within seconds. Over datagrams the
     session stays for when the device comes back; until then commands are answered with Disconnected."""
 
     goodbye: Goodbye
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionReturned:
+class FunctionReturned(Struct, frozen=True):
     value: int
 
 
-@dataclass(frozen=True, slots=True)
-class VariableRead:
+class VariableRead(Struct, frozen=True):
     """Raw bytes; `values.decode_untrusted` reads them with the type that the describe data tell."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeRead:
+class DescribeRead(Struct, frozen=True):
     """One part of the description as asked for with `ask_describe`: JSON, protobuf or binary metrics."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
+class Acknowledged(Struct, frozen=True):
     """A ping or a signal was answered."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
+class NotFound(Struct, frozen=True):
     """The device has no such function or variable: it said so (4.04), or its description does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The device answered with this CoAP code (0: it sent a reset). `why` is its word for the log, where it has one.
 
     Of an update: it was not begun (5.03: the device takes none now).
@@ -244,37 +224,31 @@ class Refused:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Updated:
+class Updated(Struct, frozen=True):
     """The device has the whole file, and restarts with it: the connection ends soon. Whether it runs is known when the
     device says Hello again."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateFailed:
+class UpdateFailed(Struct, frozen=True):
     """The device did not take the file, or finds it bad. `why` is for people."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(Struct, frozen=True):
     """The request was not sent: an update of this device is under way, or all one-byte tokens of this device are in
     use, or (datagrams) all message ids were used within the last minutes."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(Struct, frozen=True):
     """No answer in time. The device may have acted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disconnected:
+class Disconnected(Struct, frozen=True):
     """The connection ended first, or was not open. The device may have acted."""
 
 
-@dataclass(frozen=True, slots=True)
-class TooLarge:
+class TooLarge(Struct, frozen=True):
     """Larger than this device can take: the request was not sent."""
 
 
@@ -294,8 +268,7 @@ Outcome = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateStarted:
+class UpdateStarted(Struct, frozen=True):
     """The device takes the file, from `offset` on; the rest it still had. Once for each update, before its Answered;
     none when the device refused."""
 
@@ -303,8 +276,7 @@ class UpdateStarted:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(Struct, frozen=True):
     """The end of a request: exactly one for each handle that a command returned."""
 
     request: int
@@ -336,14 +308,12 @@ CloudEvent = (
 # --- device side -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """The server said Hello (datagrams: it acknowledged ours, or answered in a resumed session); what the device says
     at a connect is queued."""
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionCalled:
+class FunctionCalled(Struct, frozen=True):
     """Answer with `return_value(request, value, now)`. Only functions of the application are asked for."""
 
     request: int
@@ -351,16 +321,14 @@ class FunctionCalled:
     argument: str
 
 
-@dataclass(frozen=True, slots=True)
-class VariableAsked:
+class VariableAsked(Struct, frozen=True):
     """Answer with `answer_variable(request, value, now)`. Only variables of the application are asked for."""
 
     request: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class EventReceived:
+class EventReceived(Struct, frozen=True):
     """One for each subscription whose prefix fits, as a device calls every such handler."""
 
     name: str
@@ -368,65 +336,55 @@ class EventReceived:
     prefix: str
 
 
-@dataclass(frozen=True, slots=True)
-class SignalChanged:
+class SignalChanged(Struct, frozen=True):
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimConfirmed:
+class ClaimConfirmed(Struct, frozen=True):
     """The cloud claimed the device: forget the claim code."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResetAsked:
+class ResetAsked(Struct, frozen=True):
     """`mode` is `safe mode`, `dfu`, `reboot` or `network`."""
 
     mode: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeysRestored:
+class KeysRestored(Struct, frozen=True):
     """`spark/device/key/restore...` arrived: a real device would now hold its vendor's server key again."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeTold:
+class TimeTold(Struct, frozen=True):
     unix_time_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class PublishAnswered:
+class PublishAnswered(Struct, frozen=True):
     """The end of a publish or subscribe with acknowledgement; `accepted` is False on refusal or time-out."""
 
     request: int
     accepted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateBegun:
+class UpdateBegun(Struct, frozen=True):
     """The cloud sends a file of `size` bytes, from `offset` on."""
 
     size: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateProgressed:
+class UpdateProgressed(Struct, frozen=True):
     """So many bytes of the file are here."""
 
     received: int
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateTaken:
+class UpdateTaken(Struct, frozen=True):
     """The file is here, is whole, and the cloud knows: start again with it."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateRejected:
+class UpdateRejected(Struct, frozen=True):
     """The file is here, and is none for this device."""
 
     why: str

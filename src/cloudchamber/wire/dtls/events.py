@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from cloudchamber.wire.dtls.records import Address
 
@@ -34,21 +35,18 @@ class EndReason(Enum):
 # --- endpoint --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Established:
+class Established(Struct, frozen=True):
     """A handshake is through: the peer holds the private half of `session.peer_spki`. Who it is, its Hello says."""
 
     session: DtlsSession
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     session: DtlsSession
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """The newest authenticated record came from another address; answers go there from now on."""
 
     session: DtlsSession
@@ -56,16 +54,14 @@ class Moved:
     new: Address
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(Struct, frozen=True):
     """The last event of a session. Delete what is stored of it: its keys are not used any more."""
 
     session: DtlsSession
     reason: EndReason
 
 
-@dataclass(frozen=True, slots=True)
-class ReservationNeeded:
+class ReservationNeeded(Struct, frozen=True):
     """Store `session.state()` (its `next_number` is `up_to`), then call `session.reserved(up_to)`.
 
     Comes while numbers are left; when they run out, a few payloads wait and the rest is lost as on a bad network.
@@ -75,18 +71,15 @@ class ReservationNeeded:
     up_to: int
 
 
-@dataclass(frozen=True, slots=True)
-class ByCid:
+class ByCid(Struct, frozen=True):
     cid: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ByDeviceId:
+class ByDeviceId(Struct, frozen=True):
     device_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ByAddress:
+class ByAddress(Struct, frozen=True):
     """The session that was last at this address and has no connection id."""
 
     address: Address
@@ -95,8 +88,7 @@ class ByAddress:
 SessionKey = ByCid | ByDeviceId | ByAddress
 
 
-@dataclass(frozen=True, slots=True)
-class SessionAsked:
+class SessionAsked(Struct, frozen=True):
     """A record of a session that is not in memory. Answer with `restore(ticket, state or None, now)`.
 
     The sender has proven nothing: the key may be made up.
@@ -106,8 +98,7 @@ class SessionAsked:
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class HandshakeFailed:
+class HandshakeFailed(Struct, frozen=True):
     """`alert`: what the peer said about it (51: the device holds another server key). `detail` is for the log only."""
 
     address: Address
@@ -121,18 +112,15 @@ EndpointEvent = Established | Received | Moved | Closed | ReservationNeeded | Se
 # --- client ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Secured:
+class Secured(Struct, frozen=True):
     """The handshake is through, and the server is the one whose key we hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The last event of a client. `detail` is for the log only."""
 
     reason: EndReason
