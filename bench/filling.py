@@ -106,12 +106,12 @@ def made(data: Path) -> Filled:
     return filled
 
 
-def fill(filled: Filled, devices: int, customers: int, progressed: Progressed) -> None:
+def fill(filled: Filled, devices: int, customers: int, progressed: Progressed, *, first: int = 0) -> None:
     """Devices that have connected and described themselves, every other one over UDP with its session, and their
-    customers, who hold an access and a refresh token each. Calls `progressed` for devices."""
+    customers, who hold an access and a refresh token each; `first` are there already. Calls `progressed` for devices."""
 
     async def work(db: Database) -> None:
-        await _fill(db, filled, devices, customers, progressed)
+        await _fill(db, filled, range(first, devices), customers, progressed)
 
     _in_database(filled, work)
 
@@ -154,11 +154,13 @@ def _in_database(filled: Filled, work: Callable[[Database], Coroutine[None, None
     asyncio.run(run())
 
 
-async def _fill(db: Database, filled: Filled, devices: int, customers: int, progressed: Progressed) -> None:
+async def _fill(db: Database, filled: Filled, numbers: range, customers: int, progressed: Progressed) -> None:
     clock: Clock = SystemClock()
     now = Millis(clock.now() - 30 * DAY)
     accounts = [
-        CustomerAccount(CustomerId(new_id()), ProductId(filled.product), f"{number}@example.com", None, now)
+        CustomerAccount(
+            CustomerId(new_id()), ProductId(filled.product), f"{numbers.start}-{number}@example.com", None, now
+        )
         for number in range(customers)
     ]
     for first in range(0, customers, _AT_ONCE):
@@ -172,9 +174,9 @@ async def _fill(db: Database, filled: Filled, devices: int, customers: int, prog
         await _put_tokens(db, filled, some, now)
     sealer = Sealer((filled.data / "sealing.key").read_bytes())
     sessions = SavedSessions(db, SessionStore(), sealer, clock)
-    for first in range(0, devices, _AT_ONCE):
-        ids = [DeviceId(f"{_FIRST_DEVICE + number:024x}") for number in range(first, min(first + _AT_ONCE, devices))]
-        owners = [accounts[(first + place) * customers // devices] for place in range(len(ids))]
+    for first in range(0, len(numbers), _AT_ONCE):
+        ids = [DeviceId(f"{_FIRST_DEVICE + number:024x}") for number in numbers[first : first + _AT_ONCE]]
+        owners = [accounts[(first + place) * customers // len(numbers)] for place in range(len(ids))]
         await db.transaction(functools.partial(_put_devices, filled=filled, ids=ids, owners=owners, now=now))
         await sessions.save_all([_session(id_) for id_ in ids[::2]])
         progressed(len(ids))

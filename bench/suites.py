@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from bench import benchmarks, beside, events, life, tcp, udp, under_flood
+from bench import benchmarks, beside, events, growth, life, tcp, udp, under_flood
 from bench.report import Section
 from bench.run import Run
 
@@ -15,6 +15,6 @@ class Suite(Protocol):
         """One of NAMES. Raises CannotStart, LoadFailed, httpx.HTTPError."""
 
 
-_MODULES: Final[tuple[Suite, ...]] = (beside, benchmarks, udp, tcp, events, life, under_flood)
+_MODULES: Final[tuple[Suite, ...]] = (beside, benchmarks, udp, tcp, events, life, under_flood, growth)
 
 SUITES: Final[dict[str, Suite]] = {name: module for module in _MODULES for name in module.NAMES}

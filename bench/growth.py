@@ -1,0 +1,242 @@
+"""Whether an operation costs more where there is more of everything on record. It should not.
+
+At each size a cloud is started anew on the same folder, which the cloud's own stores have filled up to that size
+meanwhile, and its CPU time for one operation is taken.
+"""
+
+import asyncio
+import base64
+import itertools
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+
+from bench.filling import Filled, add_tokens, fill, made, new_tokens, put_tokens, serve
+from bench.load import LoadFailed, cpu_time
+from bench.processes import listening
+from bench.report import OURS, Curve, Row, Section
+from bench.run import Run
+from bench.scene import bearer
+from bench.udp_devices import FIRST_ID, Devices, Order
+
+NAMES: Final = ("growth-devices", "growth-tokens")
+
+FLAT: Final = 1.3
+"""The last cost over the first, of which one still says that it does not grow: caches of the processor and depths of
+trees are in it."""
+
+_CONNECTIONS: Final = 8
+_CONNECTED: Final = 32
+_EXCHANGES: Final = 100
+_PAGE: Final = 25
+_UNKNOWN: Final = 400
+_WARM_UP: Final = 200
+
+
+@dataclass(slots=True)
+class _Costs:
+    """CPU µs of the server by work, size and round."""
+
+    found: dict[str, dict[int, list[float]]] = field(default_factory=dict)
+
+    def note(self, work: str, size: int, cpu_us: float) -> None:
+        self.found.setdefault(work, {}).setdefault(size, []).append(cpu_us)
+
+    def rows(self, of: str) -> list[Row]:
+        return [
+            Row(work, f"{size:,} {of}", OURS, [{"cpu_us": cost} for cost in costs])
+            for work, by_size in self.found.items()
+            for size, costs in by_size.items()
+        ]
+
+    def curve(self, title: str, of: str) -> Curve:
+        points = {
+            work: [(float(size), sorted(costs)[len(costs) // 2]) for size, costs in by_size.items()]
+            for work, by_size in self.found.items()
+        }
+        return Curve(title, of, "CPU µs", points)
+
+    def notes(self) -> list[str]:
+        told = []
+        for work, by_size in self.found.items():
+            first, *_, last = [sorted(costs)[len(costs) // 2] for costs in by_size.values()]
+            verdict = "flat" if last / first <= FLAT else "it grows"
+            told.append(f"{work}: {last / first:.2f} times as much at the largest size as at the least ({verdict})")
+        return told
+
+
+def measure(name: str, run: Run) -> Section:
+    """See `suites.Suite`."""
+    run.steps.begin("a cloud to begin with")
+    filled = made(run.folder / "data")
+    return {"growth-devices": _of_devices, "growth-tokens": _of_tokens}[name](run, filled)
+
+
+# --- devices ---
+
+
+def _of_devices(run: Run, filled: Filled) -> Section:
+    sizes = _sizes(run.count, (100, 10, 1)) + [10 * run.count]
+    run.steps.expect(sizes[-1])
+    costs, have = _Costs(), 0
+    _import_connecting(filled)
+    for size in sizes:
+        run.steps.begin(f"{size:,} devices on record")
+        fill(filled, size, max(1, size // 10), run.steps.end_many, first=have)
+        have = size
+        with (
+            listening(serve(filled.data), run.folder / "serve.log") as (pid, addresses),
+            Devices() as devices,
+            httpx.Client(base_url=addresses["http"], trust_env=False) as http,
+        ):
+            product = _product_token(http, filled)
+            host, _, port = addresses["udp"].rpartition(":")
+            key = str(filled.data / "server-udp.pem")
+
+            def order(what: str, count: int, at_once: int) -> Order:
+                return Order(what, host, int(port), pid, count, at_once, key, filled.product)  # noqa: B023
+
+            connected = devices.run(order("online", _CONNECTED, _CONNECTED))
+            costs.note("a device over UDP comes online", size, connected.cpu_us)
+            devices.run(order("exchange", _EXCHANGES, _CONNECTED))
+            prefix = f"/v1/products/{filled.product}/devices"
+            drawn = random.Random(size)
+            own = [f"/v1/devices/{filled.device}"]
+            known = [f"{prefix}/{_device(drawn.randrange(size))}" for _ in range(5_000)]
+            for path, token in ((own[0], filled.customer_token), (f"{prefix}?per_page={_PAGE}", product)):
+                _cpu_us(addresses["http"], pid, itertools.repeat(_get(path, token), _WARM_UP), None)
+            for _ in range(run.rounds):
+                pages = [f"{prefix}?page={1 + drawn.randrange(max(1, min(size // _PAGE, 40)))}&per_page={_PAGE}"]
+                events = devices.run(order("exchange", 20 * _EXCHANGES, _CONNECTED))
+                costs.note("an event of a device", size, events.cpu_us)
+                for work, token, paths in (
+                    ("GET of one's own device", filled.customer_token, own),
+                    ("GET of any device of a product", product, known),
+                    (f"a page of {_PAGE} devices of a product", product, pages),
+                ):
+                    requests = itertools.cycle([_get(path, token) for path in paths])
+                    costs.note(work, size, _cpu_us(addresses["http"], pid, requests, run.seconds))
+    title = "Devices on record"
+    curve = costs.curve("CPU time of one operation, by devices on record", "devices on record")
+    rows, notes = costs.rows("devices"), costs.notes()
+    return Section("growth-devices", title, _DEVICES, rows, [curve], plotted=(), notes=notes)
+
+
+_DEVICES: Final = f"""
+*Any device* is one of 5,000 that were drawn, asked for in turn; of more than 20,000 some are in no cache. A page is one
+of the first forty. *Comes online* is the DTLS handshake, what the device says of itself and its first event, by
+{_CONNECTED} devices at once that the cloud knows.
+"""
+
+
+def _import_connecting(filled: Filled) -> None:
+    """The devices that will connect."""
+    with (
+        listening(serve(filled.data), filled.data.with_name("import.log")) as (_, addresses),
+        httpx.Client(base_url=addresses["http"], timeout=30, trust_env=False) as http,
+    ):
+        ids = [f"{FIRST_ID + number:024x}" for number in range(1, _CONNECTED + 1)]
+        path = f"/v1/products/{filled.product}/devices"
+        http.post(path, headers=bearer(_product_token(http, filled)), json={"ids": ids}).raise_for_status()
+
+
+# --- tokens ---
+
+
+def _of_tokens(run: Run, filled: Filled) -> Section:
+    sizes = [*_sizes(run.count, (10, 1)), 10 * run.count, 100 * run.count]
+    run.steps.expect(sizes[-1])
+    costs, have = _Costs(), 0
+    basic = base64.b64encode(":".join(filled.client).encode()).decode()
+    for size in sizes:
+        run.steps.begin(f"{size:,} tokens on record")
+        add_tokens(filled, size - have, run.steps.end_many)
+        unknown = new_tokens(_UNKNOWN * run.rounds + _WARM_UP)
+        put_tokens(filled, unknown)
+        have = size
+        with listening(serve(filled.data), run.folder / "serve.log") as (pid, addresses):
+            left = iter(unknown)
+            first = (_get(f"/v1/devices/{filled.device}", token) for token in itertools.islice(left, _WARM_UP))
+            _cpu_us(addresses["http"], pid, first, None)
+            for _ in range(run.rounds):
+                issue = itertools.repeat(_post_token(basic))
+                costs.note("issuing a client's token", size, _cpu_us(addresses["http"], pid, issue, run.seconds))
+                some = (_get(f"/v1/devices/{filled.device}", token) for token in itertools.islice(left, _UNKNOWN))
+                costs.note("a GET with a token in no cache", size, _cpu_us(addresses["http"], pid, some, None))
+    title = "Tokens on record"
+    curve = costs.curve("CPU time of one operation, by tokens on record", "tokens on record")
+    rows, notes = costs.rows("tokens"), costs.notes()
+    return Section("growth-tokens", title, _TOKENS, rows, [curve], plotted=(), notes=notes)
+
+
+_TOKENS: Final = """
+Log-ins of a customer, with an access and a refresh token each. The GETs bring a token each that nobody has shown since
+the cloud was started, so that it is read from the database, with its client.
+"""
+
+
+# --- both ---
+
+
+def _sizes(count: int, parts: Sequence[int]) -> list[int]:
+    return list(dict.fromkeys(max(10, count // part) for part in parts))
+
+
+def _device(number: int) -> str:
+    return f"{0xE00FCE680000000000000000 + number:024x}"
+
+
+def _product_token(http: httpx.Client, filled: Filled) -> str:
+    answer = http.post("/oauth/token", auth=filled.client, data={"grant_type": "client_credentials"})
+    return str(answer.raise_for_status().json()["access_token"])
+
+
+def _get(path: str, token: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {token}\r\n\r\n".encode()
+
+
+def _post_token(basic: str) -> bytes:
+    body = urlencode({"grant_type": "client_credentials"}).encode()
+    head = f"POST /oauth/token HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Basic {basic}\r\n"
+    form = f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {len(body)}\r\n\r\n"
+    return (head + form).encode() + body
+
+
+def _cpu_us(url: str, pid: int, requests: Iterator[bytes], seconds: float | None) -> float:
+    """The server's CPU time for one request: for `seconds`, or until there is none left. Raises LoadFailed."""
+    return asyncio.run(_asked(url, lambda: cpu_time(pid), requests, seconds))
+
+
+async def _asked(url: str, cpu: Callable[[], float], requests: Iterator[bytes], seconds: float | None) -> float:
+    parts = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    done = 0
+    end = None if seconds is None else loop.time() + seconds
+
+    async def client() -> None:
+        nonlocal done
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            for request in requests:
+                if end is not None and loop.time() >= end:
+                    return
+                writer.write(request)
+                head = await reader.readuntil(b"\r\n\r\n")
+                if not head.startswith(b"HTTP/1.1 200 "):
+                    raise LoadFailed(f"{request.split(b' HTTP')[0].decode()}: {head.decode()}")
+                lower = head.lower()
+                at = lower.index(b"content-length:") + 15
+                await reader.readexactly(int(head[at : head.index(b"\r", at)]))
+                done += 1
+        finally:
+            writer.close()
+
+    before = cpu()
+    await asyncio.gather(*(client() for _ in range(_CONNECTIONS)))
+    if not done:
+        raise LoadFailed("nothing was answered")
+    return (cpu() - before) / done * 1e6
