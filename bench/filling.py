@@ -98,7 +98,7 @@ def made(data: Path) -> Filled:
         assert account is not None
 
         async def body(tx: Transaction) -> None:
-            await ImportStore().claim(tx, [DeviceId(device)], OwnedByCustomer(account.id), SystemClock().now())
+            await DeviceStore().set_owner(tx, DeviceId(device), OwnedByCustomer(account.id), SystemClock().now())
 
         await db.transaction(body)
 
@@ -108,7 +108,7 @@ def made(data: Path) -> Filled:
 
 def fill(filled: Filled, devices: int, customers: int, progressed: Progressed, *, first: int = 0) -> None:
     """Devices that have connected and described themselves, every other one over UDP with its session, and their
-    customers, who hold an access and a refresh token each; `first` are there already. Calls `progressed` for devices."""
+    customers, who hold an access and a refresh token each; `first` are there already. Tells of devices."""
 
     async def work(db: Database) -> None:
         await _fill(db, filled, range(first, devices), customers, progressed)
@@ -157,10 +157,9 @@ def _in_database(filled: Filled, work: Callable[[Database], Coroutine[None, None
 async def _fill(db: Database, filled: Filled, numbers: range, customers: int, progressed: Progressed) -> None:
     clock: Clock = SystemClock()
     now = Millis(clock.now() - 30 * DAY)
+    product, name = ProductId(filled.product), f"{numbers.start}-{{}}@example.com"
     accounts = [
-        CustomerAccount(
-            CustomerId(new_id()), ProductId(filled.product), f"{numbers.start}-{number}@example.com", None, now
-        )
+        CustomerAccount(CustomerId(new_id()), ProductId(filled.product), name.format(number), None, now)
         for number in range(customers)
     ]
     for first in range(0, customers, _AT_ONCE):
@@ -188,10 +187,8 @@ async def _put_devices(
     product = ProductId(filled.product)
     imports, store, keys = ImportStore(), DeviceStore(), KeyStore()
     await imports.create(tx, ids, product, now)
-    for owner in dict.fromkeys(owners):
-        own = [id_ for id_, its in zip(ids, owners, strict=True) if its is owner]
-        await imports.claim(tx, own, OwnedByCustomer(owner.id), now)
-    for number, id_ in enumerate(ids):
+    for number, (id_, owner) in enumerate(zip(ids, owners, strict=True)):
+        await store.set_owner(tx, id_, OwnedByCustomer(owner.id), now)
         is_udp = number % 2 == 0
         await store.set_handshake(
             tx, id_, Handshake("203.0.113.7", ELECTRON if is_udp else PHOTON, product, 1, "4.0.2"), now

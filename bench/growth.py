@@ -80,7 +80,7 @@ def measure(name: str, run: Run) -> Section:
 
 
 def _of_devices(run: Run, filled: Filled) -> Section:
-    sizes = _sizes(run.count, (100, 10, 1)) + [10 * run.count]
+    sizes = [*_sizes(run.count, (100, 10, 1)), 10 * run.count]
     run.steps.expect(sizes[-1])
     costs, have = _Costs(), 0
     _import_connecting(filled)
@@ -90,29 +90,17 @@ def _of_devices(run: Run, filled: Filled) -> Section:
         have = size
         with (
             listening(serve(filled.data), run.folder / "serve.log") as (pid, addresses),
-            Devices() as devices,
             httpx.Client(base_url=addresses["http"], trust_env=False) as http,
         ):
-            product = _product_token(http, filled)
-            host, _, port = addresses["udp"].rpartition(":")
-            key = str(filled.data / "server-udp.pem")
-
-            def order(what: str, count: int, at_once: int) -> Order:
-                return Order(what, host, int(port), pid, count, at_once, key, filled.product)  # noqa: B023
-
-            connected = devices.run(order("online", _CONNECTED, _CONNECTED))
-            costs.note("a device over UDP comes online", size, connected.cpu_us)
-            devices.run(order("exchange", _EXCHANGES, _CONNECTED))
+            _speak(run, costs, size, pid, addresses["udp"], filled)
+            product, own = _product_token(http, filled), [f"/v1/devices/{filled.device}"]
             prefix = f"/v1/products/{filled.product}/devices"
             drawn = random.Random(size)
-            own = [f"/v1/devices/{filled.device}"]
             known = [f"{prefix}/{_device(drawn.randrange(size))}" for _ in range(5_000)]
-            for path, token in ((own[0], filled.customer_token), (f"{prefix}?per_page={_PAGE}", product)):
+            pages = [f"{prefix}?page={page}&per_page={_PAGE}" for page in range(1, 1 + max(1, min(size // _PAGE, 40)))]
+            for path, token in ((own[0], filled.customer_token), (pages[0], product)):
                 _cpu_us(addresses["http"], pid, itertools.repeat(_get(path, token), _WARM_UP), None)
             for _ in range(run.rounds):
-                pages = [f"{prefix}?page={1 + drawn.randrange(max(1, min(size // _PAGE, 40)))}&per_page={_PAGE}"]
-                events = devices.run(order("exchange", 20 * _EXCHANGES, _CONNECTED))
-                costs.note("an event of a device", size, events.cpu_us)
                 for work, token, paths in (
                     ("GET of one's own device", filled.customer_token, own),
                     ("GET of any device of a product", product, known),
@@ -124,6 +112,20 @@ def _of_devices(run: Run, filled: Filled) -> Section:
     curve = costs.curve("CPU time of one operation, by devices on record", "devices on record")
     rows, notes = costs.rows("devices"), costs.notes()
     return Section("growth-devices", title, _DEVICES, rows, [curve], plotted=(), notes=notes)
+
+
+def _speak(run: Run, costs: _Costs, size: int, pid: int, address: str, filled: Filled) -> None:
+    host, _, port = address.rpartition(":")
+    key = str(filled.data / "server-udp.pem")
+    with Devices() as devices:
+
+        def done(what: str, count: int) -> float:
+            return devices.run(Order(what, host, int(port), pid, count, _CONNECTED, key, filled.product)).cpu_us
+
+        costs.note("a device over UDP comes online", size, done("online", _CONNECTED))
+        done("exchange", _EXCHANGES)
+        for _ in range(run.rounds):
+            costs.note("an event of a device", size, done("exchange", 20 * _EXCHANGES))
 
 
 _DEVICES: Final = f"""

@@ -208,6 +208,7 @@ def test_a_cloud_serves_what_was_written_down_for_it(tmp_path: Path) -> None:
     ):
         for token in (filled.customer_token, *known):
             answer = http.get(f"/v1/devices/{filled.device}", headers={"authorization": f"Bearer {token}"})
+            assert answer.status_code == 200, answer.text
             assert answer.json()["id"] == filled.device
         product = http.post("/oauth/token", auth=filled.client, data={"grant_type": "client_credentials"}).json()
         listed = http.get(
