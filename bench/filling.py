@@ -159,8 +159,7 @@ async def _fill(db: Database, filled: Filled, numbers: range, customers: int, pr
     now = Millis(clock.now() - 30 * DAY)
     product, name = ProductId(filled.product), f"{numbers.start}-{{}}@example.com"
     accounts = [
-        CustomerAccount(CustomerId(new_id()), ProductId(filled.product), name.format(number), None, now)
-        for number in range(customers)
+        CustomerAccount(CustomerId(new_id()), product, name.format(number), None, now) for number in range(customers)
     ]
     for first in range(0, customers, _AT_ONCE):
         some = accounts[first : first + _AT_ONCE]
