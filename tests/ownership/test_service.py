@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser
 from cloudchamber.access.requester import Anonymous, Customer, ProductClient, User
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown
-from cloudchamber.fleet.model import Change, Description, Product, RecordedKey
+from cloudchamber.fleet.model import Change, Description, DeviceRecord, Product, RecordedKey
 from cloudchamber.fleet.store import KeyStore
 from cloudchamber.ids import ClientId, CustomerId, ProductId, hash_secret, new_id
 from cloudchamber.messaging.audience import Member
@@ -335,3 +336,26 @@ async def test_a_code_of_somebody_who_is_gone_claims_nothing(world: World, monke
     claimed = await world.ownership.present_code(device_id(1), good.code)
     assert claimed is not None
     assert claimed.owner == OwnedByUser(bob.id)
+
+
+async def test_a_team_releases_nothing_of_another_product(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device went from one to the other, with its owner, while they asked."""
+    ann, eve = await world.user("ann"), await world.user("eve")
+    thing, other = await world.product(ann, "Thing"), await world.product(eve, "Other")
+    await world.import_(ann, thing, 1)
+    await world.join(thing, eve, "VIEW_ONLY")
+    await world.ownership.claim(eve, D)
+    in_product = world.devices.in_product
+
+    async def moved_meanwhile(*asked: Any) -> DeviceRecord:
+        found = await in_product(*asked)
+        monkeypatch.undo()
+        await world.updates.remove(ann, thing, D)
+        await world.import_(eve, other, 1)
+        return found
+
+    monkeypatch.setattr(world.devices, "in_product", moved_meanwhile)
+    with pytest.raises(DeviceNotInProduct):
+        await world.ownership.release(ann, thing, D)
+    record = await world.record(1)
+    assert (record.product, record.owner) == (other.id, OwnedByUser(eve.id))

@@ -12,6 +12,7 @@ from cloudchamber.access.requester import Device as DeviceRequester
 from cloudchamber.access.rules import may_own, owner_of
 from cloudchamber.access.service import require
 from cloudchamber.clock import DAY, Clock, Millis
+from cloudchamber.fleet.errors import device_not_in_product
 from cloudchamber.fleet.model import Change, Custody, DeviceRecord, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
@@ -234,7 +235,8 @@ class Ownership:
     async def release(self, requester: Requester, product: Product, reference: str) -> None:
         """The product's team takes the device from its owner. Raises AccessRefused, DeviceNotInProduct."""
         record = await self._devices.in_product(requester, product, reference, Action.DEVICES_RELEASE)
-        await self._give_up(record, Change.RELEASED, describe(requester))
+        if not await self._give_up(record, Change.RELEASED, describe(requester), of=product.id):
+            raise device_not_in_product()
 
     async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
         """Everything that a user who goes has: the devices become nobody's and stay in their products."""
@@ -261,19 +263,23 @@ class Ownership:
 
         return tell
 
-    async def _give_up(self, record: DeviceRecord, change: Change, actor: str) -> None:
+    async def _give_up(self, record: DeviceRecord, change: Change, actor: str, *, of: ProductId | None = None) -> bool:
+        """False where it is not in the product `of` any more, whose team takes it away."""
         now = self._clock.now()
 
-        async def write(tx: Transaction) -> DeviceRecord | None:
+        async def write(tx: Transaction) -> tuple[bool, DeviceRecord | None]:
             known = await self._store.by_id(tx, record.id)
-            # Given up or taken over by somebody else while we asked: nothing of theirs may change.
+            # Moved, given up or taken over by somebody else while we asked: nothing of theirs may change.
+            if of is not None and (known is None or known.product != of):
+                return False, None
             if known is None or known.owner is None or known.owner != record.owner:
-                return None
-            return await self._set_owner(tx, known, None, change, actor, now)
+                return True, None
+            return True, await self._set_owner(tx, known, None, change, actor, now)
 
-        changed = await self._db.transaction(write)
+        is_there, changed = await self._db.transaction(write)
         if changed is not None:
             self._devices.publish(changed)
+        return is_there
 
     def _publish(self, record: DeviceRecord, arrival: Arrival | None) -> None:
         if arrival is None:
