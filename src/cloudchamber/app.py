@@ -160,15 +160,20 @@ class Listening:
         return f"ready http=http://{self.http} tcp={self.tcp} udp={self.udp} metrics=http://{self.metrics}"
 
 
-async def open_migrated(settings: Settings) -> Database:
-    """The database at head. An empty one gets its tables; an old one is left alone, and the error says what to do."""
+async def _migrate_here(url: str) -> None:
+    # Imported here: SQLAlchemy and Alembic cost a second and 30 MB, and only the first start needs them.
+    from cloudchamber.storage.migrate import migrate
+
+    await asyncio.to_thread(migrate, url)
+
+
+async def open_migrated(settings: Settings, *, migrate: Callable[[str], Awaitable[None]] = _migrate_here) -> Database:
+    """The database at head. An empty one gets its tables, by `migrate`; an old one is left alone, and the error says
+    what to do."""
     try:
         return await open_database(settings.database_url)
     except SchemaMissing:
-        # Imported here: SQLAlchemy and Alembic cost a second and 30 MB, and only the first start needs them.
-        from cloudchamber.storage.migrate import migrate
-
-        await asyncio.to_thread(migrate, settings.database_url)
+        await migrate(settings.database_url)
         return await open_database(settings.database_url)
 
 
@@ -192,8 +197,16 @@ def user_passwords(settings: Settings) -> PasswordPolicy:
 class Cloud:
     """A whole cloud in one process and one event loop. Use it as an async context manager."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        migrate: Callable[[str], Awaitable[None]] = _migrate_here,
+    ) -> None:
+        """`migrate` makes an empty database's tables."""
         self._settings = settings
+        self._migrate = migrate
         self._clock = clock or SystemClock()
         self._exit = contextlib.AsyncExitStack()
         self._listening: Listening | None = None
@@ -227,7 +240,7 @@ class Cloud:
         self._exit.enter_context(_locked(settings.data / _LOCK_FILE))
         keys = load_server_keys(settings.data)
         sealer = Sealer(load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES)))
-        self.db = db = await open_migrated(settings)
+        self.db = db = await open_migrated(settings, migrate=self._migrate)
         self._exit.push_async_callback(db.close)
         bus = InProcessBus()
         self._bus = bus

@@ -3,12 +3,15 @@
 import base64
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
+from cloudchamber.cli.serve import migrate_apart
+from cloudchamber.errors import CloudError
 from cloudchamber.identity.totp import STEP_S, hotp
 from tests.processes import cloudchamber
 
@@ -36,6 +39,17 @@ def test_serve_says_ready_once_and_stops_cleanly(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "listeners.json").exists()
     for name in ("server-tcp.pem", "server-udp.pem", "sealing.key", "cloudchamber.db"):
         assert (tmp_path / "data" / name).stat().st_mode & 0o077 == 0, name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has loaded is read in /proc")
+def test_the_first_start_leaves_nothing_of_the_migrations_in_memory(tmp_path: Path) -> None:
+    with cloudchamber.serve(tmp_path) as cloud:
+        assert "sqlalchemy" not in Path(f"/proc/{cloud.process.pid}/maps").read_text()
+
+
+async def test_a_database_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CloudError, match="neither opened nor made"):
+        await migrate_apart(f"sqlite:///{tmp_path}/no/such/folder/cloudchamber.db")
 
 
 def test_a_second_cloud_on_the_folder_is_told_why_not(tmp_path: Path) -> None:

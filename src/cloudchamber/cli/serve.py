@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import json
 import logging
 import signal
+import subprocess
 import sys
-from typing import Any
+from typing import Any, Final
 
 import click
 import uvloop
@@ -36,13 +38,35 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with Cloud(settings) as cloud:
+    async with Cloud(settings, migrate=migrate_apart) as cloud:
         # What is there now stays. Without this, each full collection looks at all of it, a pause of 10 ms and more.
         gc.collect()
         gc.freeze()
         click.echo(cloud.listening.ready_line())
         sys.stdout.flush()
         await stop.wait()
+
+
+_MIGRATE: Final = """
+import json, sys
+sys.path[:], url = json.load(sys.stdin)
+from cloudchamber.storage.migrate import main
+main(url)
+"""
+
+
+async def migrate_apart(url: str) -> None:
+    """In a process of its own, so that what it loads, 40 MB, is not kept by one that runs for months.
+
+    Raises CloudError.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-c", _MIGRATE), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    # Not as an argument, which everybody on this machine could read: the URL may hold a password.
+    said, _ = await process.communicate(json.dumps([sys.path, url]).encode())
+    if process.returncode:
+        raise CloudError(said.decode().strip() or "The database could not be made; the lines above say why.")
 
 
 @click.command()

@@ -7,6 +7,7 @@ the change in tables.py; tests hold the three together.
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from cloudchamber.errors import Unavailable
+from cloudchamber.errors import CloudError, Unavailable
 from cloudchamber.storage import postgres, sqlite
 from cloudchamber.storage.errors import SchemaMismatch, StorageRefused, StorageUnavailable
 
@@ -100,3 +101,12 @@ def _upgrade(connection: Connection, scripts: Path) -> None:
     config.set_main_option("script_location", str(scripts).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def main(url: str) -> None:
+    """For a process of its own: what goes wrong stands on standard output, in one line for a person."""
+    try:
+        migrate(url)
+    except CloudError as error:
+        print(error.message)  # noqa: T201
+        sys.exit(1)
