@@ -1,4 +1,4 @@
-"""Events: from one publisher to many listeners, beside brokers and a bare server of streams."""
+"""Events: from one publisher to many listeners, from devices in, and out to webhooks, beside what does the same."""
 
 import contextlib
 import os
@@ -10,17 +10,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx
 
+from bench import tcp, udp
 from bench.listeners import PAYLOAD, Ears, Heard, Listeners, Slice
+from bench.load import Load, LoadFailed, cpu_time
+from bench.load import Order as LoadOrder
 from bench.processes import CannotStart, running, server
 from bench.report import OURS, Curve, Goal, Row, Section
 from bench.run import Run
+from bench.scene import bearer
+from bench.tcp_events import WINDOW, TcpPublishers
+from bench.udp_devices import Devices, Order
 
-NAMES: Final = ("fanout",)
+NAMES: Final = ("fanout", "events-in", "webhooks")
 SIZES: Final = (1, 100, 1_000)
 """Listeners; no more than the command line's count."""
 
@@ -48,7 +54,10 @@ class Broker:
 
 def measure(name: str, run: Run) -> Section:
     """See `suites.Suite`."""
-    assert name == "fanout"
+    if name == "events-in":
+        return _events_in(run)
+    if name == "webhooks":
+        return _webhooks(run)
     sizes = [size for size in SIZES if size <= run.count]
     rows: list[Row] = []
     busiest = 0.0
@@ -129,17 +138,251 @@ def _curve(rows: list[Row]) -> Curve:
     return Curve("Cost of a delivery", "listeners", "CPU µs", points)
 
 
+# --- events from devices in ---
+
+_DEVICES: Final = 32
+_OVERLOAD: Final = 10
+_HOOKED: Final = 8_000
+"""Events of a slice, at the most: of those that a webhook waits for 10,000 are kept."""
+
+
+def _events_in(run: Run) -> Section:
+    count = min(run.count, _HOOKED)
+    rows: list[Row] = []
+    run.steps.expect(2 * len(WORKS) * run.rounds)
+    with _hooks_reach_this_machine(), _mute() as url:
+        for work, publishers, place, window in WORKS:
+            settings = [Row(work, setting, OURS, []) for setting in ("nobody waits", "a webhook waits for each")]
+            run.steps.begin(f"{work}: starting a cloud")
+            folder = run.folder / f"in-{len(rows)}"
+            folder.mkdir()
+            with place(folder) as there, publishers() as devices:
+                tally = devices.run(there.order("online", _DEVICES, _DEVICES))
+                if tally.failed:
+                    raise LoadFailed(f"{tally.failed} devices did not come online: {tally.reasons}")
+                for _ in range(run.rounds):
+                    for row in settings:
+                        run.steps.begin(f"{work}, {row.setting}")
+                        with _hook(there, url) if row is settings[1] else contextlib.nullcontext():
+                            what = "events" if window else "exchange"
+                            found = devices.run(there.order(what, count, window or _DEVICES))
+                        share = 100 * found.failed / (found.done + found.failed)
+                        figures = {"per_s": found.per_second, "cpu_us": found.cpu_us}
+                        row.rounds.append(figures | ({"failed": share} if window else {}))
+                        run.steps.end()
+            rows += settings
+    return Section(
+        "events-in",
+        "Events from devices",
+        _IN,
+        rows,
+        [],
+        [Goal(work, "per_s", 10_000.0, setting="a webhook waits for each") for work, *_ in WORKS],
+        ("per_s", "cpu_us"),
+    )
+
+
+_IN: Final = f"""
+Confirmable events of 100 bytes from {_DEVICES} devices of a product, as fast as they are answered: {WINDOW} of each
+Photon on their way (TCP), or {_OVERLOAD * WINDOW}; one of each Electron (DTLS). Where a webhook waits for each event,
+it is acknowledged when its delivery is in the database, on the disk; the webhook's host takes connections and never
+answers, so that nothing but the way in is measured. *failed* events were refused, which their devices know.
+`tests/whole/test_events.py` holds that none of those acknowledged is lost, also when the process is killed.
+"""
+
+
+class _There(Protocol):
+    """A cloud with a product, and how orders for its devices are made."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def product(self) -> int: ...
+
+    @property
+    def token(self) -> str: ...
+
+    def order(self, what: str, count: int, at_once: int) -> Order: ...
+
+
+@contextlib.contextmanager
+def _photons(folder: Path) -> Iterator[_There]:
+    with tcp.serving(folder / "tcp") as server:
+        yield tcp.with_product(server, _DEVICES)
+
+
+@contextlib.contextmanager
+def _electrons(folder: Path) -> Iterator[_There]:
+    with udp.place(folder / "udp", "uvloop", _DEVICES) as there:
+        yield there
+
+
+@contextlib.contextmanager
+def _hooks_reach_this_machine() -> Iterator[None]:
+    os.environ["CLOUDCHAMBER_WEBHOOK_PRIVATE_TARGETS"] = "true"
+    try:
+        yield
+    finally:
+        del os.environ["CLOUDCHAMBER_WEBHOOK_PRIVATE_TARGETS"]
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[str]:
+    """A host that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+@contextlib.contextmanager
+def _hook(there: _There, url: str) -> Iterator[None]:
+    """A webhook of the product. What waits for it goes with it."""
+    hooks = f"{there.url}/v1/products/{there.product}/integrations"
+    with httpx.Client(headers=bearer(there.token), timeout=60, trust_env=False) as http:
+        made = http.post(hooks, json={"event": _NAME, "url": url}).raise_for_status().json()
+        yield
+        http.delete(f"{hooks}/{made['id']}").raise_for_status()
+
+
+WORKS: Final = (
+    ("events over TCP", TcpPublishers, _photons, WINDOW),
+    (f"events over TCP, {_OVERLOAD} times as many at once", TcpPublishers, _photons, _OVERLOAD * WINDOW),
+    ("events over UDP", Devices, _electrons, 0),
+)
+"""What it is, who publishes where, and how many events of each device are on their way; 0: one."""
+
+
+# --- webhooks ---
+
+TARGETS: Final = ("one host", "and one that never answers")
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """A server with a durable queue of deliveries, and a publication that fills it."""
+
+    name: str
+    pid: int
+    url: str
+    token: str
+
+
+def _webhooks(run: Run) -> Section:
+    rows = []
+    missing: dict[str, str] = {}
+    run.steps.expect(len(TARGETS) * run.rounds)
+    for setting in TARGETS:
+        with contextlib.ExitStack() as stack:
+            run.steps.begin(f"{setting}: starting the servers")
+            folder = run.folder / setting.replace(" ", "-")
+            folder.mkdir()
+            _, host = stack.enter_context(server(["-m", "bench.receiver"], folder / "receiver.log"))
+            targets = [f"{host}/in"] + ([stack.enter_context(_mute())] if setting != TARGETS[0] else [])
+            queues = [stack.enter_context(_our_queue(folder, targets))]
+            try:
+                queues.append(stack.enter_context(_node_queue(folder, targets)))
+            except CannotStart as error:
+                missing["Node with better-sqlite3"] = str(error).rstrip(".")
+            load = stack.enter_context(Load())
+            mine = [Row("event and its delivery", setting, queue.name, []) for queue in queues]
+            for queue in queues:
+                _delivered(load, queue, host, min(0.5, run.seconds))
+            for _ in range(run.rounds):
+                run.steps.begin(setting)
+                for row, queue in zip(mine, queues, strict=True):
+                    row.rounds.append(_delivered(load, queue, host, run.seconds))
+                run.steps.end()
+            rows += mine
+    return Section("webhooks", "Events out to webhooks", _OUT, rows, plotted=("per_s", "cpu_us"), missing=missing)
+
+
+_OUT: Final = f"""
+Events of 100 bytes by POST over {_PUBLISHERS} connections, each of which is on the disk before it is answered, and a
+POST for each to a host that answers at once, eight at a time; *per s* counts until the last delivery has arrived, *CPU
+µs* is that of an event and its delivery. In the second setting each event also goes to a host that takes connections
+and never answers. The cloud checks a token, tries again what failed, shows the last deliveries to their owner, and
+tells its streams of each. The peer is a script of a hundred lines on Node's own HTTP and a SQLite file with
+`synchronous = FULL` (`bench/peers/node-hooks.mjs`), which does nothing of this.
+"""
+
+
+def _delivered(load: Load, queue: _Queue, host: str, seconds: float) -> dict[str, float]:
+    place = urlsplit(queue.url)
+    assert place.hostname is not None
+    assert place.port is not None
+    body = f"name={_NAME}&data={'x' * PAYLOAD}".encode()
+    request = (
+        f"POST /v1/devices/events HTTP/1.1\r\nhost: {place.netloc}\r\nauthorization: Bearer {queue.token}\r\n"
+        f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    before, cpu, started = _count(host), cpu_time(queue.pid), time.perf_counter()
+    sample = load.run(LoadOrder(place.hostname, place.port, request, _PUBLISHERS, seconds, 0.0, queue.pid))
+    end = time.perf_counter() + _DRAIN_S
+    last, arrived_at = _count(host), time.perf_counter()
+    while last - before < sample.requests or time.perf_counter() < arrived_at + _STILL_S:
+        time.sleep(0.02)
+        if (now := _count(host)) != last:
+            last, arrived_at = now, time.perf_counter()
+        if time.perf_counter() > end:
+            raise LoadFailed(f"{queue.name} delivered {last - before} of {sample.requests} events in {_DRAIN_S:g} s")
+    deliveries = last - before
+    return {
+        "per_s": deliveries / (arrived_at - started),
+        "cpu_us": (cpu_time(queue.pid) - cpu) / deliveries * 1e6,
+    }
+
+
+_DRAIN_S: Final = 60.0
+_STILL_S: Final = 0.5
+"""So long after the last delivery the connections that were closed with a question open have theirs, too."""
+
+
+def _count(host: str) -> int:
+    return int(httpx.get(f"{host}/count", trust_env=False, timeout=30).raise_for_status().text)
+
+
+@contextlib.contextmanager
+def _our_queue(folder: Path, targets: list[str]) -> Iterator[_Queue]:
+    with _serving(folder, {"CLOUDCHAMBER_WEBHOOK_PRIVATE_TARGETS": "true"}) as (pid, url):
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
+            token = _user(http, 0)
+            for target in targets:
+                hook = {"event": _NAME, "url": target}
+                http.post("/v1/integrations", json=hook, headers=bearer(token)).raise_for_status()
+        yield _Queue(OURS, pid, url, token)
+
+
+@contextlib.contextmanager
+def _node_queue(folder: Path, targets: list[str]) -> Iterator[_Queue]:
+    if not (_PEERS / "node_modules/better-sqlite3").is_dir() or not _NODE.exists():
+        raise CannotStart("better-sqlite3 is not installed (`make bench` does that from npm)")
+    arguments = [str(_PEERS / "node-hooks.mjs"), str(folder / "queue.db"), *targets]
+    with server(arguments, folder / "hooks.log", program=str(_NODE), environment={"NODE_ENV": "production"}) as (
+        pid,
+        url,
+    ):
+        yield _Queue("Node with better-sqlite3", pid, url, "")
+
+
+@contextlib.contextmanager
+def _serving(folder: Path, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
+    serve = ["-m", "cloudchamber", "serve", "--data", str(folder / "data"), "--log-level", "warning"]
+    for listener in ("--http", "--tcp", "--udp", "--metrics"):
+        serve += [listener, "127.0.0.1:0"]
+    with server(serve, folder / "serve.log", environment=environment) as started:
+        yield started
+
+
 # --- ours ---
 
 
 @contextlib.contextmanager
 def _ours(folder: Path, listeners: int) -> Iterator[Broker]:
     """Raises CannotStart, httpx.HTTPError."""
-    serve = ["-m", "cloudchamber", "serve", "--data", str(folder / "data"), "--log-level", "warning"]
-    for listener in ("--http", "--tcp", "--udp", "--metrics"):
-        serve += [listener, "127.0.0.1:0"]
-    environment = {"CLOUDCHAMBER_MAX_STREAMS": str(listeners + 100)}
-    with server(serve, folder / "serve.log", environment=environment) as (pid, url):
+    with _serving(folder, {"CLOUDCHAMBER_MAX_STREAMS": str(listeners + 100)}) as (pid, url):
         users = max(1, listeners // _PER_USER)
         with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
             tokens = [_user(http, number) for number in range(users)]

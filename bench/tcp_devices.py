@@ -214,10 +214,13 @@ class Crowd:
         return len(self._devices), 0
 
     def _begin(self, number: int, order: Order) -> Device:
-        device = Device(number, order, self._keys[number % _KEYS])
+        device = self._make(number, order, self._keys[number % _KEYS])
         self._devices[device.socket.fileno()] = device
         self._poll.register(device.socket.fileno(), select.EPOLLIN | select.EPOLLOUT)
         return device
+
+    def _make(self, number: int, order: Order, key: rsa.RSAPrivateKey) -> Device:
+        return Device(number, order, key)
 
     def _leave(self, device: Device) -> None:
         del self._devices[device.socket.fileno()]

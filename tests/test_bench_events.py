@@ -35,3 +35,24 @@ def test_every_listener_has_every_event(tmp_path: Path, monkeypatch: pytest.Monk
         assert found["per_s"] > 0
         assert found["cpu_us"] > 0
         assert 0 < found["p50_ms"] <= found["p99_ms"]
+
+
+def test_events_of_devices_are_taken_and_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "WORKS", events.WORKS[:1])
+    section = measured("events-in", tmp_path)
+    assert [row.setting for row in section.rows] == ["nobody waits", "a webhook waits for each"]
+    for row in section.rows:
+        (found,) = row.rounds
+        assert found["per_s"] > 0
+        assert found["failed"] == 0
+
+
+def test_deliveries_are_measured_until_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "TARGETS", events.TARGETS[:1])
+    section = measured("webhooks", tmp_path)
+    assert section.rows[0].subject == OURS
+    assert len(section.rows) == 2 - len(section.missing)
+    for row in section.rows:
+        (found,) = row.rounds
+        assert found["per_s"] > 0
+        assert found["cpu_us"] > 0

@@ -103,7 +103,7 @@ class DictInbox:
         await self._tell(device, "fact", fact)
         return ip.encode() if fact is Fact.IP else b"answer"
 
-    def published(self, device: DeviceId, event: EventPublished):
+    def published(self, device: DeviceId, event: EventPublished, *, is_next: bool):
         async def tell() -> bool:
             await self._tell(device, "published", event.name, event.data, event.ttl_s, event.is_private)
             return True

@@ -33,7 +33,8 @@ def all_hear(event: str, *names: str) -> dict[str, list[str]]:
 
 
 async def published(inbox: Inbox, device: DeviceId, name: str, data: bytes | None, *, is_private: bool) -> None:
-    assert inbox.published(device, EventPublished(name, data, 60, is_private)) is None, "no webhook waits for it"
+    said = EventPublished(name, data, 60, is_private)
+    assert inbox.published(device, said, is_next=True) is None, "no webhook waits for it"
 
 
 @pytest.fixture
@@ -194,3 +195,16 @@ async def test_a_stream_lives_no_longer_than_its_token(world: World) -> None:
     with pytest.raises(StreamEnded, match="expired"):
         await streams[1].next(1)
     assert len(world.streams) == 0
+
+
+async def test_an_event_waits_for_the_devices_former_ones(world: World, inbox: Inbox) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1)
+    await world.connect(1, key("1"))
+    heard = Heard(product=await world.events.listen_product(ann, thing, "news"))
+    rest = inbox.published(ONE, EventPublished("news", None, 60, True), is_next=False)
+    assert rest is not None
+    assert await heard.now() == {}
+    assert await rest()
+    assert await heard.now() == {"product": ["news"]}

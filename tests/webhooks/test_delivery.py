@@ -417,3 +417,23 @@ async def test_what_memory_has_no_room_for_waits_in_the_table_and_comes_in_order
         got = [int(dict(parse_qsl(request.body.decode()))["data"]) for request in await host.wait_for(41)]
         assert sorted(got) == list(range(41))
         assert got[-1] == 40
+
+
+async def test_nobody_waits_for_a_host_that_fails(maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deliveries, "MAX_PENDING_PER_HOOK", 2)
+
+    async def fails(_: Received, writer: asyncio.StreamWriter) -> None:
+        await say(writer, 500)
+
+    async with hosting(fails) as broken, hosting() as works:
+        hook = await make_hook(maker, url=broken.url)
+        await make_hook(maker, url=works.url)
+        for number in range(2):
+            await publish(maker, data=str(number))
+        await broken.wait_for(2)
+        await asyncio.sleep(0.1)
+        for number in range(2, 5):
+            await publish(maker, data=str(number))
+        assert len(await works.wait_for(5)) == 5
+        (day,) = (await shown(maker, hook))["counters"]
+        assert day["sleep"] == 3

@@ -91,6 +91,8 @@ class DeviceSession(Generic[ConnectionT]):
         "_loop",
         "_owes_offline",
         "_public_key_der",
+        "_pumps_soon",
+        "_recording",
         "_services",
         "_started",
         "_untold",
@@ -110,6 +112,8 @@ class DeviceSession(Generic[ConnectionT]):
         self._work: asyncio.Task[None] | None = None
         self._alarm = Alarm(services.alarms, self._ring)
         self._untold = 0
+        self._recording = 0
+        self._pumps_soon = False
         self._is_paused = False
         self._is_online = False
         self._owes_offline = False
@@ -286,12 +290,14 @@ class DeviceSession(Generic[ConnectionT]):
         self._tell(partial(self._services.inbox.described, self._device, event.describe))
 
     def _on_published(self, event: EventPublished) -> None:
-        # Most events need nobody to wait, and so no task, unless something that was said before is still being told.
-        if self._untold or self._failed or self._services.mailboxes.has(self._device):
+        # Most events need nobody to wait, and so no task. They wait for what was said before and is still being told,
+        # unless those are events as well, which only wait to be on record: then all of them do so together.
+        is_next = not self._untold and not self._services.mailboxes.has(self._device)
+        if self._failed or not (is_next or 0 < self._untold == self._recording):
             self._tell(partial(self._tell_published, event))
             return
         try:
-            rest = self._services.inbox.published(self._device, event)
+            rest = self._services.inbox.published(self._device, event, is_next=is_next)
         except Exception:
             log.exception("device %s: what it published could not be handled; closing its connection", self._device)
             self._fail()
@@ -299,7 +305,8 @@ class DeviceSession(Generic[ConnectionT]):
         if rest is None:
             self._connection.confirm_event(event)
         else:
-            self._tell(partial(self._tell_rest, rest, event))
+            self._recording += 1
+            self._tell(partial(self._tell_recorded, rest, event))
 
     def _on_claim_code(self, event: ClaimCodePresented) -> None:
         self._tell(partial(self._tell_claim_code, event.code))
@@ -394,16 +401,29 @@ class DeviceSession(Generic[ConnectionT]):
             await tell_offline(self._services, self._device, self.last_heard)
 
     async def _tell_published(self, event: EventPublished) -> None:
-        rest = self._services.inbox.published(self._device, event)
+        rest = self._services.inbox.published(self._device, event, is_next=True)
         if rest is not None:
             await self._tell_rest(rest, event)
         else:
             self._connection.confirm_event(event)
             self.pump()
 
+    async def _tell_recorded(self, rest: Callable[[], Coroutine[Any, Any, bool]], event: EventPublished) -> None:
+        try:
+            await self._tell_rest(rest, event)
+        finally:
+            self._recording -= 1
+
     async def _tell_rest(self, rest: Callable[[], Coroutine[Any, Any, bool]], event: EventPublished) -> None:
         """Only what is on record is acknowledged: a device believes it, and forgets its event."""
         self._connection.confirm_event(event, taken=await rest())
+        # What was put on record together is acknowledged together.
+        if not self._pumps_soon:
+            self._pumps_soon = True
+            self._loop.call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pumps_soon = False
         self.pump()
 
     async def _tell_claim_code(self, code: str) -> None:

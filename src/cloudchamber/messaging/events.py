@@ -132,15 +132,22 @@ class Events:
         own = {device for product in products for device in self._audience.of_product(product)}
         self._deliver(event, own=own, source=None)
 
-    def publish_from(self, event: Event, device: DeviceId, *, may_refuse: bool) -> Errand | None:
+    def publish_from(self, event: Event, device: DeviceId, *, may_refuse: bool, is_next: bool) -> Errand | None:
         """What a device published. None: all is done, for nothing had to be put on record. Otherwise call what is left
-        to do; it gives False where the event could not be put on record and, if it `may_refuse`, is not taken."""
+        to do; it gives False where the event could not be put on record and, if it `may_refuse`, is not taken. Not
+        `is_next`: others of the device are not heard yet, and this one must be heard after them."""
         self._tally.note(event.product, _RECEIVED)
         recording = self._sink.offer(event) if self._sink is not None else None
         if recording is not None:
             return partial(self._publish_recorded, recording, event, device, may_refuse)
+        if not is_next:
+            return partial(self._spread_later, event, device)
         self._spread(event, device)
         return None
+
+    async def _spread_later(self, event: Event, device: DeviceId) -> bool:
+        self._spread(event, device)
+        return True
 
     async def _publish_recorded(
         self, recording: Awaitable[None], event: Event, device: DeviceId, may_refuse: bool

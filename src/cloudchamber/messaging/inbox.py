@@ -148,7 +148,7 @@ class Inbox:
                 member = self._audience.member(device)
                 return (member.name if member and member.name else device).encode()
 
-    def published(self, device: DeviceId, event: EventPublished) -> Errand | None:
+    def published(self, device: DeviceId, event: EventPublished, *, is_next: bool) -> Errand | None:
         member, name, data = self._audience.member(device), event.name, event.data
         # Nobody can hear a device that is on no record, and nobody shall hear one that is shut out.
         if member is None or member.is_shut_out or "\n" in name or "\r" in name:
@@ -161,11 +161,11 @@ class Inbox:
         waits = event.waiting is not None
         if name == _CC3000_EVENT and text and len(text) <= _MAX_CC3000_LENGTH and text.isprintable():
             return partial(self._patched, device, text, said, waits)
-        return self._events.publish_from(said, device, may_refuse=waits)
+        return self._events.publish_from(said, device, may_refuse=waits, is_next=is_next)
 
     async def _patched(self, device: DeviceId, version: str, said: Event, waits: bool) -> bool:
         await self._connections.set_cc3000_patch_version(device, version)
-        rest = self._events.publish_from(said, device, may_refuse=waits)
+        rest = self._events.publish_from(said, device, may_refuse=waits, is_next=True)
         return True if rest is None else await rest()
 
     async def vitals(self, device: DeviceId, metrics: bytes) -> None:

@@ -121,8 +121,11 @@ class DeviceInbox(Protocol):
         """The answer to a device that asks for its name, its address or random bytes."""
         ...
 
-    def published(self, device: DeviceId, event: EventPublished) -> Callable[[], Coroutine[Any, Any, bool]] | None:
-        """None: all is done. Otherwise call what is left to do, whose answer is whether the event was taken."""
+    def published(
+        self, device: DeviceId, event: EventPublished, *, is_next: bool
+    ) -> Callable[[], Coroutine[Any, Any, bool]] | None:
+        """None: all is done. Otherwise call what is left to do, whose answer is whether the event was taken. Not
+        `is_next`: what is left of the device's former events has not been done yet, and comes first."""
         ...
 
     async def vitals(self, device: DeviceId, metrics: bytes) -> None:

@@ -39,8 +39,8 @@ HOOK_DELETED: Final = "webhooks.deleted"
 """The id of one that is gone."""
 
 # What waits for one hook's host, some 6 MB. Past that its events are refused to who publishes them: a host slower
-# than they come must not fill everybody's disk, and what was taken must not be lost. For one that fails again and again
-# nobody waits: it sleeps, and its events are skipped and counted.
+# than they come must not fill everybody's disk, and what was taken must not be lost. For one that fails nobody waits:
+# its events are skipped and counted, as they are when it sleeps.
 MAX_PENDING_PER_HOOK: Final = 10_000
 KEPT_COUNTER_DAYS: Final = 30
 
@@ -144,6 +144,8 @@ class Deliveries:
         self._clock = clock
         self._health: dict[str, Health] = {}
         self._pending: Counter[str] = Counter()
+        # Those of which the last attempt failed.
+        self._failing: set[str] = set()
         self._counts: dict[tuple[str, str], DayCount] = {}
         self.refused = 0
         """Events that could not be put on record, and were refused to who published them."""
@@ -162,15 +164,21 @@ class Deliveries:
         now = self._clock.now()
         # Nobody waits for a host that fails again and again.
         awake = [hook for hook in fired if not self.health(hook.id).is_asleep(now)]
-        behind = next((hook for hook in awake if self._pending[hook.id] >= MAX_PENDING_PER_HOOK), None)
-        if behind is not None:
-            self.refused += 1
-            return _refused(HookBehind(behind.event))
+        if self._is_any_full(awake):
+            full = [hook for hook in awake if self._pending[hook.id] >= MAX_PENDING_PER_HOOK]
+            working = next((hook for hook in full if hook.id not in self._failing), None)
+            if working is not None:
+                self.refused += 1
+                return _refused(HookBehind(working.event))
+            awake = [hook for hook in awake if hook not in full]
         if len(awake) < len(fired):
             self._skip(hook for hook in fired if hook not in awake)
         if not awake:
             return None
         return self._record([Delivery(new_ordered_id(now), hook.id, event, 0, now) for hook in awake])
+
+    def _is_any_full(self, hooks: Iterable[Webhook]) -> bool:
+        return any(self._pending[hook.id] >= MAX_PENDING_PER_HOOK for hook in hooks)
 
     def _skip(self, hooks: Iterable[Webhook]) -> None:
         for hook in hooks:
@@ -235,6 +243,7 @@ class Deliveries:
 
     async def postpone(self, delivery: Delivery, at: Millis) -> Delivery:
         """Raises CloudError."""
+        self._failing.add(delivery.hook)
         postponed = replace(delivery, attempts=delivery.attempts + 1, next_at=at)
 
         async def write(tx: Transaction) -> None:
@@ -252,6 +261,10 @@ class Deliveries:
         else:
             self._health[delivery.hook] = health
         self._settled(delivery.hook)
+        if succeeded:
+            self._failing.discard(delivery.hook)
+        else:
+            self._failing.add(delivery.hook)
         state = DeliveryState.DELIVERED if succeeded else DeliveryState.FAILED
         entry = LogEntry(
             delivery.id, delivery.hook, delivery.event.name, state, delivery.attempts + 1, now, request, response
@@ -273,6 +286,7 @@ class Deliveries:
         """It is gone, and the rows of its deliveries with it."""
         self._pending.pop(hook, None)
         self._health.pop(hook, None)
+        self._failing.discard(hook)
 
     def _settled(self, hook: str) -> None:
         left = self._pending[hook] - 1

@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
+import msgspec
+
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.clock import Millis
 from cloudchamber.ids import CustomerId, ProductId, UserId
@@ -278,7 +280,7 @@ def _event_json(event: Event) -> bytes:
     owner = event.owner
     known = {name: getattr(event, name) for name in _EVENT_FIELDS}
     known["owner"] = None if owner is None else ["user" if isinstance(owner, OwnedByUser) else "customer", owner.id]
-    return json.dumps(known).encode()
+    return msgspec.json.encode(known)
 
 
 def _event_of(text: bytes) -> Event:
