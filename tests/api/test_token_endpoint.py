@@ -1,10 +1,16 @@
 """POST /oauth/token: each message, in the order in which the checks come; tokens listed, looked at and revoked."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
+from cloudchamber.api.waiting import WATCH_AFTER_S
+from cloudchamber.app import Cloud
+from cloudchamber.identity.passwords import Passwords
 from cloudchamber.ids import hash_secret
 from tests.api.conftest import Api, Maker, bearer, log_in
 from tests.api.test_edge import oauth_error
@@ -15,6 +21,7 @@ WELL_KNOWN = ("particle", "particle")
 GRANT = "Invalid or missing grant_type parameter"
 CLIENT_ID = "Invalid or missing client_id parameter"
 NO_SECRET = "Missing client_secret parameter"
+FORM = "application/x-www-form-urlencoded"
 METHOD = "Method must be POST with application/x-www-form-urlencoded encoding"
 
 
@@ -317,3 +324,38 @@ async def test_a_token_of_ones_own_is_ended_by_what_the_list_calls_it(http: Api,
     ended = await http.delete(path, auth=(maker.username, maker.password))
     assert (ended.status_code, ended.json()) == (200, {"ok": True})
     assert (await http.get("/v1/user", headers=bearer(token))).status_code == 401
+
+
+async def test_log_ins_whose_clients_have_left_are_not_worked_off(
+    migrated_cloud: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def verify(_self: Passwords, _stored: str | None, password: str) -> bool:
+        tried.append(password)
+        time.sleep(0.2)
+        return False
+
+    monkeypatch.setattr(Passwords, "_verify", verify)
+    body = b"grant_type=password&client_id=particle&client_secret=particle&username=somebody&password=a+guess"
+    request = (
+        b"POST /oauth/token HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+        b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    )
+    async with migrated_cloud() as cloud:
+        address = cloud.listening.http
+        writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(20)]
+        for writer in writers:
+            writer.write(request)
+        async with asyncio.timeout(10):
+            while not tried:
+                await asyncio.sleep(0.01)
+        for writer in writers:
+            writer.close()
+        await asyncio.sleep(WATCH_AFTER_S + 0.5)
+        assert len(tried) < 8
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            began = time.monotonic()
+            answer = await client.post("/oauth/token", content=body, headers={"content-type": FORM})
+            assert oauth_error(answer)[0] == 400
+            assert time.monotonic() - began < 2.0

@@ -8,10 +8,13 @@ from cloudchamber.api.call import Call
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.render import introspection, token_answer
 from cloudchamber.api.reply import Reply
+from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.audit.service import AuditLog
+from cloudchamber.identity.errors import PasswordsBusy
 from cloudchamber.oauth.endpoint import TokenEndpoint
 
 _CLIENT_CREDENTIALS: Final = "client_credentials"
+_LOG_IN: Final = "password"
 
 
 class OAuthResource:
@@ -20,7 +23,12 @@ class OAuthResource:
         self._audit = audit
 
     async def token(self, call: Call, basic: tuple[str, str] | None, form: dict[str, str]) -> Any:
-        issued = await self._endpoint.answer(form, basic)
+        if form.get("grant_type") == _LOG_IN:
+            # They wait for each other: a flood that has left must not keep its places.
+            with WhileConnected(call.req, PasswordsBusy):
+                issued = await self._endpoint.answer(form, basic)
+        else:
+            issued = await self._endpoint.answer(form, basic)
         # Programs get tokens all day long; people log in.
         if form["grant_type"] not in {"refresh_token", _CLIENT_CREDENTIALS}:
             log_in(self._audit, call.req, form["grant_type"], issued.acts_for)

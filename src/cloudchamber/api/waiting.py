@@ -1,6 +1,7 @@
-"""Requests that wait for a device, and end with the client that made them.
+"""Requests that wait for a device, or their turn, and end with the client that made them.
 
-A device tells 256 requests apart. Those that nobody waits for any more must not be among them.
+A device tells 256 requests apart, and a hundred log-ins may wait for each other. Those that nobody waits for any more
+must not be among them.
 """
 
 import asyncio
@@ -8,19 +9,19 @@ from types import TracebackType
 from typing import Final
 
 from cloudchamber.api.call import EdgeRequest
-from cloudchamber.messaging.errors import DeviceTimedOut
+from cloudchamber.errors import CloudError
 
 WATCH_AFTER_S: Final = 0.5
 """Most devices answer before. A task to watch costs a tenth of what the whole request does."""
 
 
 class WhileConnected:
-    """What is awaited within is cancelled when the client closes its connection. It ends in the route's own time-out
+    """What is awaited within is cancelled when the client closes its connection. It ends in an error of the route's
     then, for the log alone: nobody is there to read it."""
 
     __slots__ = ("_error", "_is_gone", "_req", "_task", "_timer", "_watcher")
 
-    def __init__(self, req: EdgeRequest, error: type[DeviceTimedOut]) -> None:
+    def __init__(self, req: EdgeRequest, error: type[CloudError]) -> None:
         self._req = req
         self._error = error
         self._is_gone = False
