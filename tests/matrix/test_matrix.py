@@ -110,7 +110,7 @@ async def copy_of(universe: Universe, folder: Path) -> AsyncIterator[Wire]:
 async def inhabited_copy_of(universe: Universe, folder: Path) -> AsyncIterator[tuple[Wire, VirtualDevice]]:
     """With the device that is connected in it."""
     shutil.copytree(universe.folder, folder)
-    keys = universe.folder.parent / "keys"
+    keys = made.device_keys(universe.folder)
     async with (
         Cloud(made.settings_in(folder)) as cloud,
         living(cloud, folder, universe.living.id, universe.home, keys) as device,

@@ -204,6 +204,11 @@ class Universe:
             yield Place(where, values, product, device, organization)
 
 
+def device_keys(folder: Path) -> Path:
+    """Beside every copy, where `cloudchamber.testing` has them as well: the device's key is on record."""
+    return folder.parent / "device-keys"
+
+
 def settings_in(folder: Path) -> Settings:
     return Settings(
         data=folder, http=ANY_PORT, tcp=ANY_PORT, udp=ANY_PORT, metrics=ANY_PORT, rate_limits="off", ping_timeout_s=0.05
@@ -417,7 +422,7 @@ class _Maker:
         path = f"/v1/products/{product}/devices/{device}"
         await self._ask("PUT", path, token, json={"serial_number": SERIAL})
         about = f"/v1/products/{product}/diagnostics/{device}"
-        async with living(self._cloud, self._folder, device, product, self._folder.parent / "keys") as alive:
+        async with living(self._cloud, self._folder, device, product, device_keys(self._folder)) as alive:
             await self._ask("POST", f"{about}/update", token)
             assert alive.publish("loc", '{"cmd":"loc","loc":{"lck":1,"lat":48.1,"lon":11.5}}')
             async with asyncio.timeout(10):
