@@ -40,6 +40,7 @@ _RSA: Final = "its RSA alone"
 _AT_ONCE: Final = 32
 _FEW: Final = 8
 """Handshakes of spark-server at a time: it gives up what takes longer than 10 s."""
+_TRIES: Final = 5
 _READ: Final = 16
 """Devices that are asked for."""
 _SETTLE_S: Final = 26.0
@@ -378,7 +379,7 @@ def _requests(run: Run, name: str, work: str, title: str, asked: str) -> Section
         subjects = [_ours_tcp(stack, run, "tcp", _READ), _ours_udp(stack, run)]
         peer = _peer(stack, run, missing, _READ)
         if peer is not None:
-            subjects.append(_online(stack, SPARK_SERVER, peer, _READ, at_once=2))
+            subjects.append(_one_by_one(stack, peer, _READ))
         many = _ours_tcp(stack, run, "many", crowd)
         settings: list[tuple[str, int, int, list[_Subject]]] = [
             ("1 connection, 1 device", 1, 1, subjects),
@@ -412,7 +413,7 @@ rate.
 
 def _loads(notes: list[str]) -> list[str]:
     """Each once."""
-    return list(dict.fromkeys(notes))
+    return list(dict.fromkeys(note for note in notes if note))
 
 
 def _ours_tcp(stack: contextlib.ExitStack, run: Run, name: str, count: int) -> _Subject:
@@ -426,6 +427,22 @@ def _online(stack: contextlib.ExitStack, name: str, here: Server, count: int, at
     devices.hold(here.order("hold", count, 0))
     _until_answers(here, count)
     return _Subject(name, here, devices, count)
+
+
+def _one_by_one(stack: contextlib.ExitStack, here: Server, count: int) -> _Subject:
+    """For a server that gives up handshakes when it is busy: each device may try a few times."""
+    devices = stack.enter_context(TcpDevices())
+    for number in range(1, count + 1):
+        tally = devices.run(here.order("online", 1, 1, first=number))
+        for _ in range(_TRIES):
+            if tally.done:
+                break
+            tally = devices.run(here.order("online", 1, 1, first=number))
+        else:
+            _all(tally)
+    devices.hold(here.order("hold", count, 0))
+    _until_answers(here, count)
+    return _Subject(here.of, here, devices, count)
 
 
 def _ours_udp(stack: contextlib.ExitStack, run: Run) -> _Subject:

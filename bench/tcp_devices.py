@@ -81,7 +81,10 @@ class Device:
     def __init__(self, number: int, order: Order, key: rsa.RSAPrivateKey) -> None:
         self._order, self._key = order, key
         device_id = (FIRST_ID + number).to_bytes(12, "big")
-        self._setup = DeviceSetup(device_id, _PROFILE, APPLICATION, (), PHOTON, order.product, 1)
+        # It says nothing of updates: spark-server hands such events on to other devices of the owner, who answer it.
+        self._setup = DeviceSetup(
+            device_id, _PROFILE, APPLICATION, (), PHOTON, order.product, 1, tells_updates=False
+        )  # fmt: skip
         self.connection: DeviceConnection | None = None
         self.deadline = time.monotonic() + _WITHIN_S
         self.is_done = self.is_over = False
