@@ -143,6 +143,19 @@ def put_tokens(filled: Filled, tokens: Sequence[str]) -> None:
     _in_database(filled, work)
 
 
+def forget_keys(filled: Filled, devices: Sequence[str]) -> None:
+    """They may come with new keys."""
+
+    async def work(db: Database) -> None:
+        async def delete(tx: Transaction) -> None:
+            for device in devices:
+                await KeyStore().delete(tx, DeviceId(device))
+
+        await db.transaction(delete)
+
+    _in_database(filled, work)
+
+
 def _in_database(filled: Filled, work: Callable[[Database], Coroutine[None, None, None]]) -> None:
     async def run() -> None:
         db = await open_database(f"sqlite:///{filled.data / 'cloudchamber.db'}")

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from bench.filling import Filled, add_tokens, fill, made, new_tokens, put_tokens, serve
+from bench.filling import Filled, add_tokens, fill, forget_keys, made, new_tokens, put_tokens, serve
 from bench.load import LoadFailed, cpu_time
 from bench.processes import listening
 from bench.report import OURS, Curve, Row, Section
@@ -87,6 +87,7 @@ def _of_devices(run: Run, filled: Filled) -> Section:
     for size in sizes:
         run.steps.begin(f"{size:,} devices on record")
         fill(filled, size, max(1, size // 10), run.steps.end_many, first=have)
+        forget_keys(filled, _connecting())
         have = size
         with (
             listening(serve(filled.data), run.folder / "serve.log") as (pid, addresses),
@@ -141,16 +142,19 @@ def _import_connecting(filled: Filled) -> None:
         listening(serve(filled.data), filled.data.with_name("import.log")) as (_, addresses),
         httpx.Client(base_url=addresses["http"], timeout=30, trust_env=False) as http,
     ):
-        ids = [f"{FIRST_ID + number:024x}" for number in range(1, _CONNECTED + 1)]
         path = f"/v1/products/{filled.product}/devices"
-        http.post(path, headers=bearer(_product_token(http, filled)), json={"ids": ids}).raise_for_status()
+        http.post(path, headers=bearer(_product_token(http, filled)), json={"ids": _connecting()}).raise_for_status()
+
+
+def _connecting() -> list[str]:
+    return [f"{FIRST_ID + number:024x}" for number in range(1, _CONNECTED + 1)]
 
 
 # --- tokens ---
 
 
 def _of_tokens(run: Run, filled: Filled) -> Section:
-    sizes = [*_sizes(run.count, (10, 1)), 10 * run.count, 100 * run.count]
+    sizes = [run.count, 10 * run.count, 100 * run.count]
     run.steps.expect(sizes[-1])
     costs, have = _Costs(), 0
     basic = base64.b64encode(":".join(filled.client).encode()).decode()
