@@ -101,6 +101,9 @@ def _of_devices(run: Run, filled: Filled) -> Section:
             pages = [f"{prefix}?page={page}&per_page={_PAGE}" for page in range(1, 1 + max(1, min(size // _PAGE, 40)))]
             for path, token in ((own[0], filled.customer_token), (pages[0], product)):
                 _cpu_us(addresses["http"], pid, itertools.repeat(_get(path, token), _WARM_UP), None)
+            new = drawn.sample(range(size), min(size, _UNKNOWN))
+            asked = (_get(f"{prefix}/{_device(number)}", product) for number in new)
+            costs.note("GET of a device in no cache", size, _cpu_us(addresses["http"], pid, asked, None))
             for _ in range(run.rounds):
                 for work, token, paths in (
                     ("GET of one's own device", filled.customer_token, own),
@@ -130,9 +133,9 @@ def _speak(run: Run, costs: _Costs, size: int, pid: int, address: str, filled: F
 
 
 _DEVICES: Final = f"""
-*Any device* is one of 5,000 that were drawn, asked for in turn; of more than 20,000 some are in no cache. A page is one
-of the first forty. *Comes online* is the DTLS handshake, what the device says of itself and its first event, by
-{_CONNECTED} devices at once that the cloud knows.
+*Any device* is one of 5,000 that were drawn, asked for in turn, so that the cloud has them in memory; *in no cache* is
+one that nobody asked for since the cloud was started. A page is one of the first forty. *Comes online* is the DTLS
+handshake, what the device says of itself and its first event, by {_CONNECTED} devices at once that the cloud knows.
 """
 
 
