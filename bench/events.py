@@ -140,7 +140,8 @@ def _curve(rows: list[Row]) -> Curve:
 
 # --- events from devices in ---
 
-_DEVICES: Final = 32
+_DEVICES: Final = 128
+"""No more than the command line's count."""
 _OVERLOAD: Final = 10
 _HOOKED: Final = 8_000
 """Events of a slice, at the most: of those that a webhook waits for 10,000 are kept."""
@@ -156,8 +157,9 @@ def _events_in(run: Run) -> Section:
             run.steps.begin(f"{work}: starting a cloud")
             folder = run.folder / f"in-{len(rows)}"
             folder.mkdir()
-            with place(folder) as there, publishers() as devices:
-                tally = devices.run(there.order("online", _DEVICES, _DEVICES))
+            crowd = min(_DEVICES, run.count)
+            with place(folder, crowd) as there, publishers() as devices:
+                tally = devices.run(there.order("online", crowd, min(crowd, 32)))
                 if tally.failed:
                     raise LoadFailed(f"{tally.failed} devices did not come online: {tally.reasons}")
                 for _ in range(run.rounds):
@@ -165,7 +167,7 @@ def _events_in(run: Run) -> Section:
                         run.steps.begin(f"{work}, {row.setting}")
                         with _hook(there, url) if row is settings[1] else contextlib.nullcontext():
                             what = "events" if window else "exchange"
-                            found = devices.run(there.order(what, count, window or _DEVICES))
+                            found = devices.run(there.order(what, count, window or crowd))
                         share = 100 * found.failed / (found.done + found.failed)
                         figures = {"per_s": found.per_second, "cpu_us": found.cpu_us}
                         row.rounds.append(figures | ({"failed": share} if window else {}))
@@ -210,14 +212,14 @@ class _There(Protocol):
 
 
 @contextlib.contextmanager
-def _photons(folder: Path) -> Iterator[_There]:
+def _photons(folder: Path, devices: int) -> Iterator[_There]:
     with tcp.serving(folder / "tcp") as server:
-        yield tcp.with_product(server, _DEVICES)
+        yield tcp.with_product(server, devices)
 
 
 @contextlib.contextmanager
-def _electrons(folder: Path) -> Iterator[_There]:
-    with udp.place(folder / "udp", "uvloop", _DEVICES) as there:
+def _electrons(folder: Path, devices: int) -> Iterator[_There]:
+    with udp.place(folder / "udp", "uvloop", devices) as there:
         yield there
 
 
