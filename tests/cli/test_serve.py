@@ -2,6 +2,7 @@
 
 import base64
 import re
+import resource
 import signal
 import sys
 import time
@@ -45,6 +46,17 @@ def test_serve_says_ready_once_and_stops_cleanly(tmp_path: Path) -> None:
 def test_the_first_start_leaves_nothing_of_the_migrations_in_memory(tmp_path: Path) -> None:
     with cloudchamber.serve(tmp_path) as cloud:
         assert "sqlalchemy" not in Path(f"/proc/{cloud.process.pid}/maps").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another process's limits are read")
+def test_it_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(512, hard), hard))
+    try:
+        with cloudchamber.serve(tmp_path) as cloud:
+            assert resource.prlimit(cloud.process.pid, resource.RLIMIT_NOFILE)[0] == min(hard, 1 << 20)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_a_database_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`cloudchamber serve` and `cloudchamber migrate`."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -27,6 +28,7 @@ def serve(**options: Any) -> None:
     """
     settings = settings_from(options)
     start_logging(settings)
+    allow_open_files()
     try:
         uvloop.run(_serve(settings))
     except CloudError as error:
@@ -46,6 +48,22 @@ async def _serve(settings: Settings) -> None:
         sys.stdout.flush()
         await stop.wait()
 
+
+def allow_open_files() -> None:
+    """As many as the system lets this process have: every device over TCP and every listener of events is one, and the
+    usual soft limit of 1,024 is there for programs that call select(2)."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a lower bound of its own, and its soft limit will do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+_MOST_FILES: Final = 1 << 20
 
 _MIGRATE: Final = """
 import json, sys
