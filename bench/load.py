@@ -58,6 +58,18 @@ class Sample(msgspec.Struct, frozen=True):
         return self.requests / self.seconds
 
 
+def is_whole(answer: bytes) -> bool:
+    """Whether all of an answer that has a Content-Length, or no body, has come."""
+    head = answer.find(_END_OF_HEADERS)
+    if head < 0:
+        return False
+    found = answer.find(_LENGTH, 0, head)
+    if found < 0:
+        found = answer.lower().find(_LENGTH, 0, head)
+    length = int(answer[found + len(_LENGTH) : answer.find(b"\r", found)]) if found >= 0 else 0
+    return len(answer) >= head + len(_END_OF_HEADERS) + length
+
+
 class _Client(asyncio.Protocol):
     def __init__(self, request: bytes, failed: "asyncio.Future[None]") -> None:
         self.latencies = array("d")
@@ -72,17 +84,10 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer = self._buffer + data if self._buffer else data
-        head = buffer.find(_END_OF_HEADERS)
-        if head < 0:
+        if not is_whole(buffer):
             return
         if not buffer.startswith(b"HTTP/1.1 200 "):
             self._fail(f"The server answered {buffer[:500].decode(errors='replace')}")
-            return
-        found = buffer.find(_LENGTH, 0, head)
-        if found < 0:
-            found = buffer.lower().find(_LENGTH, 0, head)
-        length = int(buffer[found + len(_LENGTH) : buffer.find(b"\r", found)]) if found >= 0 else 0
-        if len(buffer) < head + len(_END_OF_HEADERS) + length:
             return
         self._buffer = b""
         self.latencies.append(time.perf_counter() - self._asked_at)

@@ -18,9 +18,8 @@ from typing import Final, cast
 import msgspec
 import uvloop
 
-from bench.load import LoadFailed, at, cpu_time
+from bench.load import LoadFailed, at, cpu_time, is_whole
 
-_END_OF_HEADERS: Final = b"\r\n\r\n"
 _STATUS: Final = slice(9, 12)
 _OPENED_WITHIN_S: Final = 10.0
 _NUMBER: Final = b"%%%%"
@@ -81,12 +80,7 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer = self._buffer + data if self._buffer else data
-        head = buffer.find(_END_OF_HEADERS)
-        if head < 0:
-            return
-        at_ = buffer.lower().find(b"content-length:", 0, head)
-        length = int(buffer[at_ + 15 : buffer.find(b"\r", at_)]) if at_ >= 0 else 0
-        if len(buffer) < head + len(_END_OF_HEADERS) + length:
+        if not is_whole(buffer):
             return
         status = buffer[_STATUS].decode()
         self._buffer = b""
