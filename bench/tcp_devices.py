@@ -23,7 +23,7 @@ from cloudchamber.wire import coap, values
 from cloudchamber.wire.coap import Code, Message, Type
 from cloudchamber.wire.events import Closed, Connected
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
-from cloudchamber.wire.tcp.connection import DeviceConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.transport import Transport
 
 PHOTON: Final = 6

@@ -15,7 +15,7 @@ from bench.tcp_devices import Crowd as Photons
 from bench.tcp_devices import Device, TcpDevices
 from bench.udp_devices import Order, Tally, carry_out
 from cloudchamber.wire import coap, messages
-from cloudchamber.wire.tcp.connection import DeviceConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 
 EVENT: Final = "bench"
 DATA_BYTES: Final = 100

@@ -27,7 +27,7 @@ from cloudchamber.wire.events import Closed, Connected, FunctionCalled, PublishA
 from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 from cloudchamber.wire.transport import Transport
-from cloudchamber.wire.udp.connection import DeviceDatagramConnection
+from cloudchamber.wire.udp.device import DeviceDatagramConnection
 from cloudchamber.wire.values import VariableType
 
 FIRST_ID: Final = 0xB0000000000000000000_0000

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.keys import check_device_key_der_untrusted, check_server_key_untrusted, cut_der_untrusted
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
-from cloudchamber.wire.tcp.connection import DeviceConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import open_credentials_untrusted
 from cloudchamber.wire.transport import Transport
 from tests.captures import load

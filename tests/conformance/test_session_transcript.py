@@ -26,7 +26,8 @@ from cloudchamber.wire.events import (
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 from cloudchamber.wire.session.requests import RequestTable
 from cloudchamber.wire.tcp.channel import Opener, Sealer
-from cloudchamber.wire.tcp.connection import CloudConnection, DeviceConnection
+from cloudchamber.wire.tcp.connection import CloudConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import seal_credentials
 from cloudchamber.wire.values import VariableType, decode_untrusted
 from tests.captures import load

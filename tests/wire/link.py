@@ -25,7 +25,8 @@ from cloudchamber.wire.events import (
 from cloudchamber.wire.messages import Subscription
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 from cloudchamber.wire.tcp.channel import Opener, Sealer
-from cloudchamber.wire.tcp.connection import CloudConnection, DeviceConnection
+from cloudchamber.wire.tcp.connection import CloudConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import open_handshake, seal_credentials
 from cloudchamber.wire.values import Value, VariableType
 

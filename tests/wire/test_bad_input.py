@@ -5,7 +5,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
-from cloudchamber.wire.tcp.connection import CloudConnection, DeviceConnection
+from cloudchamber.wire.tcp.connection import CloudConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import open_handshake, seal_credentials, seal_identity
 from tests.wire.link import (
     CREDENTIALS,

@@ -32,7 +32,8 @@ from cloudchamber.wire.events import (
 )
 from cloudchamber.wire.messages import Subscription
 from cloudchamber.wire.session.profile import PROFILES
-from cloudchamber.wire.tcp.connection import CloudConnection, DeviceConnection
+from cloudchamber.wire.tcp.connection import CloudConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.values import decode_untrusted
 from tests.wire.link import (
     APPLICATION,

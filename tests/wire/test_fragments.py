@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from cloudchamber.wire.events import CloudEvent, DeviceEvent
-from cloudchamber.wire.tcp.connection import CloudConnection, DeviceConnection
+from cloudchamber.wire.tcp.connection import CloudConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import seal_credentials
 from tests.captures import load
 from tests.wire.link import CREDENTIALS, DEVICE_ID, NONCE, device_key, device_public_der, server_key, setup

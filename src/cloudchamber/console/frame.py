@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import quote, unquote, urlencode
 
@@ -189,7 +189,7 @@ class Frame:
         rows = [row for section in sections for row in section.routes]
         self._pages = {path for row in rows if row.method == "GET" for path in row.paths}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._static = {entry.name: entry.read_bytes() for entry in (files(__package__) / "static").iterdir()}
+        self._static = {entry.name: entry.read_bytes() for entry in Path(__file__).with_name("static").iterdir()}
 
     @cached_property
     def _templates(self) -> "jinja2.Environment":

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, cached_property
-from importlib.resources import files
+from pathlib import Path
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -31,7 +31,7 @@ _MAX_WAITING = 100
 @cache
 def common_words() -> frozenset[str]:
     """The packaged list of what is guessed first."""
-    text = (files("cloudchamber.identity") / "common_passwords.txt").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("common_passwords.txt").read_text(encoding="utf-8")
     return frozenset(word for line in text.splitlines() if not line.startswith("#") for word in line.split())
 
 

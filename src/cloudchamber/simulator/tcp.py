@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from cloudchamber.simulator.line import Line
-from cloudchamber.wire.tcp.connection import DeviceConnection
+from cloudchamber.wire.tcp.device import DeviceConnection
 
 if TYPE_CHECKING:
     from cloudchamber.simulator.device import VirtualDevice

@@ -27,7 +27,7 @@ from cloudchamber.wire.events import Closed, CloseReason
 from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.device_state import DeviceState
 from cloudchamber.wire.session.profile import DeviceProfile
-from cloudchamber.wire.udp.connection import DeviceDatagramConnection
+from cloudchamber.wire.udp.device import DeviceDatagramConnection
 
 if TYPE_CHECKING:
     from cloudchamber.simulator.device import VirtualDevice

@@ -24,7 +24,8 @@ from cloudchamber.wire.messages import Subscription
 from cloudchamber.wire.session.device_state import DeviceState
 from cloudchamber.wire.session.memory import SessionMemory
 from cloudchamber.wire.session.profile import ELECTRON, DeviceSetup, profile_on
-from cloudchamber.wire.udp.connection import CloudDatagramSession, DeviceDatagramConnection
+from cloudchamber.wire.udp.connection import CloudDatagramSession
+from cloudchamber.wire.udp.device import DeviceDatagramConnection
 from tests.wire.link import APPLICATION, DEVICE_ID, UNIX_TIME, VALUES
 
 T = TypeVar("T")

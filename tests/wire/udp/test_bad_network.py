@@ -32,7 +32,8 @@ from cloudchamber.wire.events import (
     VariableRead,
 )
 from cloudchamber.wire.session.profile import BORON, ELECTRON
-from cloudchamber.wire.udp.connection import CloudDatagramSession, DeviceDatagramConnection
+from cloudchamber.wire.udp.connection import CloudDatagramSession
+from cloudchamber.wire.udp.device import DeviceDatagramConnection
 from cloudchamber.wire.values import decode_untrusted
 from tests.wire.dtls.net import FakeNet, client_setup, endpoint
 from tests.wire.dtls.net import Weather as ChannelWeather

@@ -20,7 +20,7 @@ from cloudchamber.wire.events import (
 from cloudchamber.wire.messages import Goodbye, HelloFlag, Subscription
 from cloudchamber.wire.session.device_state import DeviceState
 from cloudchamber.wire.session.profile import BORON, ELECTRON, profile_on
-from cloudchamber.wire.udp.connection import DeviceDatagramConnection
+from cloudchamber.wire.udp.device import DeviceDatagramConnection
 from cloudchamber.wire.values import VariableType
 from tests.wire.link import APPLICATION, DEVICE_ID
 from tests.wire.udp.net import OLD_AND_NEW, Wire, device_with_wire, half, setup

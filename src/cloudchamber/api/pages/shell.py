@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from http.cookies import CookieError, SimpleCookie
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -93,9 +93,7 @@ class Shell:
     def __init__(self, public_url: str) -> None:
         self._origin = _origin(public_url)
         self._is_secure = public_url.startswith("https:")
-        self._static = {
-            entry.name: entry.read_bytes() for entry in (files("cloudchamber.api.pages") / "static").iterdir()
-        }
+        self._static = {entry.name: entry.read_bytes() for entry in Path(__file__).with_name("static").iterdir()}
 
     @cached_property
     def _templates(self) -> "jinja2.Environment":

@@ -1,4 +1,4 @@
-"""Both ends of a TCP connection: handshake, frames and session behind one surface.
+"""The cloud's end of a TCP connection: handshake, frames and session behind one surface. The device's: `device.py`.
 
     receive(data, now)   receive_eof(now)   events()   data_to_send(now)   next_deadline()   handle_deadline(now)
 
@@ -12,27 +12,24 @@ A failed decryption and a wrong nonce are one and the same to the peer: the stre
 """
 
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
-
-from cloudchamber.wire.errors import DecryptionError, FramingError, WireError
+from cloudchamber.wire.errors import DecryptionError, FramingError
 from cloudchamber.wire.events import CloseReason, DecryptHandshake, IdentifyDevice
 from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.cloud import CloudSession
-from cloudchamber.wire.session.device import DeviceSession
-from cloudchamber.wire.session.profile import DeviceSetup
-from cloudchamber.wire.tcp.channel import Opener, Sealer, ciphertext_limit
+from cloudchamber.wire.tcp.channel import Opener, Sealer
 from cloudchamber.wire.tcp.handshake import (
     CIPHERTEXT_SIZE,
     NONCE_SIZE,
     REPLY_SIZE,
-    open_credentials_untrusted,
     read_identity,
-    seal_identity,
     split_credentials,
 )
 from cloudchamber.wire.transport import Transport
+
+if TYPE_CHECKING:
+    from cloudchamber.wire.session.device import DeviceSession
 
 CIPHERTEXT_TIMEOUT_S: Final = 10.0
 """A device answers the nonce as fast as it can encrypt (under 1 s); this bounds what an idle stranger costs."""
@@ -45,9 +42,6 @@ MAX_EARLY_BYTES: Final = 1024
 
 REST_AFTER_S: Final = 2.0
 """A session in which something goes on is seldom silent for so long."""
-
-DEVICE_STEP_TIMEOUT_S: Final = 20.0
-"""Firmware's blocking read: for the nonce, and for the 384 bytes."""
 
 
 class _State(Enum):
@@ -79,7 +73,7 @@ class CloudConnection(CloudSession):
             return
         if self._opener is not None:
             self._opener.feed(data)
-            _receive_frames(self, self._opener, now)
+            receive_frames(self, self._opener, now)
             return
         self._buffer += data
         if self._state is _State.CIPHERTEXT and len(self._buffer) >= CIPHERTEXT_SIZE:
@@ -135,7 +129,7 @@ class CloudConnection(CloudSession):
         again when there is."""
         if has_room:
             self._fill_update(now)
-        return _drain(self, self._ready, self._sealer)
+        return drain(self, self._ready, self._sealer)
 
     def next_deadline(self) -> float | None:
         if self._closed:
@@ -153,101 +147,7 @@ class CloudConnection(CloudSession):
             self._sealer.rest()
 
 
-class DeviceConnection(DeviceSession):
-    """A device's end of one TCP connection. Its RSA work (about 0.3 ms) is done in place."""
-
-    __slots__ = (
-        "_buffer",
-        "_device_key",
-        "_has_nonce",
-        "_opener",
-        "_ready",
-        "_sealer",
-        "_server_key",
-        "_step_deadline",
-    )
-
-    def __init__(
-        self,
-        *,
-        setup: DeviceSetup,
-        device_key: RSAPrivateKey,
-        server_key: RSAPublicKey,
-        now: float,
-        first_token: int = 0,
-    ) -> None:
-        """`device_key` RSA-1024, `server_key` RSA-2048. `first_token`: random in a device, counted up from there."""
-        super().__init__(Transport.TCP, setup, first_token, now)
-        self._device_key: RSAPrivateKey | None = device_key
-        self._server_key = server_key
-        self._buffer = bytearray()
-        self._has_nonce = False
-        self._ready = bytearray()
-        self._opener: Opener | None = None
-        self._sealer: Sealer | None = None
-        self._step_deadline: float | None = now + DEVICE_STEP_TIMEOUT_S
-
-    def receive(self, data: bytes, now: float) -> None:
-        if self._closed:
-            return
-        if self._opener is not None:
-            self._opener.feed(data)
-            _receive_frames(self, self._opener, now)
-            return
-        self._buffer += data
-        if not self._has_nonce and len(self._buffer) >= NONCE_SIZE:
-            self._answer_nonce(now)
-        if self._has_nonce and len(self._buffer) >= REPLY_SIZE:
-            self._accept_credentials(now)
-
-    def _answer_nonce(self, now: float) -> None:
-        assert self._device_key is not None
-        nonce = bytes(self._buffer[:NONCE_SIZE])
-        del self._buffer[:NONCE_SIZE]
-        self._has_nonce = True
-        self._step_deadline = now + DEVICE_STEP_TIMEOUT_S
-        public_key = self._device_key.public_key()
-        self._ready += seal_identity(self._server_key, nonce, self.setup.device_id, public_key)
-
-    def _accept_credentials(self, now: float) -> None:
-        assert self._device_key is not None
-        reply, early = bytes(self._buffer[:REPLY_SIZE]), bytes(self._buffer[REPLY_SIZE:])
-        self._buffer = bytearray()
-        try:
-            credentials = open_credentials_untrusted(self._device_key, self._server_key, reply)
-        except WireError as error:
-            self._end(CloseReason.HANDSHAKE, str(error), now)
-            return
-        secret = split_credentials(credentials)
-        self._device_key = None
-        self._step_deadline = None
-        self._sealer = Sealer(secret.key, secret.iv)
-        self._opener = Opener(secret.key, secret.iv, ciphertext_limit(self.setup.profile.buffer_size))
-        self.open_session(secret.salt, now)
-        if early:
-            self.receive(early, now)
-
-    def receive_eof(self, now: float) -> None:
-        clean = self._opener is not None and self._opener.is_between_frames
-        self._end(CloseReason.PEER if clean else CloseReason.TRUNCATED, "", now)
-
-    def data_to_send(self, now: float) -> bytes:
-        """What to write now; each byte is given once."""
-        return _drain(self, self._ready, self._sealer)
-
-    def next_deadline(self) -> float | None:
-        if self._closed:
-            return None
-        return earliest(self._step_deadline, self._session_deadline())
-
-    def handle_deadline(self, now: float) -> None:
-        """Calling early does nothing."""
-        if self._step_deadline is not None and now >= self._step_deadline:
-            self._end(CloseReason.HANDSHAKE_TIMEOUT, "", now)
-        self._handle_session_deadline(now)
-
-
-def _receive_frames(session: CloudSession | DeviceSession, opener: Opener, now: float) -> None:
+def receive_frames(session: "CloudSession | DeviceSession", opener: Opener, now: float) -> None:
     try:
         while not session.is_closed:
             message = opener.next_message_untrusted()
@@ -260,7 +160,7 @@ def _receive_frames(session: CloudSession | DeviceSession, opener: Opener, now: 
         session._end(CloseReason.DECRYPTION, str(error), now)
 
 
-def _drain(session: CloudSession | DeviceSession, ready: bytearray, sealer: Sealer | None) -> bytes:
+def drain(session: "CloudSession | DeviceSession", ready: bytearray, sealer: Sealer | None) -> bytes:
     if sealer is not None:
         for message in session._take_messages():
             ready += sealer.seal(message)
