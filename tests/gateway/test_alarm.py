@@ -4,10 +4,12 @@ import asyncio
 import gc
 import random
 import weakref
+from collections import Counter
 
 import pytest
 
-from cloudchamber.gateway.alarm import MAX_EMPTY, Alarm, AlarmClock
+from cloudchamber.gateway.alarm import MAX_EMPTY, RUNG_AT_ONCE, Alarm, AlarmClock
+from tests.loops import Turns
 
 
 class Bell:
@@ -49,6 +51,18 @@ async def test_an_earlier_deadline_counts_and_a_later_one_is_left_to_whoever_loo
     late.alarm.set(loop.time() - 1)
     await asyncio.sleep(0.05)
     assert len(late.rung) == 2
+
+
+async def test_those_that_are_due_together_leave_others_their_turn() -> None:
+    clock, loop = AlarmClock(), asyncio.get_running_loop()
+    turns, rung = Turns(), list[int]()
+    for _ in range(1_000):
+        Alarm(clock, lambda: rung.append(turns.number)).set(loop.time() + 0.02)
+    with turns:
+        async with asyncio.timeout(5):
+            while len(rung) < 1_000:
+                await asyncio.sleep(0.01)
+    assert max(Counter(rung).values()) <= RUNG_AT_ONCE
 
 
 async def test_one_that_fails_does_not_take_the_others_with_it() -> None:

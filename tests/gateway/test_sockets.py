@@ -2,13 +2,15 @@
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
-from cloudchamber.gateway.sockets import EpollWatch, LoopWatch, Socket, Watch, make_watch
+from cloudchamber.gateway.sockets import EVENTS, EpollWatch, LoopWatch, Socket, Watch, make_watch
 from cloudchamber.gateway.tcp import SEND_BUFFER, _listen
 from tests.gateway.cloud import until
+from tests.loops import Turns
 
 
 class Told(Socket):
@@ -101,6 +103,33 @@ async def test_it_tells_when_there_is_room(pair: tuple[Told, socket.socket]) -> 
     await until(lambda: told.unsent == 0)
     assert told.room == sorted(told.room, reverse=True)
     assert told.room[-1] == 0
+
+
+async def test_many_that_speak_at_once_leave_others_their_turn() -> None:
+    watch, turns, heard = EpollWatch(), Turns(), list[tuple[int, int]]()
+
+    class Heard(Socket):
+        def received(self, data: bytes) -> None:
+            heard.append((turns.number, data[0]))
+
+        def gone(self) -> None:
+            pass
+
+    pairs = [socket.socketpair() for _ in range(200)]
+    for ours, _ in pairs:
+        ours.setblocking(False)
+    ours = [Heard(watch, ours.detach()) for ours, _ in pairs]
+    for number, (_, theirs) in enumerate(pairs):
+        theirs.sendall(bytes((number,)))
+    with turns:
+        await until(lambda: len(heard) >= 200)
+    assert max(Counter(turn for turn, _ in heard).values()) <= EVENTS
+    assert {number for _, number in heard} == set(range(200))
+    for each, (_, theirs) in zip(ours, pairs, strict=True):
+        each.abort()
+        theirs.close()
+    await asyncio.sleep(0)
+    watch.close()
 
 
 async def test_nothing_is_taken_while_it_does_not_read(pair: tuple[Told, socket.socket]) -> None:

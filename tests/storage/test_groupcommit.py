@@ -6,6 +6,7 @@ import gc
 import resource
 import sqlite3
 import weakref
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from cloudchamber.storage import groupcommit
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import StorageBusy, StorageRefused, StorageUnavailable
 from cloudchamber.storage.sqlite import SqliteDatabase, open_sqlite
+from tests.loops import Turns
 from tests.storage.people import INSERT, add, names
 
 
@@ -78,6 +80,31 @@ async def test_nobody_is_woken_before_the_commit(sqlite: SqliteDatabase, path: P
             assert other.execute("SELECT 1 FROM users WHERE id = ?", (name,)).fetchone() == (1,)
 
     await asyncio.gather(*(look_from_outside(f"u{number}") for number in range(20)))
+
+
+async def test_those_who_are_woken_together_leave_others_their_turn_and_keep_their_order(
+    sqlite: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groupcommit, "MAX_BATCH", 150)
+    turns, woken = Turns(), list[tuple[int, str]]()
+
+    async def write(name: str) -> None:
+        await sqlite.transaction(add(name))
+        woken.append((turns.number, name))
+
+    expected = [f"u{number:03}" for number in range(400)]
+    with turns:
+        await asyncio.gather(*map(write, expected))
+    assert [name for _, name in woken] == expected
+    assert max(Counter(turn for turn, _ in woken).values()) <= groupcommit.WOKEN_AT_ONCE
+
+
+async def test_closing_wakes_everybody(sqlite: SqliteDatabase) -> None:
+    tasks = [asyncio.create_task(sqlite.transaction(add(f"u{number:03}"))) for number in range(200)]
+    await asyncio.sleep(0)
+    await sqlite.close()
+    async with asyncio.timeout(5):
+        assert len(await asyncio.gather(*tasks)) == 200
 
 
 async def test_a_body_that_suspends_is_refused_and_undone(sqlite: SqliteDatabase) -> None:

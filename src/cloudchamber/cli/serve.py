@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import signal
@@ -13,6 +12,7 @@ from typing import Any, Final
 import click
 import uvloop
 
+from cloudchamber import garbage
 from cloudchamber.app import Cloud, prepare_data_folder
 from cloudchamber.cli.options import failed, settings_from, settings_options
 from cloudchamber.errors import CloudError
@@ -41,12 +41,12 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Cloud(settings, migrate=migrate_apart) as cloud:
-        # What is there now stays. Without this, each full collection looks at all of it, a pause of 10 ms and more.
-        gc.collect()
-        gc.freeze()
+        garbage.settle()
+        collecting = loop.create_task(garbage.Collector().run())
         click.echo(cloud.listening.ready_line())
         sys.stdout.flush()
         await stop.wait()
+        collecting.cancel()
 
 
 def allow_open_files() -> None:

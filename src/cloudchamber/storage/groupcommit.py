@@ -35,6 +35,9 @@ MAX_BATCH: Final = 1_000
 """Bodies to a COMMIT. The fsync is long paid for by then; this bounds how long the first of a batch waits for the
 last (some 30 ms) and how many a failing disk takes with it."""
 
+WOKEN_AT_ONCE: Final = 32
+"""Callers in one turn of the loop: each goes on with what it waited for, and all others have their turn in between."""
+
 _Body = Callable[[Transaction], Awaitable[Any]]
 
 
@@ -105,6 +108,8 @@ class GroupCommit:
         self._gathered: list[_Job] = []
         self._queue: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._waiting = 0
+        self._done: deque[_Job] = deque()
+        """On record or failed, and not woken yet; in the order of their commits, which callers rely on."""
         self._closing = False
         self.commits = 0
         self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
@@ -128,6 +133,8 @@ class GroupCommit:
         self._hand_over()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
+        while self._done:
+            self._wake_some()
 
     # On the loop.
 
@@ -138,13 +145,22 @@ class GroupCommit:
 
     def _wake(self, batch: list[_Job]) -> None:
         self._waiting -= len(batch)
-        for job in batch:
+        is_waking = bool(self._done)
+        self._done += batch
+        if not is_waking:
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        for _ in range(min(len(self._done), WOKEN_AT_ONCE)):
+            job = self._done.popleft()
             if job.future.done():  # its caller was cancelled
                 continue
             if job.error is None:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
+        if self._done:
+            self._loop.call_soon(self._wake_some)
 
     # On the thread.
 

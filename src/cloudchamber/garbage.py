@@ -1,0 +1,79 @@
+"""When the interpreter looks for garbage among what lives long.
+
+What nobody refers to any more is freed at once. The garbage collector is for objects that refer to each other in a
+circle, and nothing else runs while it looks. Young objects it looks at often, a few thousand at a time, which takes a
+millisecond. At all of them it looks whenever a quarter more has grown old: with 10,000 devices over TCP that is 200,000
+objects and 50 to 100 ms, and a few new ciphers for each device are enough for it.
+
+Connections, of which there are many, leave no circles behind. So a full look is worth its pause in two cases: there is
+little else to do, or so much has grown old that what nobody needs of it might be felt.
+"""
+
+import asyncio
+import gc
+import time
+from dataclasses import dataclass
+from typing import Final
+
+YOUNG: Final = 700
+"""So many more objects than are gone: then the young ones are looked at."""
+MIDDLE: Final = 3
+"""After so many of these looks one takes in what they left, and what it leaves has grown old. Each object is in one of
+these whatever this is; fewer objects at a time are a shorter pause."""
+FEW: Final = 10
+"""Times that something has grown old, up to 2,800 objects each: worth a full look where there is little to do."""
+MOST: Final = 100
+"""Worth it at any time: 280,000 objects are some 60 MB, if all of them were garbage."""
+IDLE: Final = 0.2
+"""Share of a core that the process uses at most while there is little to do."""
+SHARE: Final = 1 / 1000
+"""Of its time that the process spends on full looks, at most, until there are MOST."""
+LOOK_S: Final = 10.0
+
+_NEVER: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """Since the last full look."""
+
+    times: int
+    """That something has grown old."""
+    seconds: float
+    took_s: float
+    """The last full look itself."""
+    busy: float
+    """Share of a core that the process used lately."""
+
+
+def is_due(growth: Growth) -> bool:
+    if growth.times >= MOST:
+        return True
+    return growth.times >= FEW and growth.busy <= IDLE and growth.took_s <= growth.seconds * SHARE
+
+
+def settle() -> None:
+    """What is there now stays: no later look takes it in. To be called when all has started."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG, MIDDLE, _NEVER)
+
+
+class Collector:
+    """Looks at everything when it is due. Belongs to a process that has settled."""
+
+    def __init__(self) -> None:
+        self._looked_at = time.monotonic()
+        self._took_s = 0.0
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            used, at = time.process_time(), time.monotonic()
+            await asyncio.sleep(LOOK_S)
+            now = time.monotonic()
+            busy = (time.process_time() - used) / (now - at)
+            if is_due(Growth(gc.get_count()[2], now - self._looked_at, self._took_s, busy)):
+                gc.collect()
+                self._looked_at = time.monotonic()
+                self._took_s = self._looked_at - now
