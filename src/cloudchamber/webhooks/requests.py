@@ -174,9 +174,14 @@ def build(hook: Webhook, event: Event, event_id: str) -> HookRequest:
     )
 
 
+def plain_url(url: str, encoding: str = "utf-8") -> str:
+    """What may not stand in a URL as it is, percent-encoded: nothing ends the line that it is sent in."""
+    return _NOT_URL.sub(lambda match: quote(match[0], safe="", encoding=encoding), url)
+
+
 def _url(template: str, context: dict[str, Any], query: dict[str, Any]) -> str:
     url = render(parse(template), context, lambda text: quote(text, safe=""))
-    url = _NOT_URL.sub(lambda match: quote(match[0], safe=""), url.strip())
+    url = plain_url(url.strip())
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -1,26 +1,39 @@
 """Sends hooks' requests: the only part of the cloud that speaks to hosts that somebody else chose.
 
-httpcore does the HTTP. The connecting is ours: a name is resolved here, every address that it has is judged, and the
-connection goes to a judged address, so that a name cannot answer differently between the check and the use. Redirects
-are followed here, too, because each is a new target.
+aiohttp does the HTTP (decision 14). Who is dialled is decided here: a name is resolved by us, every address that it
+has is judged, and only judged addresses are connected to, so that a name cannot answer differently between the check
+and the use. Each socket is judged once more where it is made, which is the way of addresses that need no resolving.
+Redirects are followed here, too, because each is a new target. Nothing of the environment counts: no proxy, no
+`.netrc`; no cookie is kept, nothing is decompressed.
 
 Everything has an end: a request takes 20 s in all, however slowly its answer drips in, and an answer is read as far as
 it goes back to devices and no further (security checklist 48, 49).
+
+At least once: a POST or PATCH whose connection broke is not sent again here, but counts as an attempt that failed, and
+is tried again by the queue. The other methods mean the same twice (RFC 9110 9.2.2), and go out once more at once where
+a connection that was kept turns out to be closed.
 """
 
 import asyncio
 import contextlib
 import email.utils
+import socket
 import ssl
-from collections.abc import AsyncIterable, Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import cached_property, lru_cache, partial
+from typing import Any, Final, cast
 from urllib.parse import urljoin, urlsplit
 
+import aiohttp
 import certifi
-import httpcore
+from aiohappyeyeballs import AddrInfoType
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from cloudchamber.webhooks.model import Answered, Failed, HookRequest, Outcome
+from cloudchamber.webhooks.requests import plain_url
 from cloudchamber.webhooks.responses import MAX_RESPONSE_BYTES
 from cloudchamber.webhooks.targets import is_public
 
@@ -28,56 +41,89 @@ TIMEOUT_S: Final = 20.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 MAX_REDIRECTS: Final = 3
 _MAX_CONNECTIONS: Final = 128
-_KEEPALIVE_S: Final = 30.0
+# Twice what the worker sends to one host at a time, for who tries hooks out meanwhile.
+_MAX_CONNECTIONS_PER_HOST: Final = 16
+MAX_IDLE_CONNECTIONS: Final = 32
+# Common servers close after 5 s without a request. A POST that meets the closing is an attempt lost: ours is earlier.
+KEEPALIVE_S: Final = 4.0
+_MAX_ADDRESSES: Final = 4
+_MAX_HEADERS: Final = 100
+_MAX_FIELD_BYTES: Final = 16 * 1024
+# All of one answer: its head, and what frames its body. Interim answers and extensions of chunks have no other limit.
+_MAX_FRAMED_BYTES: Final = 4 * MAX_RESPONSE_BYTES
 # What leaves with a request to another origin than the hook's own.
 _CREDENTIALS: Final = frozenset({"authorization", "cookie", "x-api-key"})
 
 
-class TargetRefused(httpcore.ConnectError):
+class TargetRefused(Exception):
     """The host has an address that hooks may not reach."""
 
 
-class _GuardedNetwork(httpcore.AsyncNetworkBackend):
+class _NotATarget(Exception):
+    """What is to be asked is no URL of a web server."""
+
+
+class _Resolver(AbstractResolver):
     def __init__(self, *, reaches_private: bool) -> None:
-        self._inner = httpcore.AnyIOBackend()
         self._reaches_private = reaches_private
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses = await self._resolve(host, port)
-        failure: Exception | None = None
-        for address in addresses[:2]:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        assert failure is not None, "a name without an address does not resolve"
-        raise failure
-
-    async def connect_unix_socket(self, *_: Any, **__: Any) -> httpcore.AsyncNetworkStream:
-        raise TargetRefused("no hook reaches a socket of this machine")
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def _resolve(self, host: str, port: int) -> list[str]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=1)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"the name {host} has no address") from error
-        addresses = [str(entry[4][0]) for entry in found]
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError("no such name") from error
+        addresses = list(dict.fromkeys((kind, str(address[0])) for kind, _, _, _, address in found))
         # One private address among public ones is a trick, or a mistake that would work by chance: all have to do.
-        if not self._reaches_private and not all(is_public(address) for address in addresses):
-            raise TargetRefused("the address is not on the public internet")
+        if not self._reaches_private and not all(is_public(address) for _, address in addresses):
+            raise TargetRefused
         if not addresses:
-            raise httpcore.ConnectError(f"the name {host} has no address")
-        return addresses
+            raise OSError("no address")
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in addresses[:_MAX_ADDRESSES]
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+class _Bounded(ResponseHandler):
+    """Counts what comes for one answer, and breaks off."""
+
+    _left = _MAX_FRAMED_BYTES
+
+    def set_response_params(self, **params: Any) -> None:
+        self._left = _MAX_FRAMED_BYTES
+        super().set_response_params(**params)
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            error = aiohttp.ClientPayloadError("too large")
+            if self._payload is not None:
+                self._payload.set_exception(error)
+            self.set_exception(error)
+            self.abort()
+            return
+        super().data_received(data)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """With bounds that aiohttp has no settings for; `tests/webhooks/test_hostile_hosts.py` sees that they hold."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = cast("partial[ResponseHandler]", partial(_Bounded, loop=self._loop))
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        super()._release(key, protocol, should_close=should_close)
+        if sum(map(len, self._conns.values())) > MAX_IDLE_CONNECTIONS:
+            oldest = next(iter(self._conns))
+            self._conns[oldest].popleft()[0].close()
+            if not self._conns[oldest]:
+                del self._conns[oldest]
 
 
 class Sender:
@@ -85,46 +131,63 @@ class Sender:
 
     def __init__(self, *, reaches_private: bool = False, timeout_s: float = TIMEOUT_S) -> None:
         """`reaches_private`: hooks may reach loopback and private addresses, as on a maker's own network."""
+        self._reaches_private = reaches_private
         self._timeout_s = timeout_s
-        verifying = ssl.create_default_context(cafile=certifi.where())
-        with contextlib.suppress(OSError):
-            verifying.load_default_certs()
-        trusting = ssl.create_default_context()
-        trusting.check_hostname = False
-        trusting.verify_mode = ssl.CERT_NONE
-        network = _GuardedNetwork(reaches_private=reaches_private)
-        self._pools = {
-            verifies: httpcore.AsyncConnectionPool(
-                ssl_context=context,
-                max_connections=_MAX_CONNECTIONS,
-                max_keepalive_connections=32,
-                keepalive_expiry=_KEEPALIVE_S,
-                network_backend=network,
-            )
-            for verifies, context in ((True, verifying), (False, trusting))
-        }
+        self._verifying = _verifying(certifi.where())
+        self._trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._trusting.check_hostname = False
+        self._trusting.verify_mode = ssl.CERT_NONE
+
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        """Made where the loop runs."""
+        connector = _Connector(
+            resolver=_Resolver(reaches_private=self._reaches_private),
+            socket_factory=self._socket,
+            use_dns_cache=False,
+            limit=_MAX_CONNECTIONS,
+            limit_per_host=_MAX_CONNECTIONS_PER_HOST,
+            keepalive_timeout=KEEPALIVE_S,
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT_S),
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=_MAX_FIELD_BYTES,
+            max_field_size=_MAX_FIELD_BYTES,
+            max_headers=_MAX_HEADERS,
+        )
+
+    def _socket(self, found: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, address = found
+        if not self._reaches_private and not is_public(str(address[0])):
+            raise TargetRefused
+        return socket.socket(family, kind, protocol)
 
     async def close(self) -> None:
-        for pool in self._pools.values():
-            await pool.aclose()
+        if "_session" in self.__dict__:
+            await self._session.close()
 
     async def send(self, request: HookRequest) -> Outcome:
         """Never raises for what the host does."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._send(request)
-        except TimeoutError:
-            return Failed(f"no answer from host within {self._timeout_s:g} s")
         except TargetRefused:
             return Failed(
                 "the host's address is not on the public internet; whoever runs this server can allow it with"
                 " webhook_private_targets",
                 is_final=True,
             )
-        except httpcore.UnsupportedProtocol:
-            return Failed("the url does not begin with http:// or https://", is_final=True)
-        except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, ssl.SSLError) as error:
+        except (_NotATarget, aiohttp.InvalidURL):
+            return Failed("the url is not one of a web server", is_final=True)
+        except (aiohttp.ClientError, HttpProcessingError) as error:
             return Failed(f"cannot reach host: {_reason(error)}")
+        except TimeoutError:
+            return Failed(f"no answer from host within {self._timeout_s:g} s")
 
     async def _send(self, request: HookRequest) -> Outcome:
         method, url, body = request.method, request.url, request.body
@@ -133,8 +196,8 @@ class Sender:
             outcome, location = await self._once(request.verifies_tls, method, url, headers, body)
             if location is None:
                 return outcome
-            target = urljoin(url, location)
-            if urlsplit(target).scheme not in {"http", "https"} or not urlsplit(target).hostname:
+            target = _redirected(url, location)
+            if target is None:
                 return Failed("the host redirects to something that is not http", is_final=True)
             if _origin(target) != _origin(url):
                 headers = [(name, value) for name, value in headers if name.lower() not in _CREDENTIALS]
@@ -148,30 +211,58 @@ class Sender:
         self, verifies: bool, method: str, url: str, headers: list[tuple[str, str]], body: bytes
     ) -> tuple[Answered, str | None]:
         """The answer, and where it redirects to."""
-        timeouts = {"connect": _CONNECT_TIMEOUT_S, "read": self._timeout_s, "write": self._timeout_s, "pool": 5.0}
-        sent = [("Host", urlsplit(url).netloc.rpartition("@")[2]), *headers]
-        if body or method in {"POST", "PUT", "PATCH"}:
-            sent.append(("Content-Length", str(len(body))))
-        raw = [(name.encode("ascii"), value.encode()) for name, value in sent]
-        async with self._pools[verifies].stream(
-            method, url, headers=raw, content=body, extensions={"timeout": timeouts}
+        async with self._session.request(
+            method,
+            _target(url),
+            headers=headers,
+            data=body or None,
+            allow_redirects=False,
+            ssl=self._verifying if verifies else self._trusting,
         ) as response:
-            said = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+            shown = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers)
+            said = {name.lower(): value for name, value in shown}
             location = said.get("location") if response.status in {301, 302, 303, 307, 308} else None
-            content = b"" if location is not None else await _read(response.stream)
-        shown = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
+            content = b"" if location is not None else await _read(response.content)
         return Answered(response.status, shown, content, _retry_after_s(said.get("retry-after"))), location
 
 
-async def _read(stream: Any) -> bytes:
+@lru_cache(maxsize=1)
+def _verifying(authorities: str) -> ssl.SSLContext:
+    """It takes a tenth of a second."""
+    context = ssl.create_default_context(cafile=authorities)
+    with contextlib.suppress(OSError):
+        context.load_default_certs()
+    return context
+
+
+async def _read(stream: aiohttp.StreamReader) -> bytes:
     """The first bytes; leaving the stream early closes its connection."""
-    assert isinstance(stream, AsyncIterable)
     content = bytearray()
-    async for piece in stream:
+    while len(content) < MAX_RESPONSE_BYTES and (piece := await stream.readany()):
         content += piece
-        if len(content) >= MAX_RESPONSE_BYTES:
-            break
     return bytes(content[:MAX_RESPONSE_BYTES])
+
+
+def _target(url: str) -> URL:
+    """As it stands, but without a name and password: those are the hook's `auth`. Raises _NotATarget."""
+    try:
+        target = URL(url, encoded=True)
+        if target.scheme not in {"http", "https"} or not target.raw_host:
+            raise _NotATarget
+        return target.with_user(None) if target.raw_user is not None or target.raw_password is not None else target
+    except ValueError as error:
+        raise _NotATarget from error
+
+
+def _redirected(url: str, location: str) -> str | None:
+    """None where it is nowhere that a hook goes."""
+    try:
+        target = plain_url(urljoin(url, location), "latin-1")
+        parts = urlsplit(target)
+        _ = parts.port
+        return target if parts.scheme in {"http", "https"} and parts.hostname else None
+    except ValueError:
+        return None
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:
@@ -193,5 +284,22 @@ def _retry_after_s(value: str | None) -> float | None:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error) or type(error).__name__
+    """Never the URL, which aiohttp's own texts have: it may hold a secret, and devices are told the reason."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            text = str(error.certificate_error)
+        case aiohttp.ClientConnectorDNSError():
+            text = f"the name {error.host} has no address"
+        case aiohttp.ClientConnectorError():
+            text = error.os_error.strerror or str(error.os_error) or type(error.os_error).__name__
+        case aiohttp.ConnectionTimeoutError():
+            text = f"it takes no connection within {_CONNECT_TIMEOUT_S:g} s"
+        case aiohttp.ServerDisconnectedError():
+            text = "it closed the connection without an answer"
+        case aiohttp.ClientPayloadError():
+            text = "its answer broke off, or is not HTTP"
+        case aiohttp.ClientResponseError():
+            text = f"its answer is not HTTP: {error.message.splitlines()[0] if error.message else error.status}"
+        case _:
+            text = "the connection broke"
     return text[:200]
