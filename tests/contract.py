@@ -43,9 +43,9 @@ class Watch:
         for wrong in faults(row, req.method, status, content_type, resp.data, is_stream=resp.stream is not None):
             self._tell(f"{req.method} {req.uri_template or req.path}: {wrong}")
 
-    def direct(self, way: Way | FormWay, body: bytes) -> None:
+    def direct(self, way: Way | FormWay, status: int, body: bytes) -> None:
         """What api/direct.py answers; server.py writes its head (tests/api/test_direct.py)."""
-        for wrong in faults(self._rows[way.method, way.template], way.method, 200, JSON, body, is_stream=False):
+        for wrong in faults(self._rows[way.method, way.template], way.method, status, JSON, body, is_stream=False):
             self._tell(f"{way.method} {way.template}, directly: {wrong}")
 
 

@@ -23,7 +23,7 @@ from cloudchamber.api.direct import DirectAnswers
 from cloudchamber.api.docs import DocsResource
 from cloudchamber.api.edge import responders
 from cloudchamber.api.events import EventsResource
-from cloudchamber.api.faults import FailurePages, add_error_handlers
+from cloudchamber.api.faults import FailurePages, Faults, add_error_handlers
 from cloudchamber.api.firmware import FirmwareResource, Flasher
 from cloudchamber.api.groups import GroupsResource
 from cloudchamber.api.guards import Guards
@@ -112,12 +112,8 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
     )
     # iOS posts to /v1/users/.
     app.req_options.strip_url_path_trailing_slash = True
-    add_error_handlers(
-        app,
-        vendor_statuses=settings.compat.vendor_statuses,
-        compat_uses=services.compat_uses,
-        pages=[part.failures for part in parts if part.failures is not None],
-    )
+    faults = Faults(vendor_statuses=settings.compat.vendor_statuses, compat_uses=services.compat_uses)
+    add_error_handlers(app, faults, [part.failures for part in parts if part.failures is not None])
     routes = enabled(rows, settings.compat)
     places = Places(services.products, services.organizations, OrganizationDevices(services.devices, services.products))
     rights = Rights(places, services.products, services.devices)
@@ -127,7 +123,7 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
     for path, responder in responders(routes, objects, guards, rights, services.limits, services.audit).items():
         app.add_route(path, responder)
     if not settings.access_log:
-        app.direct = DirectAnswers(routes, objects, services.tokens, proxies, services.limits)
+        app.direct = DirectAnswers(routes, objects, services.tokens, proxies, services.limits, faults)
     return app
 
 
@@ -149,7 +145,7 @@ def resources(services: Services, guards: Guards, places: Places, compat: Compat
         "setup_pages": SetupPages(shell, people, sign_in, s.tokens),
         "web_oauth": WebOAuthResource(s.token_endpoint, s.device_grants, compat, s.public_url),
         "access_tokens": AccessTokensResource(s.tokens, places, guards),
-        "calls": CallsResource(s.calls, s.devices, places),
+        "calls": CallsResource(s.calls, s.devices, places, s.products),
         "claim_codes": ClaimCodesResource(s.ownership, places),
         "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),

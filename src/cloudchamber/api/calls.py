@@ -1,5 +1,6 @@
 """Functions, variables and pings of one device, reached as one's own or through its product."""
 
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -11,12 +12,15 @@ from cloudchamber.api.errors import Header
 from cloudchamber.api.fields import Fields
 from cloudchamber.api.places import Places
 from cloudchamber.api.reply import Reply
+from cloudchamber.api.soon import Soon
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso_or_none
 from cloudchamber.fleet.model import DeviceRecord
+from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import FunctionTimedOut, VariableTimedOut
+from cloudchamber.wire.values import Value
 
 _TEXT: Final[tuple[Header, ...]] = (("content-type", "text/plain; charset=utf-8"),)
 
@@ -27,10 +31,11 @@ _ARGUMENT_NAMES: Final = ("arg", "args", "params")
 
 
 class CallsResource:
-    def __init__(self, calls: Calls, devices: Devices, places: Places) -> None:
+    def __init__(self, calls: Calls, devices: Devices, places: Places, products: Products) -> None:
         self._calls = calls
         self._devices = devices
         self._places = places
+        self._products = products
 
     async def call_own(self, call: Call, requester: Bearer) -> Any:
         return await self._call(call, await self._own(call, requester, Action.FUNCTION_CALL))
@@ -62,15 +67,7 @@ class CallsResource:
     async def _call(self, call: Call, record: DeviceRecord) -> Any:
         with WhileConnected(call.req, FunctionTimedOut):
             returned = await self._calls.call_function(record, _name(call), argument_in(call.data))
-        if _wants_raw(call):
-            return Reply(str(returned).encode(), 200, _TEXT)
-        return {
-            "id": record.id,
-            "name": record.name,
-            "last_app": "",
-            "connected": True,
-            "return_value": returned,
-        }
+        return Reply(str(returned).encode(), 200, _TEXT) if _wants_raw(call) else _returned(record, returned)
 
     async def _read(self, call: Call, record: DeviceRecord) -> Any:
         with WhileConnected(call.req, VariableTimedOut):
@@ -78,7 +75,11 @@ class CallsResource:
         if _wants_raw(call):
             text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
             return Reply(text.encode(), 200, _TEXT)
-        view = await self._devices.view(record)
+        return self._var_return(record, (name, value))
+
+    def _var_return(self, record: DeviceRecord, read: tuple[str, Value]) -> Any:
+        name, value = read
+        view = self._devices.seen(record)
         return {
             "cmd": "VarReturn",
             "name": name,
@@ -93,6 +94,42 @@ class CallsResource:
                 "product_id": record.shown_product_id,
             },
         }
+
+    # The same without a task that waits, where all that it takes is in memory (api/direct.py).
+
+    def call_own_soon(self, requester: Bearer, device: str, name: str, data: Fields) -> Soon | None:
+        return self._call_soon(self._devices.own_now(requester, device, Action.FUNCTION_CALL), name, data)
+
+    def call_of_product_soon(
+        self, requester: Bearer, product: str, device: str, name: str, data: Fields
+    ) -> Soon | None:
+        return self._call_soon(self._in_product_now(requester, product, device, Action.FUNCTION_CALL), name, data)
+
+    def read_own_soon(self, requester: Bearer, device: str, name: str) -> Soon | None:
+        return self._read_soon(self._devices.own_now(requester, device, Action.VARIABLE_GET), name)
+
+    def read_of_product_soon(self, requester: Bearer, product: str, device: str, name: str) -> Soon | None:
+        return self._read_soon(self._in_product_now(requester, product, device, Action.VARIABLE_GET), name)
+
+    def _in_product_now(self, requester: Bearer, product: str, device: str, action: Action) -> DeviceRecord | None:
+        found = self._products.find_now(product)
+        return None if found is None else self._devices.in_product_now(requester, found, device, action)
+
+    def _call_soon(self, record: DeviceRecord | None, name: str, data: Fields) -> Soon | None:
+        if record is None or "format" in data:
+            return None
+        begin = self._calls.call_soon(record, name, argument_in(data))
+        return None if begin is None else Soon(begin, partial(_returned, record), FunctionTimedOut)
+
+    def _read_soon(self, record: DeviceRecord | None, name: str) -> Soon | None:
+        if record is None:
+            return None
+        begin = self._calls.read_soon(record, name)
+        return None if begin is None else Soon(begin, partial(self._var_return, record), VariableTimedOut)
+
+
+def _returned(record: DeviceRecord, value: int) -> Any:
+    return {"id": record.id, "name": record.name, "last_app": "", "connected": True, "return_value": value}
 
 
 def argument_in(data: Fields) -> str:

@@ -94,7 +94,7 @@ class DevicesResource:
         record = await self._devices.own(requester, call.params["device"], Action.DEVICES_GET)
         return render.device_detail(await self._devices.view(record))
 
-    def list_own_now(self, requester: Bearer, _last: str) -> Any:
+    def list_own_now(self, requester: Bearer) -> Any:
         records = self._devices.mine_now(requester)
         if records is None:
             return None
@@ -106,8 +106,8 @@ class DevicesResource:
             shown.append(self._listed.of(view))
         return shown
 
-    def get_own_now(self, requester: Bearer, last: str) -> Any:
-        record = self._devices.own_now(requester, last, _GET)
+    def get_own_now(self, requester: Bearer, device: str) -> Any:
+        record = self._devices.own_now(requester, device, _GET)
         view = None if record is None else self._devices.view_now(record)
         return None if view is None else self._detailed.of(view)
 

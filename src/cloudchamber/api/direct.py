@@ -1,41 +1,50 @@
 """Answers out of memory, given while the request is still in the parser's hands.
 
-Most requests of a busy cloud are a few GETs, asked time and again with a token that is known already, for what is in
-memory already. The long way (an ASGI scope, a task, the framework's request and response, its router) costs three
-times as much as their answers do. So a row of the route table may name a handler that answers `direct`ly: it is
-synchronous, takes the requester and the last part of the path, and gives what the row's own handler would give, or
-None where it cannot tell without waiting.
+Most requests of a busy cloud are a few kinds, asked time and again with a token that is known already, for what is in
+memory already, or for what a device that is connected has to tell. The long way (an ASGI scope, a task, the framework's
+request and response, its router) costs three times as much as their answers do. So a row of the route table may name a
+handler that answers `direct`ly: it is synchronous, takes the requester, what varies in the path and, where the row has
+a body, its fields, and gives what the row's own handler would give, or None where it cannot tell without waiting.
 
 Whatever is not plain goes the long way: an error, a refusal, a limit that was reached, a token or a device that is not
-in memory, a query, a body, a path with anything unusual in it. Nothing is counted or changed before that is known, so
-the long way finds the request as if it were the first to see it, and every refusal is made in one place. What is
-answered here passed the same checks in the same order: address, token, principal, kind of requester, scope, and the
-rule that the handler asks.
+in memory, a query, a token anywhere but in the header, a path with anything unusual in it. Nothing is counted or
+changed before that is known, so the long way finds the request as if it were the first to see it, and every refusal is
+made in one place. What is answered here passed the same checks in the same order: address, token, principal, kind of
+requester, scope, and the rule that the handler asks.
+
+Where a device has to be asked, or an event published, the handler gives a `Soon`: all that can be checked is checked by
+then, and nothing has happened. From its beginning on there is no other way to go, for no device must be asked twice:
+what comes of it is the answer, errors among them.
 
 A form with a client's credentials is answered here by the same rules, with two differences: it waits for its body, and
-its handler may have something written down before it answers. It is the only one that may change anything, as its last
-step, and all of it or nothing: what failed is asked again the long way.
+its handler may have something written down before it answers, as its last step, and all of it or nothing: what failed
+is asked again the long way.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from inspect import isawaitable
-from typing import Any, ClassVar, Final
+from inspect import isawaitable, signature
+from typing import Any, Final
 
 import msgspec
 
 from cloudchamber.access.requester import ApiUser
-from cloudchamber.access.requester import Bearer as BearerRequester
 from cloudchamber.api.addresses import Proxies
-from cloudchamber.api.auth import FORM, bearer_in_header, client_credentials
-from cloudchamber.api.bodies import parse_form
+from cloudchamber.api.auditing import event_of
+from cloudchamber.api.auth import ACCESS_TOKEN, FORM, bearer_in_header, client_credentials
+from cloudchamber.api.bodies import parse_body, parse_form
+from cloudchamber.api.call import fields
+from cloudchamber.api.edge import opens_to_api_users
+from cloudchamber.api.errors import Header
+from cloudchamber.api.faults import Faults
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.reply import encode_json
 from cloudchamber.api.routes import Bearer, ClientCredentials, Route
+from cloudchamber.api.soon import Soon
+from cloudchamber.api.waiting import client_gone
 from cloudchamber.errors import CloudError
 from cloudchamber.oauth.tokens import Tokens
 
-Handler = Callable[[BearerRequester, str], Any]
+Handler = Callable[..., Any]
 FormHandler = Callable[[tuple[str, str] | None, dict[str, str]], Any]
 """The client's id and secret from the header, and the form. Gives a document; an awaitable of one, where something has
 to be written down first, which changes nothing where it fails; None for the long way."""
@@ -45,28 +54,33 @@ _AUTHORIZATION: Final = b"authorization"
 _FORWARDED: Final = b"x-forwarded-for"
 _CONTENT_TYPE: Final = b"content-type"
 _CONTENT_LENGTH: Final = b"content-length"
-# With one of these a request has a body, or wants more than an answer.
-_NOT_PLAIN: Final = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+# With one of these a request has a body that does not say how long it is, or wants more than an answer.
+_NOT_PLAIN: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 _FORMS: Final = frozenset({FORM.encode(), FORM.encode() + b"; charset=utf-8", FORM.encode() + b";charset=utf-8"})
-# The largest honest one has a client's id and secret, a token and an e-mail address.
-_MAX_FORM: Final = b"4096"
+# The largest honest form has a client's id and secret, a token and an e-mail address; a function's argument and an
+# event's data are seldom longer than what fits into a message for a device.
+_MAX_BODY: Final = b"4096"
+_DATA: Final = "data"
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """A route that can be answered directly."""
+class Way(msgspec.Struct, frozen=True):
+    """A row's path that can be answered directly. `fixed` are the parts of the path that do not vary, by place."""
 
-    method: ClassVar[str] = "GET"
+    method: str
     template: str
     handler: Handler
     scope: str
+    fixed: tuple[tuple[int, bytes], ...]
+    varying: tuple[int, ...]
+    not_meant: tuple[frozenset[bytes], ...]
+    """What at each of the varying places makes another path of the table than this one."""
+    is_open_to_api_users: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FormWay:
-    """A route whose forms can be answered directly."""
+class FormWay(msgspec.Struct, frozen=True):
+    """A row whose forms can be answered directly."""
 
-    method: ClassVar[str] = "POST"
+    method: str
     template: str
     handler: FormHandler
 
@@ -79,15 +93,28 @@ class Form(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a request says: its way, what its path ends with, its token, and whose address it comes from."""
+    """What a request says: its way, what varies in its path, its token, and whose address it comes from."""
 
     way: Way
-    last: str
+    params: tuple[str, ...]
     token: str
     address: str
 
 
-Watch = Callable[[Way | FormWay, bytes], None]
+class Posted(msgspec.Struct, frozen=True):
+    """The same, of a request whose body is on its way."""
+
+    asked: Asked
+    content_type: str | None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    status: int
+    headers: tuple[Header, ...]
+    body: bytes
+
+
+Watch = Callable[[Way | FormWay, int, bytes], None]
 
 
 class DirectAnswers:
@@ -98,20 +125,24 @@ class DirectAnswers:
         tokens: Tokens,
         proxies: Proxies,
         limits: Limits | None,
+        faults: Faults,
     ) -> None:
         self._tokens = tokens
         self._proxies = proxies
         self._limits = limits
-        self._whole: dict[bytes, Way] = {}
-        self._below: dict[bytes, Way] = {}
+        self._faults = faults
+        self._whole: dict[tuple[bytes, bytes], Way] = {}
+        self._varying: dict[tuple[bytes, int], list[Way]] = {}
         self._forms: dict[bytes, FormWay] = {}
         self.watch: Watch | None = None
         """Sees each answer; for tests."""
+        routes = list(routes)
+        paths = [path.split("/") for route in routes for path in route.paths]
         for route in routes:
             if route.direct is not None:
-                self._add(route, resources)
+                self._add(route, resources, paths)
 
-    def _add(self, route: Route, resources: Mapping[str, object]) -> None:
+    def _add(self, route: Route, resources: Mapping[str, object], paths: list[list[str]]) -> None:
         assert route.direct is not None
         resource, _, name = route.direct.partition(".")
         handler = getattr(resources[resource], name)
@@ -119,29 +150,34 @@ class DirectAnswers:
             assert route.method == "POST", route
             # Where requests are limited, these come too seldom to be worth a second way past the limits.
             if self._limits is None:
-                self._forms.update((path.encode(), FormWay(path, handler)) for path in route.paths)
+                self._forms.update((path.encode(), FormWay("POST", path, handler)) for path in route.paths)
             return
-        # Those who need more than a token, or are limited by more than the common limits, are not for this way.
-        assert route.method == "GET", route
+        # Those who need more than a token, are limited by more than the common limits, or stand in the audit log, are
+        # not for this way.
+        assert route.method in {"GET", "POST"}, route
         assert isinstance(route.access, Bearer), route
         assert route.limit is None, route
-        for path in route.paths:
-            way = Way(path, handler, route.access.action.value)
-            before, _, last = path.rpartition("/")
-            fixed, ways = (before, self._below) if last.startswith("{") else (path, self._whole)
-            assert "{" not in fixed, f"{path}: only the end of a path that is answered directly may vary"
-            ways[fixed.encode()] = way
+        assert event_of(route) is None, route
+        takes = [each for each in signature(handler).parameters if each not in {"requester", _DATA}]
+        ways = [
+            way
+            for path in route.paths
+            if (way := _way(route.method, path, takes, handler, route.access.action.value, paths)) is not None
+        ]
+        assert ways, f"{route.direct}: takes what varies in none of the row's paths"
+        for way in ways:
+            method, path = way.method.encode(), way.template.encode()
+            if way.varying:
+                self._varying.setdefault((method, path.count(b"/")), []).append(way)
+            else:
+                self._whole[method, path] = way
 
     def read(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Asked | None:
         """What a GET without a body asks for, if it can be answered here. `headers` have lower-case names; `peer` is
         the connection's other end."""
-        way, last = self._whole.get(target), b""
-        if way is None:
-            before, _, last = target.rpartition(b"/")
-            way = self._below.get(before)
-            # What is quoted, has a query, or is not ASCII has another meaning than it has letters.
-            if way is None or not last.isalnum():
-                return None
+        found = self._find(b"GET", target)
+        if found is None:
+            return None
         authorization = forwarded = None
         for name, value in headers:
             if name == _AUTHORIZATION:
@@ -152,46 +188,26 @@ class DirectAnswers:
                 if forwarded is not None:
                     return None
                 forwarded = value
-            elif name in _NOT_PLAIN:
+            elif name in _NOT_PLAIN or name == _CONTENT_LENGTH:
                 return None
-        if authorization is None:
-            return None
-        if self._proxies and forwarded is not None:
-            peer = self._proxies.client(peer, forwarded.decode("latin-1"))
-        token = authorization[len(_BEARER) :]
-        if authorization.startswith(_BEARER) and token.isalnum():
-            return Asked(way, last.decode(), token.decode(), peer)
-        try:
-            return Asked(way, last.decode(), bearer_in_header(authorization.decode("latin-1")), peer)
-        except CloudError:
-            return None
+        return self._asked(*found, authorization, forwarded, peer)
 
-    def answer(self, asked: Asked) -> bytes | None:
-        """The body of a 200; None for everything else."""
-        way, address = asked.way, asked.address
-        try:
-            requester = self._tokens.cached(asked.token, address, counts=False)
-            if requester is None or isinstance(requester, ApiUser) or not requester.scopes.allow(way.scope):
-                return None
-            document = way.handler(requester, asked.last)
-        except CloudError:
+    def read_post(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Posted | Form | None:
+        """What a POST asks for, if it may be answered here once its body is there. Arguments as for `read`."""
+        form = self._forms.get(target)
+        found = self._find(b"POST", target) if form is None else None
+        if form is None and found is None:
             return None
-        if document is None or (self._limits is not None and not self._limits.both(address, requester)):
-            return None
-        self._tokens.used(requester)
-        return self._written(way, document)
-
-    def form(self, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Form | None:
-        """Where a POST goes, if it may be answered here once its body is there. `headers` as for `read`."""
-        way = self._forms.get(target)
-        if way is None:
-            return None
-        authorization = length = kind = None
+        authorization = forwarded = length = kind = None
         for name, value in headers:
             if name == _AUTHORIZATION:
                 if authorization is not None:
                     return None
                 authorization = value
+            elif name == _FORWARDED:
+                if forwarded is not None:
+                    return None
+                forwarded = value
             elif name == _CONTENT_TYPE:
                 if kind is not None:
                     return None
@@ -201,17 +217,104 @@ class DirectAnswers:
             elif name in _NOT_PLAIN:
                 return None
         # The parser has seen that the length is one number, and that there is but one; the longer is the larger.
-        if length is None or (len(length), length) > (len(_MAX_FORM), _MAX_FORM):
+        if length is None or (len(length), length) > (len(_MAX_BODY), _MAX_BODY):
             return None
-        if kind is None or kind.lower() not in _FORMS:
+        if found is not None:
+            asked = self._asked(*found, authorization, forwarded, peer)
+            return None if asked is None else Posted(asked, None if kind is None else kind.decode("latin-1"))
+        if form is None or kind is None or kind.lower() not in _FORMS:
             return None
-        return Form(way, None if authorization is None else authorization.decode("latin-1"))
+        return Form(form, None if authorization is None else authorization.decode("latin-1"))
+
+    def _find(self, method: bytes, target: bytes) -> tuple[Way, tuple[str, ...]] | None:
+        way = self._whole.get((method, target))
+        if way is not None:
+            return way, ()
+        ways = self._varying.get((method, target.count(b"/")))
+        if ways is None:
+            return None
+        parts = target.split(b"/")
+        for way in ways:
+            for place, part in way.fixed:
+                if parts[place] != part:
+                    break
+            else:
+                params = []
+                for place, others in zip(way.varying, way.not_meant, strict=True):
+                    part = parts[place]
+                    # What is quoted, has a query, or is not ASCII has another meaning than it has letters.
+                    if part in others or not (part.isalnum() or part.replace(b"_", b"0").isalnum()):
+                        return None
+                    params.append(part.decode())
+                return way, tuple(params)
+        return None
+
+    def _asked(
+        self, way: Way, params: tuple[str, ...], authorization: bytes | None, forwarded: bytes | None, peer: str
+    ) -> Asked | None:
+        if authorization is None:
+            return None
+        if self._proxies and forwarded is not None:
+            peer = self._proxies.client(peer, forwarded.decode("latin-1"))
+        token = authorization[len(_BEARER) :]
+        if authorization.startswith(_BEARER) and token.isalnum():
+            return Asked(way, params, token.decode(), peer)
+        try:
+            return Asked(way, params, bearer_in_header(authorization.decode("latin-1")), peer)
+        except CloudError:
+            return None
+
+    def answer(self, asked: Asked) -> bytes | Soon | None:
+        """The body of a 200, or what has to begin for an answer; None for the long way."""
+        return self._answer(asked, ())
+
+    def answer_post(self, posted: Posted, body: bytes) -> bytes | Soon | None:
+        """As `answer`, to a request with a body."""
+        try:
+            tree, files = parse_body(posted.content_type, body)
+        except CloudError:
+            return None
+        return None if files or ACCESS_TOKEN in tree else self._answer(posted.asked, (fields(tree),))
+
+    def _answer(self, asked: Asked, data: tuple[Any, ...]) -> bytes | Soon | None:
+        way, address = asked.way, asked.address
+        try:
+            requester = self._tokens.cached(asked.token, address, counts=False)
+            if requester is None or not requester.scopes.allow(way.scope):
+                return None
+            if isinstance(requester, ApiUser) and not way.is_open_to_api_users:
+                return None
+            document = way.handler(requester, *asked.params, *data)
+        except CloudError:
+            return None
+        if document is None or (self._limits is not None and not self._limits.both(address, requester)):
+            return None
+        self._tokens.used(requester)
+        return document if isinstance(document, Soon) else self._written(way, document)
+
+    def said(self, asked: Asked, soon: Soon, told: Any, request_id: str) -> Answer:
+        """The answer to a request, of what was told."""
+        way = asked.way
+        try:
+            if isinstance(told, Exception):
+                raise told
+            return Answer(200, (), self._written(way, soon.shown(told)))
+        except CloudError as error:
+            rendered = self._faults.expected(error, way.template, request_id)
+        except Exception as error:
+            rendered = self._faults.unexpected(error, way.template, request_id)
+        return Answer(rendered.status, rendered.headers, self._written(way, rendered.body, rendered.status))
+
+    def unheard(self, asked: Asked, soon: Soon, request_id: str) -> None:
+        """The client went before it was told anything: for the log alone."""
+        if soon.unheard is not None:
+            self._faults.expected(client_gone(soon.unheard), asked.way.template, request_id)
 
     def answer_form(self, form: Form, body: bytes) -> bytes | Awaitable[bytes | None] | None:
         """The body of a 200 that nobody may store, now or later; None for everything else."""
         try:
-            basic, fields = client_credentials(form.authorization, parse_form(body))
-            document = form.way.handler(basic, fields)
+            basic, said = client_credentials(form.authorization, parse_form(body))
+            document = form.way.handler(basic, said)
         except CloudError:
             return None
         if document is None:
@@ -224,8 +327,37 @@ class DirectAnswers:
         except CloudError:
             return None
 
-    def _written(self, way: Way | FormWay, document: Any) -> bytes:
+    def _written(self, way: Way | FormWay, document: Any, status: int = 200) -> bytes:
         body = encode_json(document)
         if self.watch is not None:
-            self.watch(way, body)
+            self.watch(way, status, body)
         return body
+
+
+def _way(method: str, path: str, takes: list[str], handler: Handler, scope: str, paths: list[list[str]]) -> Way | None:
+    """None where the handler takes other things than what varies in the path."""
+    parts = path.split("/")
+    varying = tuple(place for place, part in enumerate(parts) if part.startswith("{"))
+    if [parts[place].strip("{}") for place in varying] != takes:
+        return None
+    return Way(
+        method,
+        path,
+        handler,
+        scope,
+        tuple((place, part.encode()) for place, part in enumerate(parts) if place not in varying),
+        varying,
+        tuple(_others(parts, place, paths) for place in varying),
+        opens_to_api_users(path),
+    )
+
+
+def _others(parts: list[str], place: int, paths: list[list[str]]) -> frozenset[bytes]:
+    """What paths of the table have at this place as it is, that begin like this one: a router takes it for theirs."""
+    return frozenset(
+        path[place].encode()
+        for path in paths
+        if len(path) > place
+        and not path[place].startswith("{")
+        and all(one == other or "{" in one or "{" in other for one, other in zip(parts[:place], path, strict=False))
+    )

@@ -49,6 +49,11 @@ Responder = Callable[..., Awaitable[None]]
 Handler = Callable[..., Awaitable[Any]]
 
 
+def opens_to_api_users(path: str) -> bool:
+    """Is this path of the table one that API users may ask for at all?"""
+    return path.startswith(_OPEN_TO_API_USERS)
+
+
 def responders(
     routes: Iterable[Route],
     resources: Mapping[str, object],
@@ -232,7 +237,7 @@ def _guarded(
         req.requester = requester
         if check_principal is not None:
             check_principal(requester)
-        if isinstance(requester, ApiUser) and not (req.uri_template or "").startswith(_OPEN_TO_API_USERS):
+        if isinstance(requester, ApiUser) and not opens_to_api_users(req.uri_template or ""):
             raise ApiUserRefused
         names = requester.scopes.names
         if names is not None and action is not None and scope not in names:

@@ -7,6 +7,7 @@ from cloudchamber.access.requester import Bearer
 from cloudchamber.api.call import Call
 from cloudchamber.api.fields import Fields
 from cloudchamber.api.places import Places
+from cloudchamber.api.soon import Soon
 from cloudchamber.api.sse import Encoded, EventStream
 from cloudchamber.fleet.model import Product
 from cloudchamber.messaging.events import Events
@@ -29,6 +30,12 @@ class EventsResource:
             requester, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
         )
         return {"ok": True}
+
+    def publish_own_soon(self, requester: Bearer, data: Fields) -> Soon:
+        begin = self._events.publish_soon(
+            requester, data.text("name") or "", _data(data), _ttl_s(data), is_private=_is_private(data)
+        )
+        return Soon(begin, _published)
 
     async def publish_of_product(self, call: Call, requester: Bearer) -> Any:
         data, product = call.data, await self._product(call)
@@ -73,6 +80,10 @@ class EventsResource:
 
     async def _product(self, call: Call) -> Product:
         return await self._places.product(call)
+
+
+def _published(_nothing: None) -> Any:
+    return {"ok": True}
 
 
 def _prefix(call: Call) -> str:

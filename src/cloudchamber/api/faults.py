@@ -32,12 +32,30 @@ class FailurePages:
         return path == self.prefix or path.startswith(self.prefix + "/")
 
 
+class Faults:
+    """What is answered to an error, and what the log and the metrics are told of it. `route` is the path as the table
+    has it."""
+
+    def __init__(self, *, vendor_statuses: bool, compat_uses: Counter[str]) -> None:
+        self._vendor_statuses = vendor_statuses
+        self._compat_uses = compat_uses
+
+    def expected(self, error: CloudError, route: str | None, request_id: str) -> Rendered:
+        below_organization = "{organization}" in (route or "")
+        rendered = render(error, below_organization=below_organization, vendor_statuses=self._vendor_statuses)
+        if self._vendor_statuses and isinstance(error, OAuthError) and error.standard is not None:
+            self._compat_uses["vendor_statuses"] += 1
+        _tell(error, route, request_id)
+        return rendered
+
+    def unexpected(self, error: Exception, route: str | None, request_id: str) -> Rendered:
+        """Our own bug. The id joins what the person reports to what the log says."""
+        _log.error("request %s (%s) failed", request_id, route, exc_info=error)
+        return text_error(500, f"Internal error. Please report it with this number: {request_id}")
+
+
 def add_error_handlers(
-    app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response],
-    *,
-    vendor_statuses: bool,
-    compat_uses: Counter[str],
-    pages: Iterable[FailurePages] = (),
+    app: falcon.asgi.App[EdgeRequest, falcon.asgi.Response], faults: Faults, pages: Iterable[FailurePages] = ()
 ) -> None:
     pages = tuple(pages)
 
@@ -49,33 +67,26 @@ def add_error_handlers(
             write_reply(resp, await page.render(req, rendered.status, text))
 
     async def expected(req: EdgeRequest, resp: falcon.asgi.Response, error: CloudError, _params: Any) -> None:
-        below_organization = "{organization}" in (req.uri_template or "")
-        rendered = render(error, below_organization=below_organization, vendor_statuses=vendor_statuses)
-        await answer(req, resp, rendered, error.message)
-        if vendor_statuses and isinstance(error, OAuthError) and error.standard is not None:
-            compat_uses["vendor_statuses"] += 1
-        _tell(req, error)
+        await answer(req, resp, faults.expected(error, req.uri_template, req.request_id), error.message)
 
     async def framework(req: EdgeRequest, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: Any) -> None:
         rendered = _framework(error)
         await answer(req, resp, rendered, rendered.body["error"])
 
     async def unexpected(req: EdgeRequest, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
-        """Our own bug. The id joins what the person reports to what the log says."""
-        _log.error("request %s (%s) failed", req.request_id, req.uri_template, exc_info=error)
-        text = f"Internal error. Please report it with this number: {req.request_id}"
-        await answer(req, resp, text_error(500, text), text)
+        rendered = faults.unexpected(error, req.uri_template, req.request_id)
+        await answer(req, resp, rendered, rendered.body["error"])
 
     app.add_error_handler(Exception, unexpected)
     app.add_error_handler(falcon.HTTPError, framework)
     app.add_error_handler(CloudError, expected)
 
 
-def _tell(req: EdgeRequest, error: CloudError) -> None:
+def _tell(error: CloudError, route: str | None, request_id: str) -> None:
     if error.status >= 500 and not isinstance(error, DeviceTimedOut | FlashTimedOut):
-        _log.error("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail or error)
+        _log.error("request %s (%s): %s: %s", request_id, route, error.code, error.detail or error)
     elif error.detail is not None:
-        _log.info("request %s (%s): %s: %s", req.request_id, req.uri_template, error.code, error.detail)
+        _log.info("request %s (%s): %s: %s", request_id, route, error.code, error.detail)
 
 
 def _framework(error: falcon.HTTPError) -> Rendered:

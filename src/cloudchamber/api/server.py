@@ -8,14 +8,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Iterator
+from functools import partial
 from typing import Any, ClassVar, Final, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from cloudchamber.api.direct import Asked, DirectAnswers, Form
+from cloudchamber.api.direct import Asked, DirectAnswers, Form, Posted
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.reply import JSON, request_id
+from cloudchamber.api.soon import Cancel, Soon
 from cloudchamber.api.sse import CONNECTION, Follower
 
 # Tokens in a query, cookies of a proxy: honest headers have a few kilobytes.
@@ -49,7 +51,13 @@ MAX_KNOWN: Final = 1024
 _DIRECT: Final = (
     b"%bx-request-id: %b\r\naccess-control-allow-origin: *\r\ncontent-length: %d\r\ncontent-type: "
     + JSON.encode()
-    + b"\r\n\r\n%b"
+    + b"\r\n%b\r\n%b"
+)
+# As the error handlers have it (faults.py): the type before what is peculiar to an error.
+_DIRECT_ERROR: Final = (
+    b"%bx-request-id: %b\r\naccess-control-allow-origin: *\r\ncontent-type: "
+    + JSON.encode()
+    + b"\r\n%bcontent-length: %d\r\n\r\n%b"
 )
 _DIRECT_SECRET: Final = (
     b"%bx-request-id: %b\r\naccess-control-allow-origin: *\r\n"
@@ -110,13 +118,11 @@ class _EdgeTransport:
 
 
 class _Pending:
-    """A form that is being answered, in the place of uvicorn's cycle, as far as that is asked."""
+    """A request that is being answered directly, in the place of uvicorn's cycle, as far as that is asked."""
 
-    def __init__(self, form: Form, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self.form = form
-        self.target = target
-        self.headers = headers
-        self.form_body = body
+    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+
+    def __init__(self) -> None:
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
@@ -124,6 +130,26 @@ class _Pending:
 
     def set(self) -> None:
         """Nobody waits for the rest of the body, or for the connection's end."""
+
+
+class _PendingForm(_Pending):
+    __slots__ = ("body", "headers", "target")
+
+    def __init__(self, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        super().__init__()
+        self.target = target
+        self.headers = headers
+        self.body = body
+
+
+class _PendingSoon(_Pending):
+    __slots__ = ("asked", "cancel", "soon")
+
+    def __init__(self, asked: Asked, soon: Soon) -> None:
+        super().__init__()
+        self.asked = asked
+        self.soon = soon
+        self.cancel: Cancel | None = None
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -139,11 +165,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self._known_data = b""
         self._known: Asked | None = None
         self._was_direct = False
-        self._form: Form | None = None
+        self._form: Form | Posted | None = None
         self._form_body = b""
+        self._soon: _PendingSoon | None = None
         self._idle_since = 0.0
         self._head_of: list[tuple[bytes, bytes]] | None = None
-        self._head = b""
+        self._head = self._date = b""
         self._in_headers = False
         self._in_request = False
         self._header_bytes = 0
@@ -269,13 +296,58 @@ class EdgeProtocol(HttpToolsProtocol):
         # reader who does not read.
         if self._is_answering() or self.flow.write_paused or self._lingering is not None or self._stream.is_closing():
             return False
-        body = direct.answer(asked)
-        if body is None:
+        return self._answers_with(direct, asked, direct.answer(asked))
+
+    def _answers_with(self, direct: DirectAnswers, asked: Asked, answer: bytes | Soon | None) -> bool:
+        if answer is None:
             return False
-        self._stream.write(_DIRECT % (self._status_and_date(), request_id().encode(), len(body), body))
+        if isinstance(answer, Soon):
+            self._begin(direct, asked, answer)
+            return True
+        self._stream.write(_DIRECT % (self._status_and_date(), request_id().encode(), len(answer), b"", answer))
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
         return True
+
+    # What is answered when a device has been asked.
+
+    def _begin(self, direct: DirectAnswers, asked: Asked, soon: Soon) -> None:
+        # From here on further requests of this connection wait for the answer, as for one of uvicorn's.
+        self._soon = pending = _PendingSoon(asked, soon)
+        self.cycle = cast("RequestResponseCycle", pending)
+        cancel = soon.begin(partial(self._told, direct, pending))
+        if not pending.response_complete:
+            pending.cancel = cancel
+
+    def _told(self, direct: DirectAnswers, pending: _PendingSoon, told: Any) -> None:
+        if pending.response_complete or pending.disconnected:
+            return
+        self._soon = None
+        number = request_id()
+        answer = direct.said(pending.asked, pending.soon, told, number)
+        pending.response_complete = True
+        if self.transport.is_closing():
+            return
+        head, body = self._status_and_date(answer.status), answer.body
+        more = b"" if pending.keep_alive else b"connection: close\r\n"
+        if answer.status == 200:
+            self._stream.write(_DIRECT % (head, number.encode(), len(body), more, body))
+        else:
+            more = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in answer.headers) + more
+            self._stream.write(_DIRECT_ERROR % (head, number.encode(), more, len(body), body))
+        if not pending.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _nobody_listens(self) -> None:
+        pending, self._soon = self._soon, None
+        if pending is None or pending.response_complete:
+            return
+        pending.disconnected = True
+        if pending.cancel is not None:
+            pending.cancel()
+        if self._direct is not None:
+            self._direct.unheard(pending.asked, pending.soon, request_id())
 
     # Forms: they wait for their bodies, and may wait for the disk. Whatever cannot be answered goes the long way then.
 
@@ -283,12 +355,18 @@ class EdgeProtocol(HttpToolsProtocol):
         parser = self.parser
         if parser.get_method() != b"POST" or not parser.should_keep_alive() or self._answered >= MAX_DIRECT:
             return False
-        self._form = direct.form(self.url, self.headers)
+        self._form = direct.read_post(self.url, self.headers, self._peer)
         return self._form is not None
 
-    def _answers_form(self, direct: DirectAnswers, form: Form, body: bytes) -> bool:
+    def _answers_form(self, direct: DirectAnswers, form: Form | Posted, body: bytes) -> bool:
         if self._is_answering() or self.flow.write_paused or self._lingering is not None or self._stream.is_closing():
             return False
+        if isinstance(form, Posted):
+            if not self._answers_with(direct, form.asked, direct.answer_post(form, body)):
+                return False
+            self._answered += 1
+            self._asked = None
+            return True
         answer = direct.answer_form(form, body)
         if answer is None:
             return False
@@ -300,14 +378,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self._idle_since = self.loop.time()
             return True
         # From here on further requests of this connection wait for the answer, as for one of uvicorn's.
-        pending = _Pending(form, self.url, self.headers, body)
+        pending = _PendingForm(self.url, self.headers, body)
         self.cycle = cast("RequestResponseCycle", pending)
         task = self.loop.create_task(self._answer_later(pending, answer))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return True
 
-    async def _answer_later(self, pending: _Pending, answer: Awaitable[bytes | None]) -> None:
+    async def _answer_later(self, pending: _PendingForm, answer: Awaitable[bytes | None]) -> None:
         try:
             body = await answer
         except Exception:
@@ -317,7 +395,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._ask_again(pending)
             return
         pending.response_complete = True
-        if self._stream.is_closing():
+        if self.transport.is_closing():
             return
         self._write_secret(body, b"" if pending.keep_alive else b"connection: close\r\n")
         if not pending.keep_alive:
@@ -328,7 +406,7 @@ class EdgeProtocol(HttpToolsProtocol):
         head = self._status_and_date()
         self._stream.write(_DIRECT_SECRET % (head, request_id().encode(), len(body), more, body))
 
-    def _ask_again(self, pending: _Pending) -> None:
+    def _ask_again(self, pending: _PendingForm) -> None:
         """The long way, from the request's beginning. The parser may be at the next one already."""
         path = pending.target.decode("ascii")
         cycle = RequestResponseCycle(
@@ -358,7 +436,7 @@ class EdgeProtocol(HttpToolsProtocol):
             keep_alive=pending.keep_alive,
             on_response=self.on_response_complete,
         )
-        cycle.body += pending.form_body
+        cycle.body += pending.body
         cycle.more_body = False
         cycle.disconnected = pending.disconnected
         cycle.message_event.set()
@@ -367,13 +445,14 @@ class EdgeProtocol(HttpToolsProtocol):
         pending.response_complete = True
         self._start_asgi_task(cycle, self.app)
 
-    def _status_and_date(self) -> bytes:
+    def _status_and_date(self, status: int = 200) -> bytes:
         # Uvicorn replaces the list once a second.
         headers = self.server_state.default_headers
         if headers is not self._head_of:
             self._head_of = headers
-            self._head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
-        return self._head
+            self._date = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._head = STATUS_LINE[200] + self._date
+        return self._head if status == 200 else STATUS_LINE[status] + self._date
 
     # Keep-alive. Uvicorn sets a timer after each answer and cancels it with the next request, which costs a tenth of a
     # small request. Here a connection has one from its beginning; when it fires, it looks how long there was nothing.
@@ -468,6 +547,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._request_timer = self._write_timer = None
         if self._follower is not None:
             self._follower.lost()
+        self._nobody_listens()
         super().connection_lost(exc)
         # Otherwise only the garbage collector could tell that nobody needs this any more.
         self.scope = None  # type: ignore[assignment]

@@ -15,6 +15,10 @@ WATCH_AFTER_S: Final = 0.5
 """Most devices answer before. A task to watch costs a tenth of what the whole request does."""
 
 
+def client_gone(error: type[CloudError]) -> CloudError:
+    return error("Timed out.", detail="the client closed its connection")
+
+
 class WhileConnected:
     """What is awaited within is cancelled when the client closes its connection. It ends in an error of the route's
     then, for the log alone: nobody is there to read it."""
@@ -41,7 +45,7 @@ class WhileConnected:
             self._watcher.cancel()
         # Others may cancel too, as when the cloud stops: theirs goes on.
         if self._is_gone and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
-            raise self._error("Timed out.", detail="the client closed its connection") from None
+            raise client_gone(self._error) from None
 
     def _watch(self) -> None:
         self._watcher = self._task.get_loop().create_task(self._until_gone())

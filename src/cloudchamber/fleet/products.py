@@ -92,9 +92,9 @@ class Products:
 
     async def find(self, reference: str) -> Product:
         """A product by id or slug; who may see it is the caller's question. Raises ProductNotFound."""
-        kept = self._cache.get(reference)
-        if kept is not None and (kept[1] is None or self._clock.now() < kept[1]):
-            return kept[0]
+        kept = self.find_now(reference)
+        if kept is not None:
+            return kept
         changes = self._changes
         number = product_id_in(reference)
         # No slug is a number (rules.slugs): what a number finds never depends on how somebody named a product.
@@ -112,6 +112,11 @@ class Products:
             if len(self._cache) > _MAX_CACHED:
                 self._cache.popitem(last=False)
         return found
+
+    def find_now(self, reference: str) -> Product | None:
+        """As `find`, from memory; None where only the database can tell."""
+        kept = self._cache.get(reference)
+        return kept[0] if kept is not None and (kept[1] is None or self._clock.now() < kept[1]) else None
 
     async def by_id(self, product: ProductId) -> Product:
         """Raises ProductNotFound."""

@@ -135,6 +135,19 @@ class Devices:
         require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
         return found
 
+    def in_product_now(
+        self, requester: Requester, product: Product, reference: str, action: Action
+    ) -> DeviceRecord | None:
+        """As `in_product`, from memory; None where only the database can tell. Raises AccessRefused."""
+        resource = product.resource(requester)
+        require(requester, action, resource)
+        device = parse_device_id(reference)
+        found = self._cache.record(device) if device is not None else None
+        if found is None or found.product != product.id:
+            return None
+        require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
+        return found
+
     async def by_serial_number(self, requester: Requester, text: str, mobile_secret: str | None) -> DeviceRecord:
         """The device on which this number is printed, whoever's it is. Where a mobile secret is given, it must be what
         is printed beside it.
@@ -193,6 +206,10 @@ class Devices:
         """As `view`, from memory; None where the owner's name is not in it."""
         name = None if record.owner is None else self._names.get(record.owner)
         return None if name is None and record.owner is not None else self._view(record, name)
+
+    def seen(self, record: DeviceRecord) -> DeviceView:
+        """As `view`, for who does not ask for the owner's name."""
+        return self._view(record, None)
 
     def _view(self, record: DeviceRecord, owner_name: str | None) -> DeviceView:
         live = self._live

@@ -14,6 +14,7 @@ from cloudchamber.gateway.hub import LiveSession
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.gateway.session import Services, last_heard, tell_offline
 from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.ports import Cancel, Done
 from cloudchamber.wire.dtls.events import ByAddress, ByCid, ByDeviceId, SessionKey
 from cloudchamber.wire.dtls.records import Address
 from cloudchamber.wire.dtls.session import DtlsSession
@@ -94,6 +95,12 @@ class Dozing:
 
     async def read_variable(self, name: str, timeout_s: float) -> Outcome:
         return await self._bed.wake(self).read_variable(name, timeout_s)
+
+    def begin_function(self, name: str, argument: str, timeout_s: float, done: Done) -> Cancel:
+        return self._bed.wake(self).begin_function(name, argument, timeout_s, done)
+
+    def begin_variable(self, name: str, timeout_s: float, done: Done) -> Cancel:
+        return self._bed.wake(self).begin_variable(name, timeout_s, done)
 
     async def ping(self, timeout_s: float) -> Outcome:
         return await self._bed.wake(self).ping(timeout_s)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from cloudchamber.clock import Millis
 from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.ports import Cancel, Done
 from cloudchamber.wire.events import Disconnected, Outcome
 from cloudchamber.wire.update.sending import Image
 
@@ -28,6 +29,10 @@ class LiveSession(Protocol):
     async def call_function(self, name: str, argument: str, timeout_s: float) -> Outcome: ...
 
     async def read_variable(self, name: str, timeout_s: float) -> Outcome: ...
+
+    def begin_function(self, name: str, argument: str, timeout_s: float, done: Done) -> Cancel: ...
+
+    def begin_variable(self, name: str, timeout_s: float, done: Done) -> Cancel: ...
 
     async def ping(self, timeout_s: float) -> Outcome: ...
 
@@ -110,6 +115,14 @@ class Hub:
         session = self._sessions.get(device)
         return Disconnected() if session is None else await session.read_variable(name, timeout_s)
 
+    def begin_function(self, device: DeviceId, name: str, argument: str, timeout_s: float, done: Done) -> Cancel:
+        session = self._sessions.get(device)
+        return _gone(done) if session is None else session.begin_function(name, argument, timeout_s, done)
+
+    def begin_variable(self, device: DeviceId, name: str, timeout_s: float, done: Done) -> Cancel:
+        session = self._sessions.get(device)
+        return _gone(done) if session is None else session.begin_variable(name, timeout_s, done)
+
     async def ping(self, device: DeviceId, timeout_s: float) -> Outcome:
         session = self._sessions.get(device)
         return Disconnected() if session is None else await session.ping(timeout_s)
@@ -148,3 +161,11 @@ class Hub:
 
     def public_subscribers(self) -> Collection[DeviceId]:
         return self._wide
+
+
+def _gone(done: Done) -> Cancel:
+    done(Disconnected())
+    return _nothing
+
+
+def _nothing() -> None: ...

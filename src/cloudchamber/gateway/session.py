@@ -4,7 +4,7 @@ How bytes move is the subclass's matter (tcp_session.py, udp_session.py). The ma
 the machine emits goes one of three ways:
 
 * a question is answered from here: who the device is by the inbox, the time by the clock;
-* the end of a request resolves the future of whoever waits for it;
+* the end of a request is told to whoever waits for it;
 * what the rest of the cloud must know is told to the inbox through the device's mailbox, in order.
 
 A connection becomes the device's session with its Hello, which is the first message that only the holder of the
@@ -24,7 +24,7 @@ from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.ids import DeviceId
-from cloudchamber.messaging.ports import Admission, DeviceInbox, DeviceRefused, NotAdmitted
+from cloudchamber.messaging.ports import Admission, Cancel, DeviceInbox, DeviceRefused, Done, NotAdmitted
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.events import (
     Answered,
@@ -107,7 +107,7 @@ class DeviceSession(Generic[ConnectionT]):
         self._device = DeviceId("")
         self._public_key_der = b""
         self._heard_at = self._loop.time()
-        self._waiting: dict[int, asyncio.Future[Outcome]] = {}
+        self._waiting: dict[int, Done] = {}
         self._started: Callable[[int], None] | None = None
         self._work: asyncio.Task[None] | None = None
         self._alarm = Alarm(services.alarms, self._ring)
@@ -161,6 +161,12 @@ class DeviceSession(Generic[ConnectionT]):
     async def read_variable(self, name: str, timeout_s: float) -> Outcome:
         return await self._ask(self._connection.read_variable(name, self._loop.time(), timeout_s))
 
+    def begin_function(self, name: str, argument: str, timeout_s: float, done: Done) -> Cancel:
+        return self._begin(self._connection.call_function(name, argument, self._loop.time(), timeout_s), done)
+
+    def begin_variable(self, name: str, timeout_s: float, done: Done) -> Cancel:
+        return self._begin(self._connection.read_variable(name, self._loop.time(), timeout_s), done)
+
     async def ping(self, timeout_s: float) -> Outcome:
         return await self._ask(self._connection.ping(self._loop.time(), timeout_s))
 
@@ -205,16 +211,22 @@ class DeviceSession(Generic[ConnectionT]):
     async def _ask(self, request: int) -> Outcome:
         """Cancelled, it ends the request as well: what nobody waits for must not keep the device busy."""
         future: asyncio.Future[Outcome] = self._loop.create_future()
-        self._waiting[request] = future
+        cancel = self._begin(request, partial(_resolve, future))
         try:
-            self.pump()
             return await future
         except asyncio.CancelledError:
+            cancel()
+            raise
+
+    def _begin(self, request: int, done: Done) -> Cancel:
+        self._waiting[request] = done
+        self.pump()
+        return partial(self._cancel, request)
+
+    def _cancel(self, request: int) -> None:
+        if self._waiting.pop(request, None) is not None:
             self._connection.cancel(request, self._loop.time())
             self.pump()
-            raise
-        finally:
-            self._waiting.pop(request, None)
 
     # --- for the transport ---
 
@@ -259,9 +271,9 @@ class DeviceSession(Generic[ConnectionT]):
     # --- what the machine found ---
 
     def _on_answered(self, event: Answered) -> None:
-        future = self._waiting.get(event.request)
-        if future is not None and not future.done():
-            future.set_result(event.outcome)
+        done = self._waiting.pop(event.request, None)
+        if done is not None:
+            done(event.outcome)
 
     def _on_update_started(self, event: UpdateStarted) -> None:
         if self._started is not None:
@@ -333,12 +345,15 @@ class DeviceSession(Generic[ConnectionT]):
         if self._work is not None:
             self._work.cancel()
             self._work = None
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(Disconnected())
+        self._give_up_waiting()
         self._go_offline()
         self._send()
         self._finish(event)
+
+    def _give_up_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for done in waiting.values():
+            done(Disconnected())
 
     # --- the inbox, in order ---
 
@@ -454,6 +469,11 @@ class DeviceSession(Generic[ConnectionT]):
         Vitals: _on_vitals,
     }
     """What a machine may emit, and the method for it. Subclasses add what is theirs."""
+
+
+def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
 
 
 def last_heard(clock: Clock, seconds_ago: float) -> Millis:

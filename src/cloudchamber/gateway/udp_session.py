@@ -19,7 +19,6 @@ from cloudchamber.wire.dtls.session import DtlsSession
 from cloudchamber.wire.events import (
     Closed,
     CloseReason,
-    Disconnected,
     IdentifyDevice,
     MemoryChanged,
     Online,
@@ -227,9 +226,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self._alarm.set(None)
         if self._work is not None:
             self._work.cancel()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_result(Disconnected())
+        self._give_up_waiting()
         self._go_offline()
         if self._saver is not None:
             self._is_dirty = True

@@ -1,6 +1,8 @@
 """Functions, variables, ping and signal: one request to one device, and its answer as a value or an error."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from cloudchamber.bus.inprocess import InProcessBus
@@ -17,7 +19,7 @@ from cloudchamber.messaging.errors import (
     VariableNotFound,
     VariableTimedOut,
 )
-from cloudchamber.messaging.ports import DeviceLink
+from cloudchamber.messaging.ports import Cancel, DeviceLink
 from cloudchamber.messaging.rules import spelling
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.wire.errors import WireError
@@ -42,6 +44,11 @@ TYPE_NAMES: Final = {
     VariableType.STRING: "string",
 }
 _TYPES: Final = {name: kind for kind, name in TYPE_NAMES.items()}
+
+
+Called = Callable[[int | Exception], None]
+Read = Callable[[tuple[str, Value] | Exception], None]
+"""Told what `call_function` and `read_variable` return, or raise."""
 
 
 class Calls:
@@ -74,15 +81,30 @@ class Calls:
 
         Raises FunctionNotFound, FunctionTimedOut, ArgumentTooLong, DeviceBusy.
         """
-        known = await self._described(device)
-        function = name
-        if known.functions is not None:
-            found = spelling(known.functions, name)
-            if found is None:
-                raise FunctionNotFound(f"Function {name} not found")
-            function = found
+        function = _function(await self._described(device), name)
         was_online = self._live.is_online(device.id)
         outcome = await self._link.call_function(device.id, function, argument, self._function_timeout_s)
+        return self._returned(device, name, outcome, was_online=was_online)
+
+    def call_soon(self, device: DeviceRecord, name: str, argument: str) -> Callable[[Called], Cancel] | None:
+        """As `call_function`, without a task that waits, and nothing is asked before what this gives is called. None
+        where the device is not here, or has not described itself yet. Raises FunctionNotFound."""
+        if not self._is_described_here(device):
+            return None
+        return partial(self._begin_call, device, name, _function(device, name), argument)
+
+    def _begin_call(self, device: DeviceRecord, name: str, function: str, argument: str, told: Called) -> Cancel:
+        def done(outcome: Outcome) -> None:
+            found: int | Exception
+            try:
+                found = self._returned(device, name, outcome, was_online=True)
+            except Exception as error:
+                found = error
+            told(found)
+
+        return self._link.begin_function(device.id, function, argument, self._function_timeout_s, done)
+
+    def _returned(self, device: DeviceRecord, name: str, outcome: Outcome, *, was_online: bool) -> int:
         failed = Figure.FUNCTIONS_FAILED if was_online else Figure.FUNCTIONS_OFFLINE
         is_good = isinstance(outcome, FunctionReturned)
         self._tally.note(device.product, Figure.FUNCTIONS_OK if is_good else failed)
@@ -100,22 +122,36 @@ class Calls:
 
         Raises VariableNotFound, VariableTimedOut, DeviceBusy.
         """
-        known = await self._described(device)
-        variable, kind = name, VariableType.STRING
-        if known.variables is not None:
-            found = spelling(tuple(known.variables), name)
-            if found is None:
-                raise VariableNotFound("Variable not found")
-            variable, kind = found, _TYPES.get(known.variables[found], VariableType.STRING)
+        variable, kind = _variable(await self._described(device), name)
         was_online = self._live.is_online(device.id)
         outcome = await self._link.read_variable(device.id, variable, self._function_timeout_s)
+        return variable, self._value(device, kind, outcome, was_online=was_online)
+
+    def read_soon(self, device: DeviceRecord, name: str) -> Callable[[Read], Cancel] | None:
+        """As `read_variable`, in the manner of `call_soon`. Raises VariableNotFound."""
+        if not self._is_described_here(device):
+            return None
+        return partial(self._begin_read, device, *_variable(device, name))
+
+    def _begin_read(self, device: DeviceRecord, variable: str, kind: VariableType, told: Read) -> Cancel:
+        def done(outcome: Outcome) -> None:
+            found: tuple[str, Value] | Exception
+            try:
+                found = variable, self._value(device, kind, outcome, was_online=True)
+            except Exception as error:
+                found = error
+            told(found)
+
+        return self._link.begin_variable(device.id, variable, self._function_timeout_s, done)
+
+    def _value(self, device: DeviceRecord, kind: VariableType, outcome: Outcome, *, was_online: bool) -> Value:
         failed = Figure.VARIABLES_FAILED if was_online else Figure.VARIABLES_OFFLINE
         is_good = isinstance(outcome, VariableRead)
         self._tally.note(device.product, Figure.VARIABLES_OK if is_good else failed)
         match outcome:
             case VariableRead(data=data):
                 try:
-                    return variable, decode_untrusted(kind, data)
+                    return decode_untrusted(kind, data)
                 except WireError as error:
                     raise VariableTimedOut("Timed out.", detail=f"unreadable value: {error}") from error
             case NotFound():
@@ -133,6 +169,9 @@ class Calls:
         outcome = await self._link.signal(device.id, on=on, timeout_s=self._signal_timeout_s)
         if not isinstance(outcome, Acknowledged):
             raise SignalTimedOut("Timed out, didn't hear back from device service", detail=type(outcome).__name__)
+
+    def _is_described_here(self, device: DeviceRecord) -> bool:
+        return device.functions is not None and self._live.is_online(device.id)
 
     async def _described(self, device: DeviceRecord) -> DeviceRecord:
         """The record, once the device has described itself; as it is when it is offline or keeps silent."""
@@ -156,6 +195,26 @@ class Calls:
             for waiter in self._awaiting.get(record.id, ()):
                 if not waiter.done():
                     waiter.set_result(record)
+
+
+def _function(known: DeviceRecord, name: str) -> str:
+    """The device's own spelling. Raises FunctionNotFound."""
+    if known.functions is None:
+        return name
+    found = spelling(known.functions, name)
+    if found is None:
+        raise FunctionNotFound(f"Function {name} not found")
+    return found
+
+
+def _variable(known: DeviceRecord, name: str) -> tuple[str, VariableType]:
+    """The device's own spelling, and the type that it tells. Raises VariableNotFound."""
+    if known.variables is None:
+        return name, VariableType.STRING
+    found = spelling(tuple(known.variables), name)
+    if found is None:
+        raise VariableNotFound("Variable not found")
+    return found, _TYPES.get(known.variables[found], VariableType.STRING)
 
 
 def _refuse(outcome: Outcome) -> None:

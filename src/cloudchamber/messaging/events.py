@@ -1,5 +1,6 @@
 """Publishing, and opening streams."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import partial
@@ -40,6 +41,9 @@ from cloudchamber.tally import Figure, Tally
 
 _log = logging.getLogger(__name__)
 
+Published = Callable[[Exception | None], None]
+"""Told the end of a publication: why it is not on record, where it is not."""
+
 Errand = Callable[[], Coroutine[Any, Any, bool]]
 
 _RECEIVED: Final = int(Figure.EVENTS)  # a plain number is counted in half the time
@@ -61,6 +65,7 @@ class Events:
         tally: Tally | None = None,
     ) -> None:
         self._tally = tally or Tally()
+        self._publishing: set[asyncio.Task[None]] = set()
         self._products = products
         self._organizations = organizations
         self._sink = sink
@@ -81,17 +86,59 @@ class Events:
 
         Raises AccessRefused, EventInvalid, StorageUnavailable, StorageBusy.
         """
+        event, owner = self._of_requester(requester, name, data, ttl_s, is_private=is_private)
+        await self._recorded(event)
+        self._spread_of(owner, event)
+
+    def publish_soon(
+        self, requester: Requester, name: str, data: str | None, ttl_s: int, *, is_private: bool
+    ) -> Callable[[Published], Callable[[], None]]:
+        """As `publish_as`, without a task where no webhook is fired, and nothing happens before what this gives is
+        called, with what is to be told the end. Raises AccessRefused, EventInvalid."""
+        event, owner = self._of_requester(requester, name, data, ttl_s, is_private=is_private)
+        return partial(self._begin_publishing, event, owner)
+
+    def _begin_publishing(self, event: Event, owner: Owner, told: Published) -> Callable[[], None]:
+        try:
+            recording = self._sink.offer(event) if self._sink is not None else None
+        except CloudError as error:
+            told(error)
+            return _go_on
+        if recording is None:
+            self._spread_of(owner, event)
+            told(None)
+        else:
+            task = asyncio.get_running_loop().create_task(self._finish_publishing(recording, event, owner, told))
+            self._publishing.add(task)
+            task.add_done_callback(self._publishing.discard)
+        return _go_on
+
+    async def _finish_publishing(self, recording: Awaitable[None], event: Event, owner: Owner, told: Published) -> None:
+        try:
+            await recording
+            self._spread_of(owner, event)
+        except Exception as error:
+            told(error)
+        else:
+            told(None)
+
+    def _of_requester(
+        self, requester: Requester, name: str, data: str | None, ttl_s: int, *, is_private: bool
+    ) -> tuple[Event, Owner]:
+        """Raises AccessRefused, EventInvalid."""
         require(requester, Action.EVENTS_SEND, OwnThings())
         check_publication(name, data, ttl_s)
         product, organization = None, None
         if isinstance(requester, Customer):
             product, organization = requester.product, requester.organization
         owner = owner_of(requester)
+        assert owner is not None, "only users and customers pass the rule"
         now = self._clock.now()
         event = Event(name, data, ttl_s, now, FROM_API, not is_private, owner, product, organization=organization)
-        await self._recorded(event)
+        return event, owner
+
+    def _spread_of(self, owner: Owner, event: Event) -> None:
         self._streams.dispatch(event)
-        assert owner is not None, "only users and customers pass the rule"
         self._deliver(event, own=self._audience.of_owner(owner), source=None)
 
     async def publish_in(
@@ -299,3 +346,7 @@ class Events:
                 changes = self._streams.team_changes
                 await still()
         return self._streams.open(requester, listening, prefix, expires_at)
+
+
+def _go_on() -> None:
+    """An event is published, whether or not somebody waits to hear it."""

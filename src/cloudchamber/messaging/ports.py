@@ -11,6 +11,11 @@ from cloudchamber.wire.events import EventPublished, Fact, Outcome
 from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.update.sending import Image
 
+Done = Callable[[Outcome], None]
+"""Told the outcome, once; it must not raise."""
+Cancel = Callable[[], None]
+"""Nobody waits any more, and nothing is told from here on. After the end it does nothing."""
+
 
 class DeviceLink(Protocol):
     """One awaitable for each request, wherever the device is connected. Never raises for what a device does: the
@@ -19,6 +24,14 @@ class DeviceLink(Protocol):
     async def call_function(self, device: DeviceId, name: str, argument: str, timeout_s: float) -> Outcome: ...
 
     async def read_variable(self, device: DeviceId, name: str, timeout_s: float) -> Outcome: ...
+
+    def begin_function(self, device: DeviceId, name: str, argument: str, timeout_s: float, done: Done) -> Cancel:
+        """As `call_function`, without a task that waits. `done` may be told before this returns."""
+        ...
+
+    def begin_variable(self, device: DeviceId, name: str, timeout_s: float, done: Done) -> Cancel:
+        """As `read_variable`, in the same manner."""
+        ...
 
     async def ping(self, device: DeviceId, timeout_s: float) -> Outcome: ...
 

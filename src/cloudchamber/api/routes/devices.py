@@ -94,6 +94,7 @@ FAMILY: Final = Family(
             query=FormatQuery,
             answer=(VariableReturn, Raw("text/plain; charset=utf-8")),
             errors=(408,),
+            direct="calls.read_own_soon",
         ),
         route(
             "POST",
@@ -104,6 +105,7 @@ FAMILY: Final = Family(
             query=FormatQuery,
             request=FunctionCall,
             answer=(FunctionReturn, Raw("text/plain; charset=utf-8")),
+            direct="calls.call_own_soon",
         ),
     ),
 )

@@ -25,6 +25,7 @@ FAMILY: Final = Family(
             "Publishes an event to one's own devices, streams and webhooks.",
             request=NewEvent,
             answer=Ok,
+            direct="events.publish_own_soon",
         ),
         route(
             "POST",

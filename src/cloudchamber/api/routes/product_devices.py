@@ -125,6 +125,7 @@ FAMILY: Final = Family(
             query=FormatQuery,
             answer=(VariableReturn, Raw("text/plain; charset=utf-8")),
             errors=(408,),
+            direct="calls.read_of_product_soon",
         ),
         route(
             "POST",
@@ -135,6 +136,7 @@ FAMILY: Final = Family(
             query=FormatQuery,
             request=FunctionCall,
             answer=(FunctionReturn, Raw("text/plain; charset=utf-8")),
+            direct="calls.call_of_product_soon",
         ),
     ),
 )
