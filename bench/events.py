@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 
 from bench import tcp, udp
 from bench.listeners import PAYLOAD, Ears, Heard, Listeners, Slice
@@ -24,7 +25,7 @@ from bench.report import OURS, Curve, Goal, Row, Section
 from bench.run import Run
 from bench.scene import bearer
 from bench.tcp_events import WINDOW, TcpPublishers
-from bench.udp_devices import Devices, Order
+from bench.udp_devices import Devices, Order, Tally
 
 NAMES: Final = ("fanout", "events-in", "webhooks")
 SIZES: Final = (1, 100, 1_000)
@@ -42,6 +43,10 @@ _PEERS: Final = Path(__file__).parent / "peers"
 _START_TIMEOUT_S: Final = 10.0
 _FIRST_PING_S: Final = 2.5
 """nats-server asks each new client once, whatever its interval is: after 2 s, give or take a fifth."""
+
+
+_SUBSCRIBED_S: Final = 2.0
+"""Where nothing says that a listener is one: so long for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +114,12 @@ publication to its arrival, at {_RATES[1]:g}, {_RATES[100]:g} and {_RATES[1_000]
 each slice every listener has had every event, or the run fails. Listeners and publishers are one other process that
 counts bytes on bare sockets.
 
-The cloud and Node have their events by POST over {_PUBLISHERS} connections that wait for the answer, and check the
-token; the cloud's frames say when an event was published and by whom, and each stream ends when its token does. The
-brokers get theirs over one connection without any answer (MQTT 3.1.1 with QoS 0; NATS core), from whoever comes. All
-but nats-server work on one thread. mosquitto keeps nothing, logs nothing and sets TCP_NODELAY. The 1,000 listeners of
-the cloud are ten users, who listen to everybody's public events; the others are one user's own.
+The cloud, Node and spark-server have their events by POST over {_PUBLISHERS} connections that wait for the answer, and
+check the token; spark-server answers before anybody has the event. The cloud's frames say when an event was published
+and by whom, and each stream ends when its token does. The brokers get theirs over one connection without any answer
+(MQTT 3.1.1 with QoS 0; NATS core), from whoever comes. All but nats-server work on one thread. mosquitto keeps nothing,
+logs nothing and sets TCP_NODELAY. The 1,000 listeners of the cloud are ten users, who listen to everybody's public
+events; the others are one user's own.
 """
 
 
@@ -143,6 +149,8 @@ def _curve(rows: list[Row]) -> Curve:
 _DEVICES: Final = 128
 """No more than the command line's count."""
 _OVERLOAD: Final = 10
+_SPARK_DEVICES: Final = 32
+_SPARK_SHARE: Final = 4
 _HOOKED: Final = 8_000
 """Events of a slice, at the most: of those that a webhook waits for 10,000 are kept."""
 
@@ -150,29 +158,37 @@ _HOOKED: Final = 8_000
 def _events_in(run: Run) -> Section:
     count = min(run.count, _HOOKED)
     rows: list[Row] = []
+    missing: dict[str, str] = {}
     run.steps.expect(2 * len(WORKS) * run.rounds)
     with _hooks_reach_this_machine(), _mute() as url:
         for work, publishers, place, window in WORKS:
             settings = [Row(work, setting, OURS, []) for setting in ("nobody waits", "a webhook waits for each")]
+            theirs = Row(work, settings[0].setting, tcp.SPARK_SERVER, [])
             run.steps.begin(f"{work}: starting a cloud")
             folder = run.folder / f"in-{len(rows)}"
             folder.mkdir()
             crowd = min(_DEVICES, run.count)
-            with place(folder, crowd) as there, publishers() as devices:
+            with contextlib.ExitStack() as stack:
+                there, devices = stack.enter_context(place(folder, crowd)), stack.enter_context(publishers())
                 tally = devices.run(there.order("online", crowd, min(crowd, 32)))
                 if tally.failed:
                     raise LoadFailed(f"{tally.failed} devices did not come online: {tally.reasons}")
+                peer = _spark_photons(stack, folder, run, missing) if window else None
                 for _ in range(run.rounds):
                     for row in settings:
                         run.steps.begin(f"{work}, {row.setting}")
                         with _hook(there, url) if row is settings[1] else contextlib.nullcontext():
                             what = "events" if window else "exchange"
                             found = devices.run(there.order(what, count, window or crowd))
-                        share = 100 * found.failed / (found.done + found.failed)
-                        figures = {"per_s": found.per_second, "cpu_us": found.cpu_us}
-                        row.rounds.append(figures | ({"failed": share} if window else {}))
+                        row.rounds.append(_taken(found, is_counted=window > 0))
                         run.steps.end()
-            rows += settings
+                    if peer is not None:
+                        run.steps.begin(f"{work}, {theirs.subject}")
+                        few = peer.server.order("events", max(1, count // _SPARK_SHARE), window)
+                        few = msgspec.structs.replace(few, stream=peer.stream)
+                        theirs.rounds.append(_taken(peer.devices.run(few), is_counted=True))
+                        peer.devices.hold(peer.server.order("hold", peer.count, 0))
+            rows += [settings[0], *([theirs] if theirs.rounds else []), settings[1]]
     return Section(
         "events-in",
         "Events from devices",
@@ -181,7 +197,38 @@ def _events_in(run: Run) -> Section:
         [],
         [Goal(work, "per_s", 10_000.0, setting="a webhook waits for each") for work, *_ in WORKS],
         ("per_s", "cpu_us"),
+        missing,
     )
+
+
+def _taken(found: Tally, *, is_counted: bool) -> dict[str, float]:
+    figures = {"per_s": found.per_second, "cpu_us": found.cpu_us}
+    return figures | ({"failed": 100 * found.failed / (found.done + found.failed)} if is_counted else {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Photons:
+    server: tcp.Server
+    devices: Devices
+    count: int
+
+    @property
+    def stream(self) -> str:
+        return f"{urlsplit(self.server.url).netloc} {self.server.token}"
+
+
+def _spark_photons(stack: contextlib.ExitStack, folder: Path, run: Run, missing: dict[str, str]) -> _Photons | None:
+    count = min(_SPARK_DEVICES, run.count)
+    try:
+        server = stack.enter_context(tcp.spark_server(folder / "spark-server", count))
+    except CannotStart as error:
+        missing["spark-server"] = str(error).rstrip(".")
+        return None
+    devices = stack.enter_context(TcpPublishers())
+    run.steps.begin(f"{count} Photons come to spark-server, four a second")
+    tcp.come_one_by_one(devices, server, count)
+    devices.hold(server.order("hold", count, 0))
+    return _Photons(server, devices, count)
 
 
 _IN: Final = f"""
@@ -190,6 +237,8 @@ Photon on their way (TCP), or {_OVERLOAD * WINDOW}; one of each Electron (DTLS).
 it is acknowledged when its delivery is in the database, on the disk; the webhook's host takes connections and never
 answers, so that nothing but the way in is measured. *failed* events were refused, which their devices know.
 `tests/whole/test_events.py` holds that none of those acknowledged is lost, also when the process is killed.
+spark-server has {_SPARK_DEVICES} of the Photons and a quarter of the events. It acknowledges none, so that an event of
+its is done when it has come on an event stream; it keeps none either.
 """
 
 
@@ -405,7 +454,9 @@ def _user(http: httpx.Client, number: int) -> str:
     return str(answer.json()["access_token"])
 
 
-def _sse(url: str, pid: int, size: int, path: str, tokens: list[str], more: str = "") -> Ears:
+def _sse(
+    url: str, pid: int, size: int, path: str, tokens: list[str], more: str = "", *, begins_with_an_event: bool = False
+) -> Ears:
     at = urlsplit(url)
     assert at.hostname is not None
     assert at.port is not None
@@ -422,13 +473,15 @@ def _sse(url: str, pid: int, size: int, path: str, tokens: list[str], more: str 
         pid,
         size,
         [f"GET {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\n\r\n".encode() for token in tokens],
-        b":ok\n\n\r\n",
+        b"" if begins_with_an_event else b":ok\n\n\r\n",
         _PUBLISHERS,
         b"",
         b"",
         (post + before).encode(),
         after.encode(),
         is_answered=True,
+        quiet_after_s=_SUBSCRIBED_S if begins_with_an_event else 0.0,
+        begins_with_an_event=begins_with_an_event,
     )
 
 
@@ -541,10 +594,22 @@ def _nats(folder: Path) -> Iterator[Broker]:
         yield Broker(f"nats-server {said.rpartition('v')[2]}", ears)
 
 
+@contextlib.contextmanager
+def _spark_server(folder: Path) -> Iterator[Broker]:
+    with tcp.spark_server(folder / "spark-server", 0) as server:
+
+        def ears(size: int) -> Ears:
+            path = f"/v1/devices/events/{_NAME}"
+            return _sse(server.url, server.pid, size, path, [server.token], begins_with_an_event=True)
+
+        yield Broker(server.of, ears)
+
+
 PEERS: Final[dict[str, Callable[[Path], contextlib.AbstractContextManager[Broker]]]] = {
     "mosquitto": _mosquitto,
     "nats-server": _nats,
     "Node's http": _node_sse,
+    "spark-server": _spark_server,
 }
 """By what a server is called without its release. Each raises CannotStart."""
 

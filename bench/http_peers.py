@@ -21,6 +21,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
+from bench import tcp
 from bench.processes import CannotStart, listening, running
 
 CUSTOMER_ID: Final = "5e1f0c3a9b7d42e86a0c1d2f"
@@ -53,6 +54,8 @@ class Server:
     url: str
     token: str
     """The customer's."""
+    devices: str = "/devices"
+    """The path of the customer's devices."""
 
 
 def told(client: tuple[str, str], email: str, device: dict[str, Any], devices: list[dict[str, Any]]) -> Told:
@@ -126,6 +129,12 @@ def _nginx(folder: Path, about: Told) -> Iterator[Server]:
         yield Server(f"nginx {release}, a file", "nginx", worker, f"http://127.0.0.1:{port}", about.token)
 
 
+@contextlib.contextmanager
+def _spark_server(folder: Path, about: Told) -> Iterator[Server]:
+    with tcp.spark_server(folder / "spark-server", 0, about.device["id"]) as server:
+        yield Server(server.of, "spark-server", server.pid, server.url, server.token, "/v1/devices")
+
+
 Peer = Callable[[Path, Told], contextlib.AbstractContextManager[Server]]
 
 PEERS: Final[dict[str, Peer]] = {
@@ -135,6 +144,7 @@ PEERS: Final[dict[str, Peer]] = {
     "Fastify": _fastify,
     "Node's http": _node_http,
     "nginx": _nginx,
+    "spark-server": _spark_server,
 }
 """By what a server is called without its release. Each raises CannotStart, httpx.HTTPError."""
 

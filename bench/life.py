@@ -34,7 +34,7 @@ NOTHING: Final = "nothing on record"
 _DEVICES_FOR_EACH_CUSTOMER: Final = 10
 _SETTLED_AFTER_S: Final = 1.0
 _LOGGED: Final = 100
-_PEERS: Final = ("oidc-provider", "Fastify", "Node's http", "django-oauth-toolkit")
+_PEERS: Final = ("oidc-provider", "spark-server", "Fastify", "Node's http", "django-oauth-toolkit", "nginx")
 
 
 def measure(name: str, run: Run) -> Section:
@@ -110,7 +110,7 @@ def _start(
             run.steps.begin(f"start of {release}")
             began = time.perf_counter()
             with PEERS[peer](_new(run.folder), about) as server:
-                _ask(server.url, f"/devices/{about.device['id']}", server.token)
+                _ask(server.url, f"{server.devices}/{about.device['id']}", server.token)
                 note(ANSWERED, NOTHING, release, time.perf_counter() - began)
             run.steps.end()
     goals = [Goal(READY, "s", 2.0, setting=many), Goal(ANSWERED, "s", 2.0, setting=many)]

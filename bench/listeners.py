@@ -48,7 +48,9 @@ class Ears(msgspec.Struct, frozen=True):
     is_answered: bool
     """Over HTTP each publication has an answer, and a connection publishes again once it has it."""
     quiet_after_s: float = 0.0
-    """So long after its beginning a connection says something by itself at last."""
+    """So long after its beginning a connection says something by itself at last, or listens for certain."""
+    begins_with_an_event: bool = False
+    """A stream's first bytes are its first event's."""
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -95,6 +97,7 @@ class Crowd:
     def run(self, order: Slice) -> Heard:
         """Raises LoadFailed, OSError."""
         pid = self._ears.server_pid
+        self._turn(0.0, is_timed=False)  # what keeps streams alive, and publishers that were hung up on meanwhile
         self._received, self._latencies = 0, []
         cpu, own, started = cpu_time(pid), time.process_time(), time.perf_counter()
         published = self._paced(order) if order.rate else self._flat_out(order)
@@ -165,6 +168,9 @@ class Crowd:
 
     def _answered(self, publisher: socket.socket) -> None:
         size = publisher.recv_into(self._buffer)
+        if not size and publisher in self._free:
+            self._replace(publisher)
+            return
         if not size:
             raise LoadFailed("The server closed a publisher's connection")
         if not self._ears.is_answered:
@@ -174,15 +180,30 @@ class Crowd:
             raise LoadFailed(f"The server answered {answer[:500].decode(errors='replace')}")
         self._free.append(publisher)
 
+    def _replace(self, publisher: socket.socket) -> None:
+        """A server may hang up on who is idle."""
+        self._free.remove(publisher)
+        del self._publishers[publisher.fileno()]
+        publisher.close()
+        new = self._publisher()
+        self._publishers[new.fileno()] = new
+        self._poll.register(new, select.EPOLLIN)
+        self._free.append(new)
+
     def _publisher(self) -> socket.socket:
         return _connected(self._ears, self._ears.hello, self._ears.welcome)
 
     def _calibrated(self) -> int:
         """The size of a frame: what comes of one event when all is quiet. Raises LoadFailed."""
         time.sleep(self._ears.quiet_after_s)
+        if self._ears.begins_with_an_event:
+            self._publish()
         self._quiet()
         self._received = 0
         self._publish()
+        end = time.perf_counter() + _WITHIN_S
+        while not self._received and time.perf_counter() < end:
+            self._turn(_QUIET_S, is_timed=False)
         self._quiet()
         size, rest = divmod(self._received, len(self._listeners))
         if not size or rest:

@@ -4,6 +4,7 @@ Beside spark-server, the one other open cloud for these devices, as far as it ca
 """
 
 import contextlib
+import functools
 import os
 import re
 import socket
@@ -113,17 +114,14 @@ def with_product(server: Server, devices: int) -> Server:
 
 
 @contextlib.contextmanager
-def spark_server(folder: Path, devices: int) -> Iterator[Server]:
-    """Its administrator owns the devices. Raises CannotStart, httpx.HTTPError."""
+def spark_server(folder: Path, devices: int, *more: str) -> Iterator[Server]:
+    """Its administrator owns the devices, and those of the ids in `more`. Raises CannotStart, httpx.HTTPError."""
     if not (_PEER / "node_modules").is_dir():
         raise CannotStart("it is not installed: `make bench` does that")
     data = folder / "data"
     data.mkdir(parents=True)
     key = data / "default_key.pem"
-    pem = rsa.generate_private_key(65537, 2048).private_bytes(
-        Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
-    )
-    key.write_bytes(pem)
+    key.write_bytes(_spark_key())
     http_port, tcp_port = _free_ports(2)
     settings = {
         "EXPRESS_SERVER_CONFIG": {"PORT": http_port, "USE_SSL": False},
@@ -139,11 +137,17 @@ def spark_server(folder: Path, devices: int) -> Iterator[Server]:
         with httpx.Client(base_url=server.url, timeout=30, trust_env=False) as http:
             token = _spark_token(http)
             publics = [_public_pem(each) for each in shared_keys(keys)]
-            for number in range(1, devices + 1):
+            ids = [f"{FIRST_ID + number:024x}" for number in range(1, devices + 1)]
+            for number, id_ in enumerate([*ids, *more], start=1):
                 form = {"publicKey": publics[number % len(publics)], "algorithm": "rsa"}
-                path = f"/v1/provisioning/{FIRST_ID + number:024x}"
-                http.post(path, headers=bearer(token), data=form).raise_for_status()
+                http.post(f"/v1/provisioning/{id_}", headers=bearer(token), data=form).raise_for_status()
         yield replace(server, token=token)
+
+
+@functools.cache
+def _spark_key() -> bytes:
+    key = rsa.generate_private_key(65537, 2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
 
 def _spark_token(http: httpx.Client) -> str:
@@ -154,7 +158,7 @@ def _spark_token(http: httpx.Client) -> str:
         answer = http.post("/oauth/token", data=log_in, auth=("spark-server", "spark-server"))
         if answer.status_code == 200 or time.monotonic() > end:
             return str(answer.raise_for_status().json()["access_token"])
-        time.sleep(0.2)
+        time.sleep(0.02)
 
 
 def _public_pem(key: rsa.RSAPrivateKey) -> str:
@@ -432,6 +436,14 @@ def _online(stack: contextlib.ExitStack, name: str, here: Server, count: int, at
 def _one_by_one(stack: contextlib.ExitStack, here: Server, count: int) -> _Subject:
     """For a server that gives up handshakes when it is busy: each device may try a few times."""
     devices = stack.enter_context(TcpDevices())
+    come_one_by_one(devices, here, count)
+    devices.hold(here.order("hold", count, 0))
+    _until_answers(here, count)
+    return _Subject(here.of, here, devices, count)
+
+
+def come_one_by_one(devices: Devices, here: Server, count: int) -> None:
+    """Raises LoadFailed."""
     for number in range(1, count + 1):
         tally = devices.run(here.order("online", 1, 1, first=number))
         for _ in range(_TRIES):
@@ -440,9 +452,6 @@ def _one_by_one(stack: contextlib.ExitStack, here: Server, count: int) -> _Subje
             tally = devices.run(here.order("online", 1, 1, first=number))
         else:
             _all(tally)
-    devices.hold(here.order("hold", count, 0))
-    _until_answers(here, count)
-    return _Subject(here.of, here, devices, count)
 
 
 def _ours_udp(stack: contextlib.ExitStack, run: Run) -> _Subject:

@@ -5,6 +5,10 @@ Runs as a process of its own, as `tcp_devices.py` does, and knows one more order
 refused and what has no answer yet stands in `Crowd.taken` and in its Tally.
 """
 
+import contextlib
+import re
+import select
+import socket
 import time
 from typing import Final
 
@@ -23,6 +27,9 @@ WINDOW: Final = 4
 """Events of one device that are on their way: as many as firmware publishes at once."""
 
 _WITHIN_S: Final = 120.0
+_SUBSCRIBED_S: Final = 0.5
+_HEARD: Final = re.compile(rb'"data":"(\d+) ')
+_HEARD_BYTES: Final = 256 * 1024
 _EMPTY_ACK: Final = 0x60
 _BAD_REQUEST: Final = 0x80
 
@@ -45,11 +52,11 @@ class _Speaker(DeviceConnection):
             self._heard_at, self._ping_deadline = now, None
             self.answers.append((number, raw[1] == 0))
 
-    def say(self, number: int) -> None:
+    def say(self, number: int, *, is_private: bool) -> None:
         message_id = self._new_message_id()
         self.waiting[message_id] = number
         data = (b"%d " % number).ljust(DATA_BYTES, b"x")
-        self._outbox.append(coap.encode(messages.device_event(message_id, EVENT, data, 60, True, True)))
+        self._outbox.append(coap.encode(messages.device_event(message_id, EVENT, data, 60, is_private, True)))
 
 
 class _Device(Device):
@@ -71,19 +78,49 @@ class Crowd(Photons):
         """The numbers of the events that the server acknowledged, in the order of the acknowledgements."""
         self.refused: list[int] = []
         self._number = 0
+        self._ear: socket.socket | None = None
+        self._unheard: dict[int, _Speaker] = {}
+        """Who said the event of a number that has not come on the stream."""
+        self._rest = b""
 
     def run(self, order: Order) -> Tally:
         if order.what != "events":
             return super().run(order)
+        if order.stream and self._ear is None:
+            self._listen(*order.stream.split())
         cpu, own, started = cpu_time(order.server_pid), time.process_time(), time.perf_counter()
         taken, refused = len(self.taken), len(self.refused)
-        self.publish(order.count, order.at_once)
+        if self._ear is None:
+            self.publish(order.count, order.at_once)
+        else:
+            self._poll.register(self._ear, select.EPOLLIN)
+            self.publish(order.count, order.at_once)
+            self._poll.unregister(self._ear)
         took = time.perf_counter() - started
         cpu, own = cpu_time(order.server_pid) - cpu, time.process_time() - own
         done, failed = len(self.taken) - taken, len(self.refused) - refused
         if not done:
             raise LoadFailed(f"The server took none of {failed} events")
         return Tally(done, took, cpu, failed, {}, own)
+
+    def _listen(self, address: str, token: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._ear = socket.create_connection((host, int(port)))
+        head = f"GET /v1/events/{EVENT} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n"
+        self._ear.sendall(head.encode())
+        self._ear.setblocking(False)
+        time.sleep(_SUBSCRIBED_S)
+
+    def _hear(self) -> None:
+        """What has come on the stream is answered."""
+        assert self._ear is not None
+        with contextlib.suppress(BlockingIOError):
+            said = self._rest + self._ear.recv(_HEARD_BYTES)
+            self._rest = said[said.rfind(b"\n") + 1 :]
+            for found in _HEARD.findall(said, 0, len(said) - len(self._rest)):
+                if speaker := self._unheard.pop(int(found), None):
+                    speaker.answers.append((int(found), True))
+                    speaker.waiting = {id_: each for id_, each in speaker.waiting.items() if each != int(found)}
 
     def publish(self, count: int, at_once: int, within_s: float = _WITHIN_S) -> None:
         """`count` events, until each has its answer; `at_once` of each device. Raises LoadFailed."""
@@ -115,12 +152,17 @@ class Crowd(Photons):
     def speak(self, most: int, at_once: int) -> tuple[int, int]:
         """One round: counts answers, and says up to `most` events. Gives how many of both, the answers second."""
         now, said, answered = time.monotonic(), 0, 0
+        if self._ear is not None:
+            self._hear()
         for device, connection in self._speakers():
             answered += self._count(connection)
             room = min(at_once - len(connection.waiting), most - said)
             for _ in range(room):
                 self._number += 1
-                connection.say(self._number)
+                # An administrator's stream of spark-server has no private events of devices.
+                connection.say(self._number, is_private=self._ear is None)
+                if self._ear is not None:
+                    self._unheard[self._number] = connection
                 said += 1
             if room > 0:
                 device.pump(now)

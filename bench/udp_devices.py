@@ -61,6 +61,8 @@ class Order(msgspec.Struct, frozen=True):
     """The number of the first device."""
     keys: str = ""
     """The folder of the devices' keys, where they share some."""
+    stream: str = ""
+    """`HOST:PORT TOKEN` of event streams, for a server that acknowledges no event: one is done when it comes there."""
 
 
 class Tally(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import events
+from bench import events, tcp
 from bench.processes import CannotStart
 from bench.report import OURS, Section
 from bench.run import Run, Steps, progress
@@ -18,18 +18,19 @@ def measured(name: str, folder: Path) -> Section:
         return events.measure(name, Run(0.1, 1, 10, 1.0, None, folder, Steps(bars, name)))
 
 
-def absent(_folder: Path):
+def absent(*_about: object):
     raise CannotStart("it is not on this machine.")
 
 
 def test_every_listener_has_every_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(events, "SIZES", (3,))
-    monkeypatch.setitem(events.PEERS, "nats-server", absent)
+    for peer in ("nats-server", "spark-server"):  # the latter takes seconds to start
+        monkeypatch.setitem(events.PEERS, peer, absent)
     section = measured("fanout", tmp_path)
     assert section.missing["nats-server"] == "it is not on this machine"
     subjects = [row.subject for row in section.rows]
     assert subjects[0] == OURS
-    assert len(subjects) == 4 - len(section.missing)
+    assert len(subjects) == 1 + len(events.PEERS) - len(section.missing)
     for row in section.rows:
         (found,) = row.rounds
         assert found["per_s"] > 0
@@ -39,7 +40,9 @@ def test_every_listener_has_every_event(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_events_of_devices_are_taken_and_delivered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(events, "WORKS", events.WORKS[:1])
+    monkeypatch.setattr(tcp, "spark_server", absent)
     section = measured("events-in", tmp_path)
+    assert section.missing["spark-server"] == "it is not on this machine"
     assert [row.setting for row in section.rows] == ["nobody waits", "a webhook waits for each"]
     for row in section.rows:
         (found,) = row.rounds
