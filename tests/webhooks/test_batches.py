@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -64,3 +65,25 @@ async def test_who_goes_away_takes_nothing_with_them_and_too_many_are_refused(mo
     await disk.batches.settle()
     assert disk.written == [[0, 1, 2]]
     assert [future.cancelled() for future in waiting] == [False, True, False]
+
+
+async def test_who_asked_to_be_told_is_told_in_order_and_each_once(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    told: list[tuple[int, bool]] = []
+
+    def ended(number: int, error: Exception | None) -> None:
+        told.append((number, error is None))
+        if number == 7:
+            raise ValueError("of its own")
+
+    numbers = [*range(200), -1, *range(200, 300)]
+    for number in numbers:
+        disk.batches.put_and_tell(number, partial(ended, number))
+    disk.let.set()
+    await disk.batches.settle()
+    assert told == [(number, False) for number in numbers], "one bad item takes its batch with it"
+    assert "of its own" in caplog.text
+    told.clear()
+    disk.batches.put_and_tell(5, partial(ended, 5))
+    await disk.batches.settle()
+    assert told == [(5, True)]

@@ -25,6 +25,7 @@ from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admission, Cancel, DeviceInbox, DeviceRefused, Done, NotAdmitted
+from cloudchamber.messaging.recording import Kept
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.events import (
     Answered,
@@ -316,8 +317,13 @@ class DeviceSession(Generic[ConnectionT]):
             return
         if rest is None:
             self._connection.confirm_event(event)
+            return
+        self._recording += 1
+        if isinstance(rest, Kept):
+            self._has_untold()
+            ended = partial(self._recorded, rest.finish, event)
+            self._services.mailboxes.keep_place(self._device, rest.recording, ended)
         else:
-            self._recording += 1
             self._tell(partial(self._tell_recorded, rest, event))
 
     def _on_claim_code(self, event: ClaimCodePresented) -> None:
@@ -358,11 +364,20 @@ class DeviceSession(Generic[ConnectionT]):
     # --- the inbox, in order ---
 
     def _tell(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._has_untold()
+        self._services.mailboxes.post(self._device, partial(self._tell_now, call))
+
+    def _has_untold(self) -> None:
         self._untold += 1
         if self._untold >= MAX_UNTOLD and not self._is_paused:
             self._is_paused = True
             self._pause()
-        self._services.mailboxes.post(self._device, partial(self._tell_now, call))
+
+    def _has_told(self) -> None:
+        self._untold -= 1
+        if self._is_paused and self._untold <= MAX_UNTOLD // 2:
+            self._is_paused = False
+            self._resume()
 
     async def _tell_now(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         if not self._failed:
@@ -375,10 +390,7 @@ class DeviceSession(Generic[ConnectionT]):
             except Exception:
                 log.exception("device %s: what it said could not be handled; closing its connection", self._device)
                 self._fail()
-        self._untold -= 1
-        if self._is_paused and self._untold <= MAX_UNTOLD // 2:
-            self._is_paused = False
-            self._resume()
+        self._has_told()
 
     def _fail(self) -> None:
         self._failed = True
@@ -429,9 +441,30 @@ class DeviceSession(Generic[ConnectionT]):
         finally:
             self._recording -= 1
 
+    def _recorded(self, finish: Callable[[], bool], event: EventPublished, is_over: bool) -> None:
+        """As `_tell_recorded`, without a task. Not `is_over`: it is neither on record nor refused."""
+        if not self._failed:
+            if is_over:
+                self._finish_recorded(finish, event)
+            else:
+                log.error("device %s: its event was not put on record in time; closing its connection", self._device)
+                self._fail()
+        self._recording -= 1
+        self._has_told()
+
+    def _finish_recorded(self, finish: Callable[[], bool], event: EventPublished) -> None:
+        try:
+            self._confirm(event, taken=finish())
+        except Exception:
+            log.exception("device %s: what it published could not be handled; closing its connection", self._device)
+            self._fail()
+
     async def _tell_rest(self, rest: Callable[[], Coroutine[Any, Any, bool]], event: EventPublished) -> None:
+        self._confirm(event, taken=await rest())
+
+    def _confirm(self, event: EventPublished, *, taken: bool) -> None:
         """Only what is on record is acknowledged: a device believes it, and forgets its event."""
-        self._connection.confirm_event(event, taken=await rest())
+        self._connection.confirm_event(event, taken=taken)
         # What was put on record together is acknowledged together.
         if not self._pumps_soon:
             self._pumps_soon = True

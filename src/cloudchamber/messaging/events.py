@@ -32,6 +32,7 @@ from cloudchamber.messaging.model import (
     ProductEvents,
 )
 from cloudchamber.messaging.ports import DeviceLink, EventSink
+from cloudchamber.messaging.recording import Kept, Recording
 from cloudchamber.messaging.rules import check_publication, is_reserved
 from cloudchamber.messaging.streams import Streams, Subscription
 from cloudchamber.oauth.tokens import Tokens
@@ -179,14 +180,14 @@ class Events:
         own = {device for product in products for device in self._audience.of_product(product)}
         self._deliver(event, own=own, source=None)
 
-    def publish_from(self, event: Event, device: DeviceId, *, may_refuse: bool, is_next: bool) -> Errand | None:
+    def publish_from(self, event: Event, device: DeviceId, *, may_refuse: bool, is_next: bool) -> Kept | Errand | None:
         """What a device published. None: all is done, for nothing had to be put on record. Otherwise call what is left
         to do; it gives False where the event could not be put on record and, if it `may_refuse`, is not taken. Not
         `is_next`: others of the device are not heard yet, and this one must be heard after them."""
         self._tally.note(event.product, _RECEIVED)
         recording = self._sink.offer(event) if self._sink is not None else None
         if recording is not None:
-            return partial(self._publish_recorded, recording, event, device, may_refuse)
+            return Kept(recording, partial(self._finish, recording, event, device, may_refuse))
         if not is_next:
             return partial(self._spread_later, event, device)
         self._spread(event, device)
@@ -196,12 +197,11 @@ class Events:
         self._spread(event, device)
         return True
 
-    async def _publish_recorded(
-        self, recording: Awaitable[None], event: Event, device: DeviceId, may_refuse: bool
-    ) -> bool:
-        try:
-            await recording
-        except CloudError as error:
+    def _finish(self, recording: Recording, event: Event, device: DeviceId, may_refuse: bool) -> bool:
+        error = recording.error
+        if error is not None:
+            if not isinstance(error, CloudError):
+                raise error
             if may_refuse:
                 _log.debug("the event %s of %s is not taken: %s", event.name, event.source, error)
                 return False

@@ -19,6 +19,7 @@ from cloudchamber.messaging.calls import TYPE_NAMES
 from cloudchamber.messaging.events import Errand, Events
 from cloudchamber.messaging.model import DEFAULT_TTL_S, Event
 from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted
+from cloudchamber.messaging.recording import Kept
 from cloudchamber.ownership.service import Ownership
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.wire.describe import Describe
@@ -148,7 +149,7 @@ class Inbox:
                 member = self._audience.member(device)
                 return (member.name if member and member.name else device).encode()
 
-    def published(self, device: DeviceId, event: EventPublished, *, is_next: bool) -> Errand | None:
+    def published(self, device: DeviceId, event: EventPublished, *, is_next: bool) -> Kept | Errand | None:
         member, name, data = self._audience.member(device), event.name, event.data
         # Nobody can hear a device that is on no record, and nobody shall hear one that is shut out.
         if member is None or member.is_shut_out or "\n" in name or "\r" in name:

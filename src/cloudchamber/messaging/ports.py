@@ -1,11 +1,12 @@
 """What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.model import Event
+from cloudchamber.messaging.recording import Kept, Recording
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import EventPublished, Fact, Outcome
 from cloudchamber.wire.messages import Hello
@@ -91,8 +92,8 @@ Admission = Admitted | NotAdmitted
 class EventSink(Protocol):
     """Takes events that something outside waits for (webhooks)."""
 
-    def offer(self, event: Event) -> Awaitable[None] | None:
-        """None where nothing waits for the event; else what ends when it is on record, or raises CloudError: then it
+    def offer(self, event: Event) -> Recording | None:
+        """None where nothing waits for the event; else what ends when it is on record, or with a CloudError: then it
         is not, and its publisher may try again."""
         ...
 
@@ -136,7 +137,7 @@ class DeviceInbox(Protocol):
 
     def published(
         self, device: DeviceId, event: EventPublished, *, is_next: bool
-    ) -> Callable[[], Coroutine[Any, Any, bool]] | None:
+    ) -> Kept | Callable[[], Coroutine[Any, Any, bool]] | None:
         """None: all is done. Otherwise call what is left to do, whose answer is whether the event was taken. Not
         `is_next`: what is left of the device's former events has not been done yet, and comes first."""
         ...

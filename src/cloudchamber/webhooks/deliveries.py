@@ -7,11 +7,9 @@ once: a crash between a host's answer and our record of it makes it again.
 `HookIndex` holds what decides whether an event fires anything, in memory, because that is asked for every event.
 """
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -23,8 +21,10 @@ from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.products import PRODUCT_REMOVED
 from cloudchamber.ids import ProductId, new_ordered_id
 from cloudchamber.messaging.model import Event
+from cloudchamber.messaging.recording import Recording
 from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.errors import StorageBusy
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.webhooks.batches import Batches
 from cloudchamber.webhooks.errors import HookBehind, WebhookInvalid
@@ -155,8 +155,8 @@ class Deliveries:
 
     # -- taking events (the EventSink of messaging) -------------------------------------------------------------------
 
-    def offer(self, event: Event) -> Awaitable[None] | None:
-        """None where the event fires nothing; else what ends when its deliveries are on record, or raises
+    def offer(self, event: Event) -> Recording | None:
+        """None where the event fires nothing; else what ends when its deliveries are on record, or with
         StorageUnavailable, StorageBusy, HookBehind: none of them is."""
         fired = self._index.fired_by(event)
         if not fired:
@@ -169,7 +169,9 @@ class Deliveries:
             working = next((hook for hook in full if hook.id not in self._failing), None)
             if working is not None:
                 self.refused += 1
-                return _refused(HookBehind(working.event))
+                refused = Recording()
+                refused.end(HookBehind(working.event))
+                return refused
             awake = [hook for hook in awake if hook not in full]
         if len(awake) < len(fired):
             self._skip(hook for hook in fired if hook not in awake)
@@ -185,29 +187,37 @@ class Deliveries:
             self._count(hook.id, skipped=1)
             self._tally.note(_product(hook), Figure.HOOKS_SKIPPED)
 
-    def _record(self, deliveries: list[Delivery]) -> "asyncio.Future[None]":
+    def _record(self, deliveries: list[Delivery]) -> Recording:
+        recording = Recording()
         for delivery in deliveries:
             self._pending[delivery.hook] += 1
-        recording = self._recording.put(deliveries)
-        recording.add_done_callback(partial(self._recorded, deliveries))
+        try:
+            # Who published may be gone before it is on record, where it is nevertheless.
+            self._recording.put_and_tell(deliveries, recording.end)
+        except StorageBusy as error:
+            self._not_recorded(deliveries)
+            recording.end(error)
         return recording
 
-    def _recorded(self, deliveries: list[Delivery], recording: "asyncio.Future[None]") -> None:
-        # Who published may be gone before that was on record, where it is nevertheless.
-        if not recording.cancelled() and recording.exception() is not None:
-            self.refused += 1
-            for delivery in deliveries:
-                self._settled(delivery.hook)
+    def _not_recorded(self, deliveries: list[Delivery]) -> None:
+        self.refused += 1
+        for delivery in deliveries:
+            self._settled(delivery.hook)
 
     async def _insert(self, offered: Sequence[list[Delivery]]) -> None:
         deliveries = list(chain.from_iterable(offered))
-        rows = self._store.rows_of(deliveries)
 
         async def insert(tx: Transaction) -> None:
             await self._store.insert(tx, rows)
 
-        await self._db.transaction(insert)
-        self.due(deliveries)
+        try:
+            rows = self._store.rows_of(deliveries)
+            await self._db.transaction(insert)
+            self.due(deliveries)
+        except Exception:
+            for each in offered:
+                self._not_recorded(each)
+            raise
 
     async def again(self, hook: str, delivery: str) -> bool:
         """A delivery that failed, as a new one, whether the hook sleeps or not; False where it is not known any more.
@@ -349,10 +359,3 @@ class Deliveries:
 def _product(hook: Webhook) -> ProductId | None:
     """Whose team may hear how the hook fares."""
     return ProductId(int(hook.owner_id)) if hook.owner_kind == "product" else None
-
-
-def _refused(error: CloudError) -> "asyncio.Future[None]":
-    refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    refused.set_exception(error)
-    refused.exception()  # seen, whether somebody awaits it or not
-    return refused
