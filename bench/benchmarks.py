@@ -90,7 +90,7 @@ def measure(name: str, run: Run) -> Section:
 
 _WHAT: Final = """
 The clients are keep-alive connections that ask again as soon as they have their answer. *bare ASGI* answers 17 bytes on
-the same uvicorn, httptools and uvloop: what any Python server of this kind would cost at least.
+uvicorn with the same httptools and uvloop: what any Python server of this kind would cost at least.
 """
 
 

@@ -1,4 +1,5 @@
-"""The yardstick: an ASGI application that does nothing, on what carries the API (uvicorn, httptools, uvloop).
+"""The yardstick: an ASGI application that does nothing, on what Python servers of this kind run on (uvicorn,
+httptools, uvloop).
 
 What the same machine needs for this in the same minute is the least that any request can cost here, so a benchmark's
 ratio to it says more than its microseconds.

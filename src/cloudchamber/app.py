@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloudchamber.api.app import create_app
+from cloudchamber.api.http1 import Server
 from cloudchamber.api.limits import Limits
-from cloudchamber.api.server import EdgeServer, make_server
+from cloudchamber.api.server import make_server
 from cloudchamber.api.services import Services as ApiServices
 from cloudchamber.audit.service import AuditLog
 from cloudchamber.audit.store import AuditStore
@@ -662,22 +663,13 @@ class Cloud:
             raise _cannot_listen("http", address, error) from error
         return listener
 
-    async def _serve(self, server: EdgeServer, listener: socket.socket, streams: Streams | None) -> None:
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn tells it by this flag alone
-            await asyncio.sleep(0.005)
-        if serving.done():
-            serving.result()
+    async def _serve(self, server: Server, listener: socket.socket, streams: Streams | None) -> None:
+        await server.start(listener)
 
         async def stop() -> None:
             if streams is not None:
                 streams.close()
-            server.should_exit = True
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_HTTP_STOP_S):
-                    await asyncio.shield(serving)
-            server.force_exit = True
-            await serving
+            await server.stop(_HTTP_STOP_S)
 
         self._exit.push_async_callback(stop)
 

@@ -42,12 +42,9 @@ async def port() -> AsyncIterator[int]:
     listener = socket.socket()
     listener.bind((ANY_PORT.host, 0))
     server = make_server(echo)
-    serving = asyncio.create_task(server.serve([listener]))
-    while not server.started:
-        await asyncio.sleep(0.002)
+    await server.start(listener)
     yield listener.getsockname()[1]
-    server.should_exit = True
-    await serving
+    await server.stop(5)
     listener.close()
 
 

@@ -1,21 +1,27 @@
-"""The HTTP server: uvicorn with httptools, and the limits that it leaves to others.
+"""The HTTP server: what bounds a connection (http1.py) in time and size, and answers that need no ASGI.
 
 httptools refuses what request smuggling needs (Content-Length beside Transfer-Encoding, two lengths, bare LF). What it
 does not bound, a client can use to hold memory or a connection for nothing; each limit here ends one such attack.
 """
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-
 from cloudchamber.api.direct import Asked, DirectAnswers, Form, Posted
 from cloudchamber.api.errors import NO_STORE
+from cloudchamber.api.http1 import (
+    Application,
+    Headers,
+    HttpProtocol,
+    RequestResponseCycle,
+    Scope,
+    Server,
+    ServerState,
+    status_line,
+)
 from cloudchamber.api.reply import JSON, request_id
 from cloudchamber.api.soon import Cancel, Soon
 from cloudchamber.api.sse import CONNECTION, Follower
@@ -36,8 +42,6 @@ LINGER_S: Final = 2.0
 LINGER_BYTES: Final = 16 * 1024 * 1024
 # Longer than the SDKs' and most proxies' pauses between requests, so that theirs ends first.
 KEEP_ALIVE_S: Final = 75
-# Open streams end at shutdown by themselves; whoever still does not finish has this long.
-SHUTDOWN_S: Final = 5
 
 # How many requests of one piece of input are answered while it is parsed: who sends thousands at once must not hold up
 # everybody else. What is beyond takes turns with the rest.
@@ -77,7 +81,7 @@ class _RequestRefused(Exception):
 
 class _EdgeTransport:
     """The connection's transport, but for two things: `close` asks the protocol first, and an answer's head waits for
-    its body, so that both leave in one piece. Uvicorn writes them one by one, and sending a piece costs the system as
+    its body, so that both leave in one piece. They are written one by one, and sending a piece costs the system as
     much as all the rest of a small request costs us."""
 
     def __init__(self, transport: asyncio.Transport, protocol: "EdgeProtocol") -> None:
@@ -118,7 +122,7 @@ class _EdgeTransport:
 
 
 class _Pending:
-    """A request that is being answered directly, in the place of uvicorn's cycle, as far as that is asked."""
+    """A request that is being answered directly, in the place of a cycle, as far as that is asked."""
 
     __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
 
@@ -152,14 +156,14 @@ class _PendingSoon(_Pending):
         self.cancel: Cancel | None = None
 
 
-class EdgeProtocol(HttpToolsProtocol):
+class EdgeProtocol(HttpProtocol):
     """One connection."""
 
     idle_s: ClassVar[float] = KEEP_ALIVE_S
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._direct: DirectAnswers | None = getattr(self.config.app, "direct", None)
+    def __init__(self, app: Application, state: ServerState) -> None:
+        super().__init__(app, state)
+        self._direct: DirectAnswers | None = getattr(app, "direct", None)
         self._begun = self._answered = 0
         self._asked: Asked | None = None
         self._known_data = b""
@@ -169,7 +173,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._form_body = b""
         self._soon: _PendingSoon | None = None
         self._idle_since = 0.0
-        self._head_of: list[tuple[bytes, bytes]] | None = None
+        self._head_of: Headers | None = None
         self._head = self._date = b""
         self._in_headers = False
         self._in_request = False
@@ -179,8 +183,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._lingering: asyncio.TimerHandle | None = None
         self._lingered_bytes = 0
         self._follower: Follower | None = None
-        # Uvicorn's own log has whole URLs, with the tokens in them; it would switch itself on.
-        self.access_log = False
+        self._keep_alive_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # No isinstance: uvloop's transports are none of asyncio's classes.
@@ -226,12 +229,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._begun += 1
         self._in_request = self._in_headers = True
         self._header_bytes = 0
-        # The ASGI scope waits until it is known that the request needs one.
-        self.url = b""
-        self.headers = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_headers = False
@@ -243,16 +241,12 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         if self._direct is not None and version == "1.1" and self._takes_form(self._direct):
             return
-        self._go_the_long_way()
-
-    def _go_the_long_way(self) -> None:
-        url, headers = self.url, self.headers
-        super().on_message_begin()
-        self.url, self.headers, self.scope["headers"] = url, headers, headers
-        wanted = [value.lower() for name, value in headers if name == b"expect"]
-        self.expect_100_continue = b"100-continue" in wanted
-        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]  # a server may add keys of its own
         super().on_headers_complete()
+
+    def scope_of(self, *args: Any, **kwargs: Any) -> Scope:
+        scope = super().scope_of(*args, **kwargs)
+        scope[CONNECTION] = self
+        return scope
 
     def on_body(self, body: bytes) -> None:
         if self._form is not None:
@@ -270,7 +264,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._form, self._form_body = None, b""
             if self._answers_form(self._direct, form, body):
                 return
-            self._go_the_long_way()
+            super().on_headers_complete()
             super().on_body(body)
         super().on_message_complete()
 
@@ -312,7 +306,7 @@ class EdgeProtocol(HttpToolsProtocol):
     # What is answered when a device has been asked.
 
     def _begin(self, direct: DirectAnswers, asked: Asked, soon: Soon) -> None:
-        # From here on further requests of this connection wait for the answer, as for one of uvicorn's.
+        # From here on further requests of this connection wait for the answer, as for any other.
         self._soon = pending = _PendingSoon(asked, soon)
         self.cycle = cast("RequestResponseCycle", pending)
         cancel = soon.begin(partial(self._told, direct, pending))
@@ -377,7 +371,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
             self._idle_since = self.loop.time()
             return True
-        # From here on further requests of this connection wait for the answer, as for one of uvicorn's.
+        # From here on further requests of this connection wait for the answer, as for any other.
         pending = _PendingForm(self.url, self.headers, body)
         self.cycle = cast("RequestResponseCycle", pending)
         task = self.loop.create_task(self._answer_later(pending, answer))
@@ -408,34 +402,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _ask_again(self, pending: _PendingForm) -> None:
         """The long way, from the request's beginning. The parser may be at the next one already."""
-        path = pending.target.decode("ascii")
-        cycle = RequestResponseCycle(
-            scope={
-                "type": "http",
-                "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-                "http_version": "1.1",
-                "server": self.server,
-                "client": self.client,
-                "scheme": self.scheme or "http",
-                "root_path": self.root_path,
-                "headers": pending.headers,
-                "state": self.app_state.copy(),
-                "method": "POST",
-                "path": path,
-                "raw_path": pending.target,
-                "query_string": b"",
-            },
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=pending.keep_alive,
-            on_response=self.on_response_complete,
-        )
+        scope = self.scope_of("POST", pending.target.decode("ascii"), pending.target, b"", pending.headers)
+        cycle = self.cycle_of(scope, expect_100_continue=False, keep_alive=pending.keep_alive)
         cycle.body += pending.body
         cycle.more_body = False
         cycle.disconnected = pending.disconnected
@@ -443,35 +411,25 @@ class EdgeProtocol(HttpToolsProtocol):
         if cast("object", self.cycle) is pending:
             self.cycle = cycle
         pending.response_complete = True
-        self._start_asgi_task(cycle, self.app)
+        self.start(cycle)
 
     def _status_and_date(self, status: int = 200) -> bytes:
-        # Uvicorn replaces the list once a second.
+        # The list is another once a second.
         headers = self.server_state.default_headers
         if headers is not self._head_of:
             self._head_of = headers
             self._date = b"".join(b"%b: %b\r\n" % header for header in headers)
-            self._head = STATUS_LINE[200] + self._date
-        return self._head if status == 200 else STATUS_LINE[status] + self._date
+            self._head = status_line(200) + self._date
+        return self._head if status == 200 else status_line(status) + self._date
 
-    # Keep-alive. Uvicorn sets a timer after each answer and cancels it with the next request, which costs a tenth of a
-    # small request. Here a connection has one from its beginning; when it fires, it looks how long there was nothing.
+    # Keep-alive. A timer for each answer, cancelled with the next request, would cost a tenth of a small request. So a
+    # connection has one from its beginning; when it fires, it looks how long there was nothing.
 
     def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-        else:
-            self._idle_since = self.loop.time()
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
 
-    def _unset_keepalive_if_required(self) -> None:
-        """Uvicorn's, at each request."""
-
-    def timeout_keep_alive_handler(self) -> None:
+    def _idle_for_long(self) -> None:
         is_busy = self._in_request or self._is_answering()
         left = self.idle_s if is_busy else self._idle_since + self.idle_s - self.loop.time()
         if left > 0:
@@ -481,20 +439,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _is_answering(self) -> bool:
         """Is there a request, sent whole or in part, whose answer is not complete?"""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _keep_alive_for(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
-
-    def send_400_response(self, msg: str) -> None:
-        """In the API's shape, for requests that never become one."""
-        body = b'{"ok":false,"error":"' + msg.encode("ascii", "replace") + b'"}'
-        self.transport.write(
-            b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
-        )
-        self.transport.close()
+        self._keep_alive_timer = self.loop.call_later(seconds, self._idle_for_long)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -510,7 +458,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._follower is not None:
             self._follower.writable()
 
-    # Streams (sse.Connection). Uvicorn would wake a task for each piece of each.
+    # Streams (sse.Connection): no task is woken for a piece.
 
     @property
     def is_full(self) -> bool:
@@ -541,7 +489,7 @@ class EdgeProtocol(HttpToolsProtocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._request_timer, self._write_timer, self._lingering, self.timeout_keep_alive_task):
+        for timer in (self._request_timer, self._write_timer, self._lingering, self._keep_alive_timer):
             if timer is not None:
                 timer.cancel()
         self._request_timer = self._write_timer = None
@@ -550,7 +498,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._nobody_listens()
         super().connection_lost(exc)
         # Otherwise only the garbage collector could tell that nobody needs this any more.
-        self.scope = None  # type: ignore[assignment]
+        self.scope = {}
 
     def _too_slow(self) -> None:
         self._request_timer = None
@@ -558,30 +506,6 @@ class EdgeProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-class EdgeServer(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the whole process's business: the device gateway must stop, too. `should_exit` ends this one."""
-        yield
-
-
-def make_server(app: Any, host: str = "127.0.0.1", port: int = 0) -> EdgeServer:
-    """To be run with `await server.serve(sockets)` inside of the caller's loop, next to everything else in it."""
-    return EdgeServer(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            loop="none",
-            http=EdgeProtocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=True,
-            # Whose word about addresses counts is the operator's decision, not a header's.
-            proxy_headers=False,
-            timeout_graceful_shutdown=SHUTDOWN_S,
-        )
-    )
+def make_server(app: Application) -> Server:
+    """To be run inside of the caller's loop, next to everything else in it."""
+    return Server(app, EdgeProtocol)
