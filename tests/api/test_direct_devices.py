@@ -509,7 +509,7 @@ async def test_a_server_that_stops_answers_first_and_closes(
 
 
 async def test_a_cloud_that_stops_does_not_wait_for_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloudchamber.api.server.SHUTDOWN_S", 1)
+    monkeypatch.setattr("cloudchamber.app._HTTP_STOP_S", 1)
     async with testing.Cloud(function_timeout_s=60.0) as running, Api(running.cloud) as http:
         maker = await make_maker(http, "stopping@example.com")
         assert (await http.post("/v1/devices", data={"id": DEVICE}, headers=bearer(maker.token))).status_code == 404
