@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
-from cloudchamber.fleet.cache import DeviceCache
-from cloudchamber.fleet.model import DeviceRecord
-from cloudchamber.ids import CustomerId, UserId
+from cloudchamber.fleet.cache import DeviceCache, KeyCache
+from cloudchamber.fleet.model import DeviceRecord, RecordedKey
+from cloudchamber.ids import CustomerId, DeviceId, UserId
 from tests.fleet.test_rules import device as any_device
 
 ANN = OwnedByUser(UserId("a" * 24))
@@ -127,3 +127,41 @@ def test_once_all_is_published_no_list_differs_from_the_database(steps: list) ->
         cache.keep_list(owner, found, version)
     for owner in (ANN, BOB, CUSTOMER):
         assert cache.of_owner(owner) in (None, listed(owner))
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.sampled_from(["read", "change"]), st.integers(0, 3)),
+            st.tuples(st.sampled_from(["arrive", "publish"]), st.none()),
+        ),
+        max_size=60,
+    )
+)
+def test_once_all_is_published_no_key_differs_from_the_database(steps: list) -> None:
+    cache = KeyCache(limit=3)
+    database: dict[DeviceId, RecordedKey] = {}
+    reads: list = []
+    unpublished: list = []
+    for count, (kind, number) in enumerate(steps):
+        if kind == "read":
+            device = DeviceId(str(number))
+            reads.append((device, cache.version, database.get(device)))
+        elif kind == "change":
+            device = DeviceId(str(number))
+            database[device] = RecordedKey(str(count).encode(), "api")
+            unpublished.append(device)
+        elif kind == "arrive" and reads:
+            device, version, found = reads.pop(0)
+            if found is not None:
+                cache.keep(device, found, version)
+        elif kind == "publish" and unpublished:
+            cache.forget(unpublished.pop(0))
+    for device in unpublished:
+        cache.forget(device)
+    for device, version, found in reads:
+        if found is not None:
+            cache.keep(device, found, version)
+    kept = {device: found for device in database if (found := cache.key(device)) is not None}
+    assert kept == {device: database[device] for device in kept}
+    assert len(kept) <= 3

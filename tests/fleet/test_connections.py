@@ -1,12 +1,14 @@
 """Which device may connect by which key, and what its connection leaves on record."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from cloudchamber.fleet.connections import KeyRefused
 from cloudchamber.fleet.model import Description
 from cloudchamber.fleet.store import KeyStore
+from cloudchamber.storage.database import Transaction
 from tests.world import World, device_id, handshake, key
 
 ONE, TWO = key("one"), key("two")
@@ -129,3 +131,75 @@ async def test_a_system_part_that_did_not_change_stays_as_it_was_told(world: Wor
     await world.connections.described(D, Description(("fan",), {}, None))
     assert await system() == '{"p":6}'
     assert (await world.record(1)).functions == ("fan",)
+
+
+async def test_a_key_in_memory_admits_at_once_and_stays_while_its_device_comes_and_goes(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    assert world.connections.admit_now(D, ONE) is None, "nothing is in memory yet"
+    assert await world.connect(1, ONE) is not None
+    assert await world.connections.admit(D, ONE) == ONE
+    for _ in range(2):
+        assert world.connections.admit_now(D, ONE) == world.connections.admit_now(D, None) == ONE
+        assert world.connections.goes_by(D, ONE)
+        assert world.connections.admit_now(D, TWO) is None, "only the database refuses"
+        assert not world.connections.goes_by(D, TWO)
+        assert await world.connections.admit(D, TWO) is None
+        await world.connections.online(D, ONE, handshake())
+        await world.connections.offline(D, world.clock.now())
+        await world.devices.get(D)
+
+
+async def test_a_key_in_memory_goes_with_what_changes_it(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    await world.keys.put_on_record(D, ONE, "factory")
+    assert await world.connections.admit(D, ONE) == ONE
+    await world.keys.put_on_record(D, TWO, "factory")
+    assert world.connections.admit_now(D, ONE) is None
+    assert await world.connections.admit(D, ONE) is None
+    assert await world.connections.admit(D, TWO) == world.connections.admit_now(D, TWO) == TWO
+
+
+async def test_a_key_that_another_process_put_on_record_counts_at_once(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    await world.keys.put_on_record(D, ONE, "factory")
+    assert await world.connections.admit(D, ONE) == ONE
+
+    await world.db.transaction(_put(TWO, world))
+    assert world.connections.admit_now(D, ONE) == ONE, "this process has not heard of it"
+    with pytest.raises(KeyRefused):
+        await world.connections.online(D, ONE, handshake())
+    assert await world.connections.admit(D, TWO) == TWO
+    assert world.connections.admit_now(D, ONE) is None
+
+    await world.keys.follow()
+    assert world.connections.admit_now(D, TWO) == TWO, "nothing to forget"
+    await world.db.transaction(_put(ONE, world))
+    await world.keys.follow()
+    assert world.connections.admit_now(D, TWO) is None
+
+
+async def test_a_device_that_is_denied_is_not_admitted_from_memory(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+    await world.keys.put_on_record(D, ONE, "factory")
+    assert await world.connections.admit(D, ONE) == world.connections.admit_now(D, ONE) == ONE
+    record = await world.record(1)
+
+    async def deny(tx: Transaction) -> None:
+        await tx.execute("UPDATE devices SET is_denied = 1 WHERE id = $1", D)
+
+    await world.db.transaction(deny)
+    world.devices.publish(record)
+    assert world.connections.admit_now(D, ONE) is None
+    assert await world.connections.admit(D, ONE) is None
+    assert world.connections.admit_now(D, ONE) is None
+
+
+def _put(public_key: bytes, world: World) -> Callable[[Transaction], Awaitable[None]]:
+    async def put(tx: Transaction) -> None:
+        await KeyStore().replace(tx, D, "rsa", public_key, "factory", world.clock.now())
+
+    return put

@@ -6,7 +6,8 @@ import random
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -72,8 +73,15 @@ class DictInbox:
             return NotAdmitted("another key is on record")
         return Admitted(public_key_der)
 
-    async def unproven(self, device: DeviceId) -> None:
-        await self._tell(device, "unproven")
+    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> Admitted | None:
+        known = self.keys.get(device)
+        return None if known is None or public_key_der not in (None, known) else Admitted(known)
+
+    def goes_by(self, device: DeviceId, public_key_der: bytes) -> bool:
+        return self.keys.get(device) == public_key_der
+
+    def unproven(self, device: DeviceId) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        return partial(self._tell, device, "unproven")
 
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
         await self._tell(device, "online", hello, ip)

@@ -4,13 +4,16 @@ What is kept is right because every change of a device is published on the bus o
 caller is answered, and the publication drops what it touches: the device's record, the list that held it, and the list
 of the owner that it has now. A reader says at which `version` it began to read: what it brings is kept only if nothing
 was dropped since, because its read may have been older than the change.
+
+Keys of devices are kept in the same manner, apart: a device's record changes whenever it comes or goes, and its key
+hardly ever.
 """
 
 from collections import OrderedDict
 from typing import Final
 
 from cloudchamber.access.model import Owner
-from cloudchamber.fleet.model import DeviceRecord
+from cloudchamber.fleet.model import DeviceRecord, RecordedKey
 from cloudchamber.ids import DeviceId
 
 # About 0.8 kB each; what fell out is read from the database at its next use.
@@ -69,3 +72,28 @@ class DeviceCache:
     def _drop_list(self, owner: Owner) -> None:
         for record in self._lists.pop(owner, ()):
             del self._listed[record.id]
+
+
+class KeyCache:
+    """Keys on record. That a device has none is not kept, for anybody can ask for any id."""
+
+    def __init__(self, limit: int = MAX_CACHED) -> None:
+        self._limit = limit
+        self._keys: dict[DeviceId, RecordedKey] = {}
+        self.version = 0
+        """Goes up with each change."""
+
+    def key(self, device: DeviceId) -> RecordedKey | None:
+        """May be asked from any thread."""
+        return self._keys.get(device)
+
+    def keep(self, device: DeviceId, key: RecordedKey, version: int) -> None:
+        if version != self.version:
+            return
+        self._keys[device] = key
+        if len(self._keys) > self._limit:
+            del self._keys[next(iter(self._keys))]
+
+    def forget(self, device: DeviceId) -> None:
+        self.version += 1
+        self._keys.pop(device, None)

@@ -5,8 +5,10 @@ of the product whose number its firmware says; or in that product at once, where
 `place`). Where it stands follows its firmware at each connect, until somebody names it.
 """
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from cloudchamber.access.requester import Device, describe
 from cloudchamber.bus.inprocess import InProcessBus
@@ -84,15 +86,42 @@ class Connections:
         """The key to go on with, or None when the device is refused. Nothing is recorded yet: the device has shown
         only that it knows the server's key. `online` records, once the device has proved its own."""
         record = await self._devices.get(device)
-        recorded = await self._keys.of_device(self._db, device)
-        worth = self._trust(record, recorded, presented)
+        recorded = self._devices.recorded_key_now(device)
+        worth = self._trust(record, recorded, presented) if recorded is not None else Trust.REFUSED
+        if worth is not Trust.KNOWN:
+            # The command line may have put another key on record a moment ago.
+            recorded = await self._devices.recorded_key(device)
+            worth = self._trust(record, recorded, presented)
         if worth is Trust.REFUSED:
             self._tally.note(record.product if record is not None else None, Figure.REFUSED)
             return None
         return recorded.public_key if worth is Trust.KNOWN and recorded is not None else presented
 
-    async def unproven(self, device: DeviceId) -> None:
-        """Who was admitted as the device went away, or was sent away, before it proved the key."""
+    def admit_now(self, device: DeviceId, presented: bytes | None) -> bytes | None:
+        """As `admit`, for a device and its key that are in memory. None: only `admit` can tell."""
+        recorded = self._devices.recorded_key_now(device)
+        if recorded is None:
+            return None
+        record = self._devices.get_now(device)
+        if record is None or self._trust(record, recorded, presented) is not Trust.KNOWN:
+            return None
+        return recorded.public_key
+
+    def goes_by(self, device: DeviceId, presented: bytes) -> bool:
+        """Memory has this key for the device. May be asked from any thread."""
+        recorded = self._devices.recorded_key_now(device)
+        return recorded is not None and recorded.public_key == presented
+
+    def unproven(self, device: DeviceId) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Who was admitted as the device went away, or was sent away, before it proved the key. None: that is noted;
+        otherwise call what is left to do."""
+        record = self._devices.get_now(device)
+        if record is None:
+            return partial(self._note_unproven, device)
+        self._tally.note(record.product, Figure.REFUSED)
+        return None
+
+    async def _note_unproven(self, device: DeviceId) -> None:
         record = await self._devices.get(device)
         self._tally.note(record.product if record is not None else None, Figure.REFUSED)
 
@@ -135,7 +164,7 @@ class Connections:
         if seen.record is None:
             self._provisional.add(device, handshake, now)
             return None
-        self._devices.publish(seen.record)
+        self._devices.publish(seen.record, is_key_kept=seen.worth is Trust.KNOWN)
         for changed in seen.moved or ():
             if changed is not None:
                 self._bus.publish(MEMBERSHIP_CHANGED, changed)
@@ -192,7 +221,7 @@ class Connections:
 
         record = await self._db.transaction(write)
         if record is not None:
-            self._devices.publish(record)
+            self._devices.publish(record, is_key_kept=True)
 
     async def set_flag(self, device: DeviceId, column: str, *, value: bool) -> None:
         await self._set(device, column, int(value))
@@ -209,7 +238,7 @@ class Connections:
 
         changed = await self._db.transaction(write)
         if changed is not None:
-            self._devices.publish(changed)
+            self._devices.publish(changed, is_key_kept=True)
 
     async def forced_updates(self, device: DeviceId, *, reported: bool) -> None:
         """The device says whether updates are forced. That is people's to say, so it is told when it is wrong."""
@@ -230,7 +259,7 @@ class Connections:
 
         record = await self._db.transaction(write)
         if record is not None:
-            self._devices.publish(record)
+            self._devices.publish(record, is_key_kept=True)
         return record
 
     def _trust(self, record: DeviceRecord | None, recorded: RecordedKey | None, presented: bytes | None) -> Trust:

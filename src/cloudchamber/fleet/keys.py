@@ -55,6 +55,8 @@ class DeviceKeys:
         now = self._clock.now()
         put = await self._keys.since(self._db, Millis(self._followed_at - _OVERLAP_MS))
         self._followed_at = now
+        for device, key in put:
+            self._devices.key_was_put(device, key)
         stale = [device for device, key in put if self._live.presented_key(device) not in (None, key)]
         for device in stale:
             self._live.disconnect(device)

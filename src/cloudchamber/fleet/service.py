@@ -23,7 +23,7 @@ from cloudchamber.access.rules import owner_of
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Millis
-from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache
+from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache, KeyCache
 from cloudchamber.fleet.errors import SerialNumberUnknown, device_not_in_product, device_unknown
 from cloudchamber.fleet.groups.service import GROUPS_CHANGED
 from cloudchamber.fleet.imports.rules import serial_number_in
@@ -80,6 +80,7 @@ class Devices:
         self._live = live
         self._bus = bus
         self._cache = DeviceCache()
+        self._key_cache = KeyCache()
         self._names: dict[Owner, str] = {}
         self._renamings = 0
         bus.subscribe(DEVICE_CHANGED, self._changed)
@@ -98,6 +99,23 @@ class Devices:
         if found is not None:
             self._cache.keep(found, version)
         return found
+
+    def get_now(self, device: DeviceId) -> DeviceRecord | None:
+        """As `get`, from memory; None where only the database can tell."""
+        return self._cache.record(device)
+
+    async def recorded_key(self, device: DeviceId) -> RecordedKey | None:
+        """The device's key on record, by the database."""
+        version = self._key_cache.version
+        found = await self._keys.of_device(self._db, device)
+        if found is not None:
+            self._key_cache.keep(device, found, version)
+        return found
+
+    def recorded_key_now(self, device: DeviceId) -> RecordedKey | None:
+        """As `recorded_key`, from memory, which hears half a second late of what the command line put on record. None
+        where only the database can tell. May be asked from any thread."""
+        return self._key_cache.key(device)
 
     async def own(self, requester: Requester, reference: str, action: Action) -> DeviceRecord:
         """A device by id or by the name that its owner gave it; an id always wins.
@@ -269,9 +287,17 @@ class Devices:
         assert record is not None
         return record
 
-    def publish(self, record: DeviceRecord) -> None:
-        """Tells every cache and index of a change that is committed."""
+    def publish(self, record: DeviceRecord, *, is_key_kept: bool = False) -> None:
+        """Tells every cache and index of a change that is committed. `is_key_kept`: it was none of the device's key."""
+        if not is_key_kept:
+            self._key_cache.forget(record.id)
         self._bus.publish(DEVICE_CHANGED, record)
+
+    def key_was_put(self, device: DeviceId, key: bytes) -> None:
+        """By another process."""
+        known = self._key_cache.key(device)
+        if known is not None and known.public_key != key:
+            self._key_cache.forget(device)
 
     def publish_registered(self, record: DeviceRecord, arrival: Arrival | None) -> None:
         """As `publish`, for a device that `register` put on record. Until then any key would do for its id; whoever is

@@ -4,8 +4,8 @@ An operation takes a third of a millisecond, in which the library lets go of the
 future on each side of it, takes as long as all else in a handshake. So results come back together here: the loop is
 woken once for all that are there by then.
 
-Where a process has a single core, a thread only adds switches to it. Then the loop does one operation in each of its
-turns, between whatever else is to be done.
+Where a process has a single core, a thread only adds switches to it. Then the loop does one piece of work in each of
+its turns, between whatever else is to be done: one operation, or both of a device whose key is in memory.
 """
 
 import asyncio

@@ -146,7 +146,8 @@ class TcpGateway:
             if not self._has_room():
                 return False
             try:
-                connection, address = listener.accept()
+                # Beneath `accept`, which makes an object of the connection and asks the system for its address anew.
+                file, address = listener._accept()  # type: ignore[attr-defined]  # in all of CPython
             except BlockingIOError:
                 self._accepts = 1
                 return True
@@ -154,9 +155,9 @@ class TcpGateway:
                 # The peer went away again, or this process has no file descriptor left: others may come back.
                 log.warning("cannot accept a device connection: %s", error)
                 return False
-            connection.setblocking(False)
+            os.set_blocking(file, False)
             assert self._watch is not None
-            link = _Link(self, self._watch, connection.detach(), self._limits, _plain_ip(address[0]))
+            link = _Link(self, self._watch, file, self._limits, _plain_ip(address[0]))
             link.session.pump()
             accepted += 1
         self._accepts = min(2 * accepted, ACCEPTED_AT_ONCE)

@@ -2,11 +2,13 @@
 
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from msgspec import Struct
 
 from cloudchamber.gateway.crypto import Crypto
 from cloudchamber.gateway.session import DeviceSession, Services
@@ -16,7 +18,7 @@ from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
 from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.tcp.connection import CloudConnection
-from cloudchamber.wire.tcp.handshake import CREDENTIALS_SIZE, open_handshake, seal_credentials
+from cloudchamber.wire.tcp.handshake import CREDENTIALS_SIZE, open_handshake, read_identity, seal_credentials
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +56,14 @@ class Peer(Protocol):
 
 
 class TcpSession(DeviceSession[CloudConnection]):
-    __slots__ = ("_is_computing", "_peer", "_tcp")
+    __slots__ = ("_is_computing", "_peer", "_prepared", "_tcp")
 
     def __init__(self, connection: CloudConnection, peer: Peer, services: TcpServices) -> None:
         super().__init__(connection, services)
         self._peer = peer
         self._tcp = services
         self._is_computing = False
+        self._prepared: _Prepared | None = None
 
     # --- for the socket ---
 
@@ -120,44 +123,56 @@ class TcpSession(DeviceSession[CloudConnection]):
     def _on_decrypt(self, event: DecryptHandshake) -> None:
         self._is_computing = True
         tcp = self._tcp
-        tcp.crypto.submit(self._decrypted, open_handshake, tcp.server_key, event.ciphertext)
+        tcp.crypto.submit(self._decrypted, _open, tcp.server_key, event.ciphertext, event.nonce, tcp.inbox.goes_by)
 
-    def _decrypted(self, plaintext: bytes | None) -> None:
+    def _decrypted(self, opened: "tuple[bytes | None, _Prepared | None]") -> None:
         self._is_computing = False
+        plaintext, self._prepared = opened
         self._connection.handshake_decrypted(plaintext, self._loop.time())
         self.pump()
 
     def _on_identify(self, event: IdentifyDevice) -> None:
-        self._start(self._identify(event))
+        device, prepared = DeviceId(event.device_id.hex()), self._prepared
+        self._prepared = None
+        admitted = self._tcp.inbox.admit_now(device, event.public_key_der)
+        if admitted is None:
+            self._start(self._identify(device, event.public_key_der))
+        elif prepared is not None and prepared.device_key == admitted.public_key_der:
+            self._sealed(device, admitted.public_key_der, prepared)
+        else:
+            self._seal(device, admitted.public_key_der)
 
     async def _ask_admission(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
         """The machine gives the device up before `INBOX_TIMEOUT_S`, and so cancels this: one timer less."""
         return await self._services.inbox.admit(device, public_key_der)
 
-    async def _identify(self, event: IdentifyDevice) -> None:
-        device = DeviceId(event.device_id.hex())
-        key = await self._admitted(device, event.public_key_der)
+    async def _identify(self, device: DeviceId, public_key_der: bytes | None) -> None:
+        key = await self._admitted(device, public_key_der)
         self._work = None
         if key is None:
             self._connection.refuse(self._loop.time())
             self.pump()
-            return
+        else:
+            self._seal(device, key)
+
+    def _seal(self, device: DeviceId, key: bytes) -> None:
         self._is_computing = True
         tcp = self._tcp
-        sealed = partial(self._sealed, device, key)
-        tcp.crypto.submit(sealed, _seal, tcp.server_key, key, secrets.token_bytes(CREDENTIALS_SIZE))
+        tcp.crypto.submit(partial(self._came, device, key), _prepare, tcp.server_key, key)
 
-    def _sealed(self, device: DeviceId, key: bytes, sealed: "tuple[bytes, bytes] | WireError") -> None:
+    def _came(self, device: DeviceId, key: bytes, prepared: "_Prepared | WireError") -> None:
         self._is_computing = False
-        if self._connection.is_closed:
-            return
-        if isinstance(sealed, WireError):
-            log.info("device %s at %s not admitted: %s", device, self.ip, sealed)
+        if not self._connection.is_closed:
+            self._sealed(device, key, prepared)
+            self.pump()
+
+    def _sealed(self, device: DeviceId, key: bytes, prepared: "_Prepared | WireError") -> None:
+        if isinstance(prepared, WireError):
+            log.info("device %s at %s not admitted: %s", device, self.ip, prepared)
             self._connection.refuse(self._loop.time())
         else:
             self._device, self._public_key_der = device, key
-            self._connection.admit(*sealed, self._loop.time())
-        self.pump()
+            self._connection.admit(prepared.reply, prepared.credentials, self._loop.time())
 
     # --- what the machine found ---
 
@@ -165,7 +180,9 @@ class TcpSession(DeviceSession[CloudConnection]):
         is_unproven = self._device and not self._is_online and event.reason is not CloseReason.LOCAL
         super()._on_closed(event)
         if is_unproven:
-            self._tell(partial(self._services.inbox.unproven, self._device))
+            rest = self._services.inbox.unproven(self._device)
+            if rest is not None:
+                self._tell(rest)
 
     handlers = {  # noqa: RUF012
         **DeviceSession.handlers,
@@ -175,9 +192,30 @@ class TcpSession(DeviceSession[CloudConnection]):
     }
 
 
-def _seal(server_key: RSAPrivateKey, device_key: bytes, credentials: bytes) -> tuple[bytes, bytes] | WireError:
-    """For `CloudConnection.admit`, or why not."""
+class _Prepared(Struct, frozen=True, gc=False):
+    """What a device is admitted with, see `CloudConnection.admit`, by the key for which it was made."""
+
+    device_key: bytes
+    reply: bytes
+    credentials: bytes
+
+
+def _open(
+    server_key: RSAPrivateKey, ciphertext: bytes, nonce: bytes, goes_by: Callable[[DeviceId, bytes], bool]
+) -> tuple[bytes | None, _Prepared | None]:
+    """The plaintext. Of a device that will hardly be refused also what it is admitted with: a turn of the loop less and
+    a way between threads."""
+    plaintext = open_handshake(server_key, ciphertext)
+    identity = read_identity(plaintext, nonce)
+    if identity is None or identity[1] is None or not goes_by(DeviceId(identity[0].hex()), identity[1]):
+        return plaintext, None
+    prepared = _prepare(server_key, identity[1])
+    return plaintext, None if isinstance(prepared, WireError) else prepared
+
+
+def _prepare(server_key: RSAPrivateKey, device_key: bytes) -> _Prepared | WireError:
+    credentials = secrets.token_bytes(CREDENTIALS_SIZE)
     try:
-        return seal_credentials(server_key, device_key, credentials), credentials
+        return _Prepared(device_key, seal_credentials(server_key, device_key, credentials), credentials)
     except WireError as error:
         return error

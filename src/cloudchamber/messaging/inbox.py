@@ -3,7 +3,7 @@
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -89,8 +89,15 @@ class Inbox:
         key = await self._connections.admit(device, public_key_der)
         return NotAdmitted("unknown, or known by another key") if key is None else Admitted(key)
 
-    async def unproven(self, device: DeviceId) -> None:
-        await self._connections.unproven(device)
+    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> Admitted | None:
+        key = self._connections.admit_now(device, public_key_der)
+        return None if key is None else Admitted(key)
+
+    def goes_by(self, device: DeviceId, public_key_der: bytes) -> bool:
+        return self._connections.goes_by(device, public_key_der)
+
+    def unproven(self, device: DeviceId) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        return self._connections.unproven(device)
 
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
         handshake = Handshake(

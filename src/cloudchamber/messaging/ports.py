@@ -109,8 +109,17 @@ class DeviceInbox(Protocol):
         """Is this device known, and is this its key? Asked before anything of the device counts."""
         ...
 
-    async def unproven(self, device: DeviceId) -> None:
-        """Who was admitted as this device was gone before they proved its key."""
+    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> Admitted | None:
+        """As `admit`, from memory; None where only `admit` can tell."""
+        ...
+
+    def goes_by(self, device: DeviceId, public_key_der: bytes) -> bool:
+        """Memory has this key for the device, so that `admit` will hardly refuse it. May be asked from any thread."""
+        ...
+
+    def unproven(self, device: DeviceId) -> Callable[[], Coroutine[Any, Any, None]] | None:
+        """Who was admitted as this device was gone before they proved its key. None: that is noted. Otherwise call
+        what is left to do."""
         ...
 
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:

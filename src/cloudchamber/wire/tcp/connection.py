@@ -81,7 +81,7 @@ class CloudConnection(CloudSession):
             self._step_deadline = now + ANSWER_TIMEOUT_S
             ciphertext = bytes(self._buffer[:CIPHERTEXT_SIZE])
             del self._buffer[:CIPHERTEXT_SIZE]
-            self._emit(DecryptHandshake(ciphertext))
+            self._emit(DecryptHandshake(ciphertext, self._nonce))
         if self._state is not _State.CIPHERTEXT and len(self._buffer) > MAX_EARLY_BYTES:
             self._end(CloseReason.HANDSHAKE, "", now)
 
