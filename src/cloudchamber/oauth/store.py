@@ -62,7 +62,7 @@ class _Insert:
     into: str
     end: str = ""
 
-    @lru_cache(maxsize=64)  # noqa: B019 - the objects are this module's own, and their statements literals but for length
+    @lru_cache(maxsize=128)  # noqa: B019 - the objects are this module's own, and their statements literals but for length
     def of(self, rows: int) -> str:
         return f"INSERT INTO {self.into} VALUES {rows_of_places(rows, self.into.count(',') + 1)}{self.end}"
 

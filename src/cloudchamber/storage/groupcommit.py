@@ -6,9 +6,9 @@ COMMIT was at the disk, runs the bodies one after the other inside one SQL trans
 wakes the callers, all with one call into the loop. Nothing waits for a batch to fill: a lone transaction is
 committed at once, and the busier the disk, the larger the batches.
 
-Each body runs inside a SAVEPOINT, so that one which fails is undone alone. What a body was told, be it success or
-failure, may rest on what an earlier body of its batch wrote, so nobody hears anything before COMMIT; and when COMMIT
-fails, all of the batch hears that instead.
+Each body of several runs inside a SAVEPOINT, so that one which fails is undone alone. What a body was told, be it
+success or failure, may rest on what an earlier body of its batch wrote, so nobody hears anything before COMMIT; and
+when COMMIT fails, all of the batch hears that instead.
 
 A body is a coroutine whose awaits never suspend: the methods of its transaction are `async` so that the same body
 runs on PostgreSQL, but here they finish within the call. So the thread needs no loop: it steps the coroutine once,
@@ -197,15 +197,22 @@ class GroupCommit:
 
     def _commit(self, batch: list[_Job]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
-        for job in batch:
-            self._run_body(job)
-            if not self._connection.in_transaction:  # SQLite gave up all of it, not just a statement
-                raise StorageUnavailable("The database cannot be written now. Try again later.", detail=repr(job.error))
-        self._connection.execute("COMMIT")
+        if len(batch) == 1:
+            # Each statement lets go of the interpreter's lock and waits for it again while the loop works. So a lone
+            # body gets no savepoint: there is nobody whom its failure must leave untouched.
+            self._run_body(batch[0])
+            self._connection.execute("COMMIT" if batch[0].error is None else "ROLLBACK")
+        else:
+            for job in batch:
+                self._connection.execute("SAVEPOINT body")
+                self._run_body(job)
+                if job.error is not None:
+                    self._connection.execute("ROLLBACK TO body")
+                self._connection.execute("RELEASE body")
+            self._connection.execute("COMMIT")
         self.commits += 1
 
     def _run_body(self, job: _Job) -> None:
-        self._connection.execute("SAVEPOINT body")
         transaction = SqliteTransaction(self._connection, self._to_error)
         try:
             job.result = _drive(job.body(transaction), transaction)
@@ -215,10 +222,8 @@ class GroupCommit:
             job.error = error
         finally:
             transaction.end()
-        if self._connection.in_transaction:
-            if job.error is not None:
-                self._connection.execute("ROLLBACK TO body")
-            self._connection.execute("RELEASE body")
+        if not self._connection.in_transaction:  # SQLite gave up all of it, not just a statement
+            raise StorageUnavailable("The database cannot be written now. Try again later.", detail=repr(job.error))
 
     def _recover(self) -> None:
         """After a failed batch: no transaction may stay open, or every later BEGIN would fail."""

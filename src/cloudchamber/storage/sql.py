@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from cloudchamber.storage.errors import Unstorable
 
 T = TypeVar("T")
+
+_STEPS: Final = (250, 125, 50, 25, 16, 12, 10, 8, 7, 6, 5, 4, 3, 2, 1)
 
 # Strings, quoted names and comments are matched first, so that a `$1` within them is passed over. A name may contain
 # a dollar sign, hence the look-behind.
@@ -43,9 +45,9 @@ def refuse_nul(args: Iterable[object]) -> None:
 
 def in_steps(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Parts of a list for statements that take many values: of few different lengths, because each length makes a
-    statement of its own, to be translated, prepared and kept."""
+    statement of its own, to be translated, prepared and kept. What few requests bring at once is one part, though."""
     start = 0
-    for step in (250, 125, 50, 25, 10, 5, 2, 1):
+    for step in _STEPS:
         while len(items) - start >= step:
             yield items[start : start + step]
             start += step
