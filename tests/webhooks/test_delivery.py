@@ -338,6 +338,10 @@ async def test_02_events_that_wait_and_requests_in_the_log_are_sealed(maker: Mak
         await publish(maker, data="DATASECRET")
         await host.wait_for(1)
         await asyncio.sleep(0.1)
+    async with hosting() as host:
+        hook = await make_hook(maker, url=f"{host.url}/?key=URLSECRET", headers={"X-Token": "HEADERSECRET"})
+        await publish(maker, data="DATASECRET")
+        assert "DATASECRET" in str((await until(maker, hook, 1))["logs"])
     files = [
         path.read_bytes() for path in cloud.data.iterdir() if path.is_file() and path.name.startswith("cloudchamber.db")
     ]

@@ -7,9 +7,10 @@ once: a crash between a host's answer and our record of it makes it again.
 `HookIndex` holds what decides whether an event fires anything, in memory, because that is asked for every event.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -26,12 +27,12 @@ from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import StorageBusy
 from cloudchamber.tally import Figure, Tally
-from cloudchamber.webhooks.batches import Batches
+from cloudchamber.webhooks.batches import Batches, Ended
 from cloudchamber.webhooks.errors import HookBehind, WebhookInvalid
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 from cloudchamber.webhooks.requests import read_settings
 from cloudchamber.webhooks.rules import WELL, Health, after_delivery, triggers
-from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
+from cloudchamber.webhooks.store import KEPT_LOG_ENTRIES, DeliveryStore, WebhookStore
 
 HOOK_CHANGED: Final = "webhooks.changed"
 """A Webhook that was made or replaced."""
@@ -147,6 +148,8 @@ class Deliveries:
         # Those of which the last attempt failed.
         self._failing: set[str] = set()
         self._counts: dict[tuple[str, str], DayCount] = {}
+        # In memory first, as the counters are: of a hundred deliveries a second the log shows the last ten.
+        self._shown = _last_ones()
         self.refused = 0
         """Events that could not be put on record, and were refused to who published them."""
         self._recording = Batches(self._insert)
@@ -262,8 +265,8 @@ class Deliveries:
         await self._db.transaction(write)
         return postponed
 
-    async def finish(self, delivery: Delivery, *, succeeded: bool, request: str, response: str) -> None:
-        """Raises CloudError."""
+    def finish(self, delivery: Delivery, *, succeeded: bool, request: str, response: str, ended: Ended) -> None:
+        """`ended` is called when that is on record and nobody makes this delivery again, or cannot be."""
         now = self._clock.now()
         health = after_delivery(self.health(delivery.hook), now, succeeded=succeeded)
         if health == WELL:
@@ -279,16 +282,29 @@ class Deliveries:
         entry = LogEntry(
             delivery.id, delivery.hook, delivery.event.name, state, delivery.attempts + 1, now, request, response
         )
+        try:
+            self._finishing.put_and_tell((entry, delivery.event), partial(self._finished, entry, ended))
+        except StorageBusy as error:
+            ended(error)
 
-        await self._finishing.put((entry, delivery.event))
-        self._count(delivery.hook, success=int(succeeded), error=int(not succeeded))
-        hook = self._index.get(delivery.hook)
-        if hook is not None:
-            self._tally.note(_product(hook), Figure.HOOKS_OK if succeeded else Figure.HOOKS_FAILED)
+    def _finished(self, entry: LogEntry, ended: Ended, error: Exception | None) -> None:
+        if error is None:
+            succeeded = entry.state is DeliveryState.DELIVERED
+            if succeeded:
+                self._shown[entry.hook].append(entry)
+            self._count(entry.hook, success=int(succeeded), error=int(not succeeded))
+            hook = self._index.get(entry.hook)
+            if hook is not None:
+                self._tally.note(_product(hook), Figure.HOOKS_OK if succeeded else Figure.HOOKS_FAILED)
+        ended(error)
 
     async def _put_away(self, ended: Sequence[tuple[LogEntry, Event]]) -> None:
+        delivered = [entry.id for entry, _ in ended if entry.state is DeliveryState.DELIVERED]
+        failed = [(entry, event) for entry, event in ended if entry.state is DeliveryState.FAILED]
+
         async def write(tx: Transaction) -> None:
-            await self._store.finish(tx, ended)
+            await self._store.forget(tx, delivered)
+            await self._store.fail(tx, failed)
 
         await self._db.transaction(write)
 
@@ -314,12 +330,15 @@ class Deliveries:
         self._counts[(hook, day)] = DayCount(day, known.success + success, known.error + error, known.skipped + skipped)
 
     async def flush(self) -> None:
-        """Puts the counters on record. Raises CloudError, and keeps them for the next time."""
+        """Puts the counters on record, and what was delivered since the last time, as far as its owner may look at it.
+        Raises CloudError, and keeps both for the next time."""
         counts, self._counts = self._counts, {}
-        if not counts:
+        shown, self._shown = self._shown, _last_ones()
+        if not counts and not shown:
             return
 
         async def write(tx: Transaction) -> None:
+            await self._store.show(tx, list(chain.from_iterable(shown.values())))
             await self._store.count(tx, [(hook, counted) for (hook, _), counted in counts.items()])
 
         try:
@@ -327,6 +346,9 @@ class Deliveries:
         except CloudError:
             for (hook, _), counted in counts.items():
                 self._count(hook, success=counted.success, error=counted.error, skipped=counted.skipped)
+            for hook, entries in shown.items():
+                newer = tuple(self._shown[hook])
+                self._shown[hook].extend((*entries, *newer))
             raise
 
     async def purge(self) -> int:
@@ -342,6 +364,7 @@ class Deliveries:
 
     async def log(self, hook: str) -> list[LogEntry]:
         """The last successes and errors, newest first. Whoever calls has decided that the hook may be seen."""
+        await self.flush()
         return await self._store.log(self._db, hook)
 
     async def counters(self, hook: str) -> list[DayCount]:
@@ -354,6 +377,11 @@ class Deliveries:
         await self._recording.settle()
         await self._finishing.settle()
         await self.flush()
+
+
+def _last_ones() -> defaultdict[str, deque[LogEntry]]:
+    """By hook."""
+    return defaultdict(lambda: deque(maxlen=KEPT_LOG_ENTRIES))
 
 
 def _product(hook: Webhook) -> ProductId | None:

@@ -9,6 +9,7 @@ Left out: partials (there is nothing to include) and changed delimiters; both ar
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -55,6 +56,16 @@ def parse(text: str) -> Template:
     """Raises TemplateInvalid, which says where."""
     if len(text) > MAX_TEMPLATE_LENGTH:
         raise TemplateInvalid(f"A template has at most {MAX_TEMPLATE_LENGTH} characters")
+    if "{{" not in text:
+        return (text,) if text else ()
+    return _parse_anew(text) if len(text) > _MAX_REMEMBERED_LENGTH else _parse(text)
+
+
+# Each event of a hook has the same templates. Half a megabyte at the most, of text that is in memory anyway.
+_MAX_REMEMBERED_LENGTH: Final = 2 * 1024
+
+
+def _parse_anew(text: str) -> Template:
     open_sections: list[tuple[str, bool, list[Part]]] = []
     parts: list[Part] = []
     for literal, kind, name in _tags(text):
@@ -81,6 +92,9 @@ def parse(text: str) -> Template:
     if open_sections:
         raise TemplateInvalid(f"The template does not close the section {open_sections[-1][0][:40]!r}")
     return tuple(parts)
+
+
+_parse = lru_cache(maxsize=256)(_parse_anew)
 
 
 def _tags(text: str) -> Iterator[tuple[str, str, str]]:

@@ -11,8 +11,9 @@ own, so that no event's data can break out of its place.
 import base64
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property, lru_cache
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
 import msgspec
 
@@ -32,6 +33,8 @@ _MAX_DEPTH: Final = 32
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 _NOT_HEADER_TEXT = re.compile(r"[\x00-\x1f\x7f]+")
 _NOT_URL = re.compile(r"[\x00-\x20\x7f-\U0010ffff\"<>\\^`{|}]")
+# What `quote_plus` leaves as it is, which it takes long to find out.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*")
 # What frames the message is the sender's own matter.
 _OWN_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive", "expect"}
@@ -88,28 +91,45 @@ def _texts(tree: Any, depth: int) -> Iterator[str]:
                 yield from _texts(value, depth + 1)
 
 
-def variables(event: Event, event_id: str) -> dict[str, Any]:
-    """What templates see."""
-    value = event.data or ""
-    at = iso(event.published_at)
-    own = {
-        "PARTICLE_DEVICE_ID": event.source,
-        "PARTICLE_EVENT_NAME": event.name,
-        "PARTICLE_EVENT_VALUE": value,
-        "PARTICLE_PUBLISHED_AT": at,
-        "PARTICLE_EVENT_ID": event_id,
-        "PARTICLE_EVENT_JSON": msgspec.json.encode(default_fields(event)).decode(),
-        "PARTICLE_EVENT_BASE64": base64.b64encode(value.encode()).decode(),
-        "PRODUCT_ID": event.product_id,
-        "PRODUCT_USER_ID": event.user_id,
-        "PRODUCT_VERSION": event.version,
-        "SPARK_CORE_ID": event.source,
-        "SPARK_DEVICE_ID": event.source,
-        "SPARK_EVENT_NAME": event.name,
-        "SPARK_EVENT_VALUE": value,
-        "SPARK_PUBLISHED_AT": at,
-    }
-    return {**_data_fields(value), **own}
+class Variables(Mapping[str, Any]):
+    """What templates see of an event; made when the first of them asks."""
+
+    def __init__(self, event: Event, event_id: str) -> None:
+        self._event = event
+        self._event_id = event_id
+
+    @cached_property
+    def _all(self) -> dict[str, Any]:
+        event = self._event
+        value = event.data or ""
+        at = iso(event.published_at)
+        own = {
+            "PARTICLE_DEVICE_ID": event.source,
+            "PARTICLE_EVENT_NAME": event.name,
+            "PARTICLE_EVENT_VALUE": value,
+            "PARTICLE_PUBLISHED_AT": at,
+            "PARTICLE_EVENT_ID": self._event_id,
+            "PARTICLE_EVENT_JSON": msgspec.json.encode(default_fields(event)).decode(),
+            "PARTICLE_EVENT_BASE64": base64.b64encode(value.encode()).decode(),
+            "PRODUCT_ID": event.product_id,
+            "PRODUCT_USER_ID": event.user_id,
+            "PRODUCT_VERSION": event.version,
+            "SPARK_CORE_ID": event.source,
+            "SPARK_DEVICE_ID": event.source,
+            "SPARK_EVENT_NAME": event.name,
+            "SPARK_EVENT_VALUE": value,
+            "SPARK_PUBLISHED_AT": at,
+        }
+        return {**json_object(value), **own}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
 def default_fields(event: Event) -> dict[str, str]:
@@ -132,13 +152,10 @@ def json_object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-_data_fields = json_object
-
-
 def build(hook: Webhook, event: Event, event_id: str) -> HookRequest:
     """Raises WebhookInvalid (TemplateInvalid) where the settings and this event make no request."""
     settings = read_settings(hook.settings)
-    context = variables(event, event_id)
+    context = Variables(event, event_id)
     method = settings.requestType.upper()
     if method not in METHODS:
         raise WebhookInvalid(f"The request type {method[:20]!r} cannot be sent")
@@ -179,8 +196,19 @@ def plain_url(url: str, encoding: str = "utf-8") -> str:
     return _NOT_URL.sub(lambda match: quote(match[0], safe="", encoding=encoding), url)
 
 
-def _url(template: str, context: dict[str, Any], query: dict[str, Any]) -> str:
+def _url(template: str, context: Mapping[str, Any], query: dict[str, Any]) -> str:
     url = render(parse(template), context, lambda text: quote(text, safe=""))
+    scheme, host, path, own_query = _parts(url)
+    joined = "&".join(piece for piece in (own_query, _form(query).decode()) if piece)
+    made = urlunsplit((scheme, host, path, joined, ""))
+    if len(made) > MAX_URL_LENGTH:
+        raise TemplateInvalid(f"The webhook's url becomes longer than {MAX_URL_LENGTH} characters")
+    return made
+
+
+@lru_cache(maxsize=256)
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, host and port, path, query; most hooks' are the same for each event."""
     url = plain_url(url.strip())
     try:
         parts = urlsplit(url)
@@ -189,14 +217,10 @@ def _url(template: str, context: dict[str, Any], query: dict[str, Any]) -> str:
         raise TemplateInvalid("The webhook's url is not one") from error
     if parts.scheme.lower() not in {"http", "https"} or not parts.hostname:
         raise TemplateInvalid("The webhook's url does not begin with http:// or https:// and a host")
-    joined = "&".join(piece for piece in (parts.query, _form(query).decode()) if piece)
-    made = urlunsplit((parts.scheme.lower(), parts.netloc, parts.path or "/", joined, ""))
-    if len(made) > MAX_URL_LENGTH:
-        raise TemplateInvalid(f"The webhook's url becomes longer than {MAX_URL_LENGTH} characters")
-    return made
+    return parts.scheme.lower(), parts.netloc, parts.path or "/", parts.query
 
 
-def _authorization(auth: dict[str, str] | None, context: dict[str, Any]) -> dict[str, str]:
+def _authorization(auth: dict[str, str] | None, context: Mapping[str, Any]) -> dict[str, str]:
     if not auth:
         return {}
     said = {name: render(parse(template), context, _as_it_is) for name, template in auth.items()}
@@ -216,7 +240,7 @@ def _as_it_is(text: str) -> str:
     return text
 
 
-def _rendered(tree: Any, context: dict[str, Any]) -> Any:
+def _rendered(tree: Any, context: Mapping[str, Any]) -> Any:
     """The same tree, each text rendered. Escaping is the encoder's: JSON and forms have their own."""
     match tree:
         case str():
@@ -230,7 +254,11 @@ def _rendered(tree: Any, context: dict[str, Any]) -> Any:
 
 
 def _form(fields: Mapping[str, Any]) -> bytes:
-    return urlencode(list(_pairs(fields, ""))).encode()
+    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in _pairs(fields, "")).encode()
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote_plus(text)
 
 
 def _pairs(value: Any, path: str) -> Iterator[tuple[str, str]]:

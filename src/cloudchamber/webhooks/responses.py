@@ -1,7 +1,7 @@
 """What a host's answer becomes: events for whoever waits for it, and an entry of the log. Pure."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +10,7 @@ from cloudchamber.messaging.model import Event
 from cloudchamber.webhooks.errors import TemplateInvalid
 from cloudchamber.webhooks.model import Answered, HookRequest, Outcome, Settings, Webhook
 from cloudchamber.webhooks.mustache import parse, render
-from cloudchamber.webhooks.requests import json_object, read_settings, variables
+from cloudchamber.webhooks.requests import Variables, json_object, read_settings
 from cloudchamber.webhooks.rules import error_text, is_success
 
 # http-api.md 15.3: an answer goes out in pieces of 512 bytes, of 100 KB at most.
@@ -27,7 +27,7 @@ _HIDDEN: Final = frozenset({"authorization", "cookie", "set-cookie", "x-api-key"
 def events_of(hook: Webhook, event: Event, event_id: str, outcome: Outcome) -> list[tuple[str, str]]:
     """Names and data of the events that tell of a delivery that ended, in their order."""
     settings = read_settings(hook.settings)
-    context = variables(event, event_id)
+    context = Variables(event, event_id)
     if not is_success(outcome):
         topic = _topic(settings.errorResponseTopic, context, _default_topic(hook, event, "hook-error"))
         return [(f"{topic}/0", error_text(outcome))]
@@ -45,10 +45,10 @@ def events_of(hook: Webhook, event: Event, event_id: str, outcome: Outcome) -> l
 
 def response_text(hook: Webhook, event: Event, event_id: str, outcome: Answered) -> str:
     """What a device would be told of an answer."""
-    return _response_text(read_settings(hook.settings), variables(event, event_id), outcome)
+    return _response_text(read_settings(hook.settings), Variables(event, event_id), outcome)
 
 
-def _response_text(settings: Settings, context: dict[str, Any], outcome: Answered) -> str:
+def _response_text(settings: Settings, context: Mapping[str, Any], outcome: Answered) -> str:
     if settings.dataUrlResponseEvent:
         kind = next((value for name, value in outcome.headers if name.lower() == "content-type"), "text/plain")
         return f"data:{kind.replace(' ', '')};base64,{base64.b64encode(outcome.body).decode()}"
@@ -77,7 +77,7 @@ def _default_topic(hook: Webhook, event: Event, kind: str) -> str:
     return own if hook.owner_kind == "user" else f"{event.source}/{own}"
 
 
-def _topic(template: str | None, context: dict[str, Any], default: str) -> str:
+def _topic(template: str | None, context: Mapping[str, Any], default: str) -> str:
     if not template:
         return default
     try:

@@ -23,12 +23,16 @@ class SenderOnDemand:
     def __init__(self, *, reaches_private: bool = False) -> None:
         self._reaches_private = reaches_private
         self._making: asyncio.Task[Sender] | None = None
+        self._made: Sender | None = None
 
     async def send(self, request: HookRequest) -> Outcome:
+        if self._made is not None:
+            return await self._made.send(request)
         if self._making is None:
             self._making = asyncio.create_task(asyncio.to_thread(self._make))
         # One that is cancelled while it waits must not take the sender away from the others.
-        return await (await asyncio.shield(self._making)).send(request)
+        self._made = await asyncio.shield(self._making)
+        return await self._made.send(request)
 
     async def close(self) -> None:
         if self._making is not None:

@@ -6,7 +6,7 @@ A hook's URL and settings hold other services' passwords and tokens, and a deliv
 import base64
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
@@ -132,12 +132,7 @@ class DeliveryStore:
         ]
 
     async def insert(self, tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
-        hooks = list({row[1] for row in rows})
-        known: set[str] = set()
-        for some in in_steps(hooks):
-            found = await tx.fetch_all(f"SELECT id FROM webhooks WHERE id IN ({places(len(some))})", *some)
-            known.update(row[0] for row in found)
-        # A hook may be gone by now.
+        known = await self._known(tx, {str(row[1]) for row in rows})
         for part in in_steps([row for row in rows if row[1] in known]):
             await tx.execute(_insert_deliveries(len(part)), *chain.from_iterable(part))
 
@@ -171,33 +166,64 @@ class DeliveryStore:
             delivery.next_at,
         )
 
-    async def finish(self, tx: Transaction, ended: Sequence[tuple[LogEntry, Event]]) -> None:
-        """In the order in which they ended. Of each hook and outcome the last ones stay; what failed keeps its event,
-        to be tried again."""
-        by_outcome: dict[tuple[str, str], list[tuple[LogEntry, Event]]] = {}
+    async def forget(self, tx: Transaction, deliveries: Sequence[str]) -> None:
+        """Those that their hosts have taken."""
+        for some in in_steps(deliveries):
+            await tx.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({places(len(some))})", *some)
+
+    async def fail(self, tx: Transaction, ended: Sequence[tuple[LogEntry, Event]]) -> None:
+        """In the order in which they ended. Of each hook the last ones stay, with their events, to be tried again."""
+        by_hook: dict[str, list[tuple[LogEntry, Event]]] = {}
         for entry, event in ended:
-            by_outcome.setdefault((entry.hook, entry.state.value), []).append((entry, event))
-        for (hook, state), entries in by_outcome.items():
-            for some in in_steps([entry.id for entry, _ in entries[:-KEPT_LOG_ENTRIES]]):
-                await tx.execute(f"DELETE FROM webhook_deliveries WHERE id IN ({places(len(some))})", *some)
+            by_hook.setdefault(entry.hook, []).append((entry, event))
+        for hook, entries in by_hook.items():
+            await self.forget(tx, [entry.id for entry, _ in entries[:-KEPT_LOG_ENTRIES]])
             for entry, event in entries[-KEPT_LOG_ENTRIES:]:
                 await tx.execute(
                     "UPDATE webhook_deliveries SET state = $2, attempts = $3, finished_at = $4, sealed = $5"
                     " WHERE id = $1",
                     entry.id,
-                    state,
+                    entry.state.value,
                     entry.attempts,
                     entry.finished_at,
                     self._sealer.seal(_shown_json(entry, event), entry.id.encode()),
                 )
-            await tx.execute(
-                "DELETE FROM webhook_deliveries WHERE hook_id = $1 AND state = $2 AND finished_at < ("
-                " SELECT min(finished_at) FROM ("
-                "  SELECT finished_at FROM webhook_deliveries WHERE hook_id = $1 AND state = $2"
-                f"  ORDER BY finished_at DESC LIMIT {KEPT_LOG_ENTRIES}) AS kept)",
-                hook,
-                state,
-            )
+            await self._forget_older(tx, hook, DeliveryState.FAILED)
+
+    async def show(self, tx: Transaction, entries: Sequence[LogEntry]) -> None:
+        """Puts successes on record that owners may look at; of each hook the last ones stay."""
+        for hook in await self._known(tx, {entry.hook for entry in entries}):
+            for entry in entries:
+                if entry.hook == hook:
+                    await tx.execute(
+                        "INSERT INTO webhook_deliveries (id, hook_id, state, attempts, next_at, finished_at, sealed)"
+                        " VALUES ($1, $2, $3, $4, $5, $5, $6)",
+                        entry.id,
+                        hook,
+                        entry.state.value,
+                        entry.attempts,
+                        entry.finished_at,
+                        self._sealer.seal(_shown_json(entry, None), entry.id.encode()),
+                    )
+            await self._forget_older(tx, hook, DeliveryState.DELIVERED)
+
+    async def _forget_older(self, tx: Transaction, hook: str, state: DeliveryState) -> None:
+        await tx.execute(
+            "DELETE FROM webhook_deliveries WHERE hook_id = $1 AND state = $2 AND finished_at < ("
+            " SELECT min(finished_at) FROM ("
+            "  SELECT finished_at FROM webhook_deliveries WHERE hook_id = $1 AND state = $2"
+            f"  ORDER BY finished_at DESC LIMIT {KEPT_LOG_ENTRIES}) AS kept)",
+            hook,
+            state.value,
+        )
+
+    async def _known(self, tx: Transaction, hooks: Collection[str]) -> set[str]:
+        """Those that are not gone."""
+        known: set[str] = set()
+        for some in in_steps(list(hooks)):
+            found = await tx.fetch_all(f"SELECT id FROM webhooks WHERE id IN ({places(len(some))})", *some)
+            known.update(row[0] for row in found)
+        return known
 
     async def log(self, db: Reader, hook: str) -> list[LogEntry]:
         """The last successes and errors, newest first."""
@@ -269,11 +295,11 @@ def _insert_deliveries(rows: int) -> str:
     )
 
 
-def _shown_json(entry: LogEntry, event: Event) -> bytes:
+def _shown_json(entry: LogEntry, event: Event | None) -> bytes:
     shown = {"event": entry.event_name, "request": entry.request, "response": entry.response}
-    if entry.state is DeliveryState.FAILED:
+    if event is not None:
         shown["again"] = _event_json(event).decode()
-    return json.dumps(shown).encode()
+    return msgspec.json.encode(shown)
 
 
 def _event_json(event: Event) -> bytes:

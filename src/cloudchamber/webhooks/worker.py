@@ -11,11 +11,12 @@ import logging
 import random
 from collections import Counter, deque
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from cloudchamber.clock import Clock
+from cloudchamber.clock import Clock, Millis
 from cloudchamber.errors import CloudError
 from cloudchamber.messaging.events import Events
 from cloudchamber.messaging.model import Event
@@ -30,6 +31,9 @@ from cloudchamber.webhooks.sending import Sends
 # One host gets a few requests at a time, as a browser would send; a maker's server often has one process.
 MAX_RUNNING_PER_HOST: Final = 8
 MAX_RUNNING: Final = 64
+# Ended, and not on record: the next requests need not wait for the disk, but one that is stuck must not have answers of
+# 100 KB pile up in memory, nor many deliveries to be made again.
+MAX_ENDING: Final = 64
 # In memory, waiting and running; an event and its names take about a kilobyte. What is more stays in the table.
 MAX_HELD: Final = 5_000
 # So that one whose host is slow leaves room for the others.
@@ -44,6 +48,7 @@ _log = logging.getLogger(__name__)
 class _Lane:
     waiting: "deque[tuple[Delivery, Webhook, HookRequest]]" = field(default_factory=deque)
     running: int = 0
+    has_turn: bool = False
 
 
 class Worker:
@@ -67,6 +72,8 @@ class Worker:
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._refilling: asyncio.Task[None] | None = None
+        self._ending = 0
+        self._room = asyncio.Event()
         self._stopped = False
         # Not for secrets: it spreads retries.
         self._random = random.Random()  # noqa: S311
@@ -146,13 +153,14 @@ class Worker:
         try:
             request = build(hook, delivery.event, delivery.id)
         except WebhookInvalid as error:
-            self._start(self._end(delivery, hook, None, Failed(error.message, is_final=True)))
+            self._end(delivery, hook, None, Failed(error.message, is_final=True))
             return
         host = urlsplit(request.url).netloc.rpartition("@")[2].lower()
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = _Lane()
-        if not lane.waiting:
+        if not lane.has_turn:
+            lane.has_turn = True
             self._turns.append(host)
         lane.waiting.append((delivery, hook, request))
 
@@ -165,9 +173,12 @@ class Worker:
             lane = self._lanes[host]
             while lane.waiting and lane.running < MAX_RUNNING_PER_HOST and len(self._running) < MAX_RUNNING:
                 lane.running += 1
-                self._start(self._attempt(host, *lane.waiting.popleft()))
+                self._start(self._send(host, lane, *lane.waiting.popleft()))
             if lane.waiting:
                 self._turns.append(host)
+            else:
+                lane.has_turn = False
+                self._drop_idle(host, lane)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -208,34 +219,64 @@ class Worker:
         finally:
             self._refilling = None
 
-    async def _attempt(self, host: str, delivery: Delivery, hook: Webhook, request: HookRequest) -> None:
+    async def _send(self, host: str, lane: _Lane, delivery: Delivery, hook: Webhook, request: HookRequest) -> None:
+        """One after the other, until a host without any request under way may want this one's place."""
         try:
-            outcome = await self._sender.send(request)
-            await self._end(delivery, hook, request, outcome)
+            while True:
+                try:
+                    outcome = await self._sender.send(request)
+                except Exception:
+                    _log.exception("a webhook's request could not be sent")
+                    outcome = Failed("the request could not be sent")
+                self._end(delivery, hook, request, outcome)
+                while self._ending > MAX_ENDING:
+                    self._room.clear()
+                    await self._room.wait()
+                self._refill_soon()
+                if not lane.waiting or self._stopped or len(self._running) >= MAX_RUNNING:
+                    return
+                delivery, hook, request = lane.waiting.popleft()
         finally:
-            lane = self._lanes[host]
             lane.running -= 1
-            if not lane.running and not lane.waiting:
-                del self._lanes[host]
+            self._drop_idle(host, lane)
 
-    async def _end(self, delivery: Delivery, hook: Webhook, request: HookRequest | None, outcome: Outcome) -> None:
+    def _drop_idle(self, host: str, lane: _Lane) -> None:
+        if not lane.running and not lane.has_turn and self._lanes.get(host) is lane:
+            del self._lanes[host]
+
+    def _end(self, delivery: Delivery, hook: Webhook, request: HookRequest | None, outcome: Outcome) -> None:
+        """Of an attempt."""
         verdict = after_attempt(delivery.attempts + 1, outcome, self._clock.now(), self._random.random())
+        if isinstance(verdict, TryAgain):
+            self._start(self._postpone(delivery, verdict.at))
+            return
+        self._ending += 1
+        self._deliveries.finish(
+            delivery,
+            succeeded=is_success(outcome),
+            request="" if request is None else shown_request(request),
+            response=shown_response(outcome),
+            ended=partial(self._tell, delivery, hook, outcome),
+        )
+
+    async def _postpone(self, delivery: Delivery, at: Millis) -> None:
         try:
-            if isinstance(verdict, TryAgain):
-                postponed = await self._deliveries.postpone(delivery, verdict.at)
-                heapq.heappush(self._later, (postponed.next_at, postponed.id, postponed))
-                self._set_timer()
-                return
-            await self._deliveries.finish(
-                delivery,
-                succeeded=is_success(outcome),
-                request="" if request is None else shown_request(request),
-                response=shown_response(outcome),
-            )
+            postponed = await self._deliveries.postpone(delivery, at)
         except CloudError:
+            _log.warning("that a webhook's delivery is tried again could not be kept", exc_info=True)
+            postponed = replace(delivery, attempts=delivery.attempts + 1, next_at=at)
+        heapq.heappush(self._later, (postponed.next_at, postponed.id, postponed))
+        self._set_timer()
+
+    def _tell(self, delivery: Delivery, hook: Webhook, outcome: Outcome, error: Exception | None) -> None:
+        """Whoever waits for the answer."""
+        self._ending -= 1
+        self._room.set()
+        if error is not None:
             # It stays in the table as pending, so the next start makes it again.
-            _log.warning("what became of a webhook's delivery could not be kept", exc_info=True)
+            _log.warning("what became of a webhook's delivery could not be kept", exc_info=error)
         self._let_go(delivery)
+        self._refill_soon()
         for name, data in events_of(hook, delivery.event, delivery.id, outcome):
             # A user's hook speaks to the user's devices, a product's to the product's, whoever owns them.
             is_users = hook.owner_kind == "user"
