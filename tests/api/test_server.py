@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from cloudchamber.api import server as server_module
-from cloudchamber.api.server import MAX_HEADER_BYTES, MAX_HEADERS, make_server
+from cloudchamber.api.http1 import RequestResponseCycle
+from cloudchamber.api.server import MAX_HEADER_BYTES, MAX_HEADERS, EdgeProtocol, make_server
 from tests.api.conftest import ANY_PORT
+from tests.circles import alive, no_collector
 
 Talk = Callable[..., Awaitable[bytes]]
 
@@ -225,3 +227,22 @@ async def test_a_client_that_does_not_read_is_cut_off(port: int, monkeypatch: py
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+async def test_nothing_is_left_of_a_connection(port: int) -> None:
+    async def ask(request: bytes, *, answer: bytes) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        assert answer in await reader.read(65536) if answer else True
+        await asyncio.sleep(0.01)
+        writer.close()
+        await writer.wait_closed()
+
+    with no_collector():
+        await ask(GET + b"\r\n", answer=b"200 OK")
+        await ask((POST + b"Content-Length: 3\r\n\r\nabc") * 2, answer=b"200 OK")
+        await ask(b"no request\r\n\r\n", answer=b"400 Bad Request")
+        await ask(POST + b"Content-Length: 3\r\n\r\na", answer=b"")  # gone in the midst of its request
+        await ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n", answer=b"")  # and while it is answered
+        await asyncio.sleep(1.0)
+        assert alive(EdgeProtocol, RequestResponseCycle) == []

@@ -8,12 +8,14 @@ import weakref
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from cloudchamber.gateway.tcp import TcpLimits
+from cloudchamber.gateway.tcp import TcpLimits, _Link
 from cloudchamber.gateway.tcp_session import TcpSession
 from cloudchamber.simulator.device import State
 from cloudchamber.wire import coap
 from cloudchamber.wire.coap import Code, Message, Type
 from cloudchamber.wire.events import Acknowledged
+from cloudchamber.wire.tcp.connection import CloudConnection
+from tests.circles import alive, no_collector
 from tests.gateway.cloud import ID, SmallCloud, device_id, start_cloud, until
 from tests.gateway.stranger import Insider, Stranger
 
@@ -137,18 +139,19 @@ async def test_a_peer_that_does_not_take_the_last_bytes_does_not_hold_the_stop_u
 
 
 async def test_nothing_is_left_of_a_connection(cloud: SmallCloud) -> None:
-    device = await cloud.online()
-    session: weakref.ref[TcpSession] = weakref.ref(cloud.hub.session(ID))  # type: ignore[arg-type]
-    assert await cloud.hub.call_function(ID, "brew", "1", 5)
-    await cloud.switch_off(device)
-    await until(lambda: cloud.gateway.connections == 0 and not len(cloud.services.mailboxes))
-    stranger = await Stranger.connect(cloud.port)
-    await stranger.nonce()
-    stranger.close()
-    await until(lambda: cloud.gateway.connections == 0)
-    del device
-    await asyncio.sleep(0.05)
-    gc.collect()
-    assert session() is None, gc.get_referrers(session())
+    with no_collector():
+        device = await cloud.online()
+        session: weakref.ref[TcpSession] = weakref.ref(cloud.hub.session(ID))  # type: ignore[arg-type]
+        assert await cloud.hub.call_function(ID, "brew", "1", 5)
+        await cloud.switch_off(device)
+        await until(lambda: cloud.gateway.connections == 0 and not len(cloud.services.mailboxes))
+        stranger = await Stranger.connect(cloud.port)
+        await stranger.nonce()
+        stranger.close()
+        await until(lambda: cloud.gateway.connections == 0)
+        del device
+        await asyncio.sleep(0.05)
+        assert session() is None, gc.get_referrers(session())
+        assert alive(TcpSession, CloudConnection, _Link) == []
     # This test: no task is left of any connection.
     assert len(asyncio.all_tasks()) == 1

@@ -1,7 +1,6 @@
 """Devices over DTLS: what they can do, how their sessions outlive them, and who is not let in."""
 
 import asyncio
-import gc
 from pathlib import Path
 
 import pytest
@@ -23,6 +22,7 @@ from cloudchamber.wire.reliability import CLOUD
 from cloudchamber.wire.udp import connection as connection_module
 from cloudchamber.wire.udp.connection import CloudDatagramSession
 from cloudchamber.wire.udp.packed import PackedSession
+from tests.circles import alive, no_collector
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
 
@@ -316,19 +316,19 @@ async def test_a_device_that_is_gone_leaves_nothing_in_memory(
     """The store has all of its session, the end of the replay window as well."""
     monkeypatch.setattr(connection_module, "CLOUD", CLOUD._replace(memory_s=0.5))
     monkeypatch.setattr(connection_module, "CLOUD_MEMORY_S", 0.5)
-    device = await drowsy.online()
-    await until(lambda: drowsy.gateway.dozing == 1)
-    assert device.publish("alpha", "1")
-    await until(lambda: "published" in drowsy.inbox.names(ID))
-    await until(lambda: drowsy.gateway.dozing == 1)
-    channel = next(iter(drowsy.gateway._dozing)).channel
-    monkeypatch.setattr(udp_module, "offline_after_s", lambda _: 0.5)
-    await until(lambda: "offline" in drowsy.inbox.names(ID))
-    await until(lambda: drowsy.gateway.sessions == 0)
-    assert drowsy.gateway._endpoint.session_count == drowsy.gateway.dozing == 0
-    gc.collect()
-    of_sessions = (UdpSession, DtlsSession, CloudDatagramSession, Dozing, PackedSession)
-    assert [found for found in gc.get_objects() if type(found) in of_sessions] == []
+    with no_collector():
+        device = await drowsy.online()
+        await until(lambda: drowsy.gateway.dozing == 1)
+        assert alive(UdpSession, DtlsSession, CloudDatagramSession) == []
+        assert device.publish("alpha", "1")
+        await until(lambda: "published" in drowsy.inbox.names(ID))
+        await until(lambda: drowsy.gateway.dozing == 1)
+        channel = next(iter(drowsy.gateway._dozing)).channel
+        monkeypatch.setattr(udp_module, "offline_after_s", lambda _: 0.5)
+        await until(lambda: "offline" in drowsy.inbox.names(ID))
+        await until(lambda: drowsy.gateway.sessions == 0)
+        assert drowsy.gateway._endpoint.session_count == drowsy.gateway.dozing == 0
+        assert alive(UdpSession, DtlsSession, CloudDatagramSession, Dozing, PackedSession) == []
     saved = await drowsy.saved.by_device(ID)
     assert saved is not None
     assert (

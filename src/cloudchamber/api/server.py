@@ -86,13 +86,19 @@ class _EdgeTransport:
 
     def __init__(self, transport: asyncio.Transport, protocol: "EdgeProtocol") -> None:
         self._transport = transport
-        self._protocol = protocol
+        self._protocol: EdgeProtocol | None = protocol
         self._head = b""
+
+    def lost(self) -> None:
+        """The connection is gone. Whoever still answers holds this, and must not hold the connection."""
+        self._protocol = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
+        if self._protocol is None:
+            return
         if self._head:
             if len(data) <= _MAX_JOINED:
                 data = self._head + data
@@ -113,24 +119,27 @@ class _EdgeTransport:
                 self._transport.write(head)
 
     def is_closing(self) -> bool:
-        return self._protocol.is_lingering or self._transport.is_closing()
+        return self._protocol is None or self._protocol.is_lingering or self._transport.is_closing()
 
     def close(self) -> None:
         self._flush()
-        if not self._protocol.linger(self._transport):
+        if self._protocol is None or not self._protocol.linger(self._transport):
             self._transport.close()
 
 
 class _Pending:
     """A request that is being answered directly, in the place of a cycle, as far as that is asked."""
 
-    __slots__ = ("disconnected", "keep_alive", "message_event", "response_complete")
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
 
     def __init__(self) -> None:
         self.response_complete = False
         self.disconnected = False
         self.keep_alive = True
-        self.message_event = self
+
+    @property
+    def message_event(self) -> "_Pending":
+        return self
 
     def set(self) -> None:
         """Nobody waits for the rest of the body, or for the connection's end."""
@@ -497,8 +506,10 @@ class EdgeProtocol(HttpProtocol):
             self._follower.lost()
         self._nobody_listens()
         super().connection_lost(exc)
-        # Otherwise only the garbage collector could tell that nobody needs this any more.
-        self.scope = {}
+        # Otherwise only the garbage collector could tell that nobody needs this any more, and it looks seldom
+        # (garbage.py). A request that is still being answered has a task, which holds what it needs.
+        self.scope, self.cycle = {}, None
+        cast("_EdgeTransport", self.transport).lost()
 
     def _too_slow(self) -> None:
         self._request_timer = None

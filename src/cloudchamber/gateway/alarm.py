@@ -28,7 +28,7 @@ class AlarmClock:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._heap: list[tuple[float, int]] = []
-        self._alarms: dict[int, Alarm] = {}
+        self._alarms: dict[int, Timed] = {}
         self._places = count()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -37,7 +37,7 @@ class AlarmClock:
         """How many are set."""
         return len(self._alarms)
 
-    def set(self, alarm: "Alarm", at: float) -> int:
+    def set(self, alarm: "Timed", at: float) -> int:
         """Rings then, unless what this gives is cancelled before. `at` in the loop's time."""
         place = next(self._places)
         self._alarms[place] = alarm
@@ -77,33 +77,53 @@ class AlarmClock:
             self._wind()
 
 
-class Alarm:
-    """Calls `ring` at the deadline that was set last, or earlier: a core takes an early call for nothing.
+class Timed:
+    """Is called at the deadline that was set last, or earlier: a core takes an early call for nothing.
 
-    Deadlines mostly move away with each message. The alarm then stays as it is, and whoever set it looks again when it
-    rings; so a busy connection does not set one for each of its messages.
+    Deadlines mostly move away with each message. The place on the clock then stays as it is, and whoever set it looks
+    again when it rings; so a busy connection does not take one for each of its messages.
+
+    To be inherited from: an object beside it, with a way back, would be a circle that only the garbage collector frees.
     """
 
-    __slots__ = ("_at", "_clock", "_place", "_ring")
+    __slots__ = ("_place", "_rings_at")
 
-    def __init__(self, clock: AlarmClock, ring: Callable[[], None]) -> None:
-        self._clock = clock
-        self._ring = ring
+    def __init__(self) -> None:
         self._place: int | None = None
-        self._at = 0.0
+        self._rings_at = 0.0
 
-    def set(self, deadline: float | None) -> None:
+    def _due(self) -> None:
+        raise NotImplementedError
+
+    def _set_deadline(self, clock: AlarmClock, deadline: float | None) -> None:
         """`deadline` in the loop's time; None: there is none."""
         if self._place is not None:
-            if deadline is not None and deadline >= self._at:
+            if deadline is not None and deadline >= self._rings_at:
                 return
-            self._clock.cancel(self._place)
+            clock.cancel(self._place)
             self._place = None
         if deadline is not None:
-            self._place = self._clock.set(self, deadline)
-            self._at = deadline
+            self._place = clock.set(self, deadline)
+            self._rings_at = deadline
 
     def ring(self) -> None:
         """Told by the clock."""
         self._place = None
+        self._due()
+
+
+class Alarm(Timed):
+    """Calls `ring` at the deadline."""
+
+    __slots__ = ("_clock", "_ring")
+
+    def __init__(self, clock: AlarmClock, ring: Callable[[], None]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._ring = ring
+
+    def set(self, deadline: float | None) -> None:
+        self._set_deadline(self._clock, deadline)
+
+    def _due(self) -> None:
         self._ring()

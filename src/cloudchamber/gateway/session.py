@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.gateway.alarm import Alarm, AlarmClock
+from cloudchamber.gateway.alarm import AlarmClock, Timed
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
@@ -77,12 +77,11 @@ class Services:
 ConnectionT = TypeVar("ConnectionT", bound=CloudConnection | CloudDatagramSession)
 
 
-class DeviceSession(Generic[ConnectionT]):
+class DeviceSession(Timed, Generic[ConnectionT]):
     """One connection. All methods run on the loop's thread."""
 
     __slots__ = (
         "__weakref__",
-        "_alarm",
         "_connection",
         "_device",
         "_failed",
@@ -102,6 +101,7 @@ class DeviceSession(Generic[ConnectionT]):
     )
 
     def __init__(self, connection: ConnectionT, services: Services) -> None:
+        super().__init__()
         self._loop = asyncio.get_running_loop()
         self._connection = connection
         self._services = services
@@ -111,7 +111,6 @@ class DeviceSession(Generic[ConnectionT]):
         self._waiting: dict[int, Done] = {}
         self._started: Callable[[int], None] | None = None
         self._work: asyncio.Task[None] | None = None
-        self._alarm = Alarm(services.alarms, self._ring)
         self._untold = 0
         self._recording = 0
         self._pumps_soon = False
@@ -238,9 +237,9 @@ class DeviceSession(Generic[ConnectionT]):
             for event in events:
                 handlers[type(event)](self, event)
         self._send()
-        self._alarm.set(connection.next_deadline())
+        self._set_deadline(self._services.alarms, connection.next_deadline())
 
-    def _ring(self) -> None:
+    def _due(self) -> None:
         self._connection.handle_deadline(self._loop.time())
         self.pump()
 

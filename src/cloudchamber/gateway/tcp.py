@@ -256,6 +256,8 @@ class _Link(Socket):
             self._linger.cancel()
         self.session.lost()
         self._gateway.left(self)
+        # A circle less, and all of this connection is freed at once: the garbage collector looks seldom (garbage.py).
+        del self.session
 
     # --- Peer ---
 

@@ -210,7 +210,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
 
     def unload(self) -> None:
         """Of an idle session: nobody calls it any more."""
-        self._alarm.set(None)
+        self._set_deadline(self._services.alarms, None)
         self._is_over = True
 
     def doze(self, bed: Bed, channel: bytes) -> Dozing:
@@ -223,7 +223,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
     async def leave(self) -> None:
         """The cloud stops, which is not the device's concern: nothing is said to it."""
         self._is_over = True
-        self._alarm.set(None)
+        self._set_deadline(self._services.alarms, None)
         if self._work is not None:
             self._work.cancel()
         self._give_up_waiting()
