@@ -28,8 +28,6 @@ LISTED: Final = 25
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _WARM_UP_S: Final = 1.0
-# Where wrk takes more of its core than this, it may be what is measured.
-_BUSY: Final = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +51,6 @@ class _Load:
     request: wrk.Request
     pid: int
     connections: int
-    wrks_share: float = 0.0
-    """Of a core, at most."""
 
 
 def measure(name: str, run: Run) -> Section:
@@ -102,9 +98,7 @@ def measure(name: str, run: Run) -> Section:
             for turn in turns:
                 run.steps.begin(f"{turn[0].row.work}, {turn[0].row.setting}")
                 for one in turn:
-                    sample = load(one.request, one.pid, one.connections, run.seconds)
-                    one.row.rounds.append(of_sample(sample))
-                    one.wrks_share = max(one.wrks_share, sample.client_cpu_seconds / sample.seconds)
+                    one.row.rounds.append(of_sample(load(one.request, one.pid, one.connections, run.seconds)))
                 run.steps.end()
     loads = [one for turn in turns for one in turn]
     return Section(
@@ -115,12 +109,6 @@ def measure(name: str, run: Run) -> Section:
         goals=suite.goals,
         plotted=("per_s", "cpu_us"),
         missing=missing,
-        notes=[
-            f"{one.row.work}, {one.row.setting}, {one.row.subject}: wrk took {one.wrks_share:.0%} of a core, so that it"
-            " may bound the answers per second."
-            for one in loads
-            if one.wrks_share > _BUSY
-        ],
     )
 
 

@@ -9,7 +9,11 @@ import datetime as dt
 import io
 import os
 import platform
+import re
+import sqlite3
+import ssl
 import statistics
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +22,7 @@ import matplotlib as mpl
 import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
@@ -30,6 +35,8 @@ class Metric(msgspec.Struct, frozen=True):
     heading: str
     format: str
     is_more_better: bool = False
+    is_shown: bool = True
+    """In tables; else in the samples alone."""
 
 
 METRICS: Final = {
@@ -45,8 +52,19 @@ METRICS: Final = {
     "used_b": Metric("used B", ",.0f"),
     "resident_mb": Metric("resident MB", ",.1f"),
     "proportional_mb": Metric("proportional MB", ",.1f"),
+    "growth": Metric("last ÷ first", ",.2f"),
+    "load_percent": Metric("the load's % of a core", ",.0f", is_shown=False),
 }
 """The figures that a row may have, in the order of a table's columns."""
+
+FLAT: Final = 1.3
+"""The last cost of a curve over its first, up to which it counts as flat: caches of the processor and depths of trees
+are in it."""
+
+_BUSY_LOAD: Final = 90.0
+"""Per cent of a core: a load generator that takes more may be what is measured."""
+_STOLEN: Final = 5.0
+"""Per cent of the time that a hypervisor gave to others, above which figures are rough."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -107,7 +125,26 @@ class Section(msgspec.Struct, frozen=True):
     notes: list[str] = []
     """What was found besides, a sentence each."""
     at: str = ""
-    """When it ended, and the load average then."""
+    """When it ended."""
+    circumstances: "Circumstances | None" = None
+
+
+class Circumstances(msgspec.Struct, frozen=True):
+    """What the machine did besides."""
+
+    seconds: float
+    """How long the section took."""
+    load_average: float
+    """Of the minute before, in which another section may have run."""
+    busy_cores: float
+    """That others kept busy in the second before."""
+    stolen_percent: float = 0.0
+    """Of the time that the hypervisor gave to others meanwhile."""
+    settings: str = ""
+
+    @property
+    def is_rough(self) -> bool:
+        return self.busy_cores > (os.cpu_count() or 1) / 2 or self.stolen_percent > _STOLEN
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -116,6 +153,9 @@ class Machine(msgspec.Struct, frozen=True):
     memory_gb: int
     system: str
     python: str
+    governor: str = ""
+    """Of the processor's clock; empty where the system does not tell."""
+    is_virtual: bool = False
 
 
 class Results(msgspec.Struct):
@@ -131,7 +171,19 @@ def of_sample(sample: Sample) -> dict[str, float]:
         "p50_ms": sample.p50_ms,
         "p99_ms": sample.p99_ms,
         "p999_ms": sample.p999_ms,
+        "load_percent": 100 * sample.client_cpu_seconds / sample.seconds,
     }
+
+
+def grown(works: Iterable[tuple[str, list[tuple[float, float]]]], of: str) -> tuple[list[Row], list[Goal]]:
+    """For curves that should be flat: how many times the first cost the last is, and that as a goal."""
+    rows, goals = [], []
+    for work, points in works:
+        if len(points) > 1 and points[0][1]:
+            (first, least), (last, most) = points[0], points[-1]
+            rows.append(Row(f"{work}: growth", f"{first:,.0f} → {last:,.0f} {of}", OURS, [{"growth": most / least}]))
+            goals.append(Goal(f"{work}: growth", "growth", FLAT))
+    return rows, goals
 
 
 def times(ours: Row, theirs: Row, metric: str) -> list[float]:
@@ -145,59 +197,102 @@ def times(ours: Row, theirs: Row, metric: str) -> list[float]:
 # --- the page ---
 
 
-def save(sections: Iterable[Section], folder: Path, today: dt.date) -> Path:
-    """Puts them into the day's results, those of the same name replaced, and writes the page anew. Gives its path."""
+def save(sections: Iterable[Section], folder: Path, today: dt.date, order: Sequence[str] = ()) -> Path:
+    """Puts them into the day's results, those of the same name replaced, and writes the page anew, sections in `order`.
+    Gives its path."""
     folder.mkdir(parents=True, exist_ok=True)
     samples = folder / f"{today.isoformat()}.json"
     results = Results(machine(), {})
     if samples.exists():
-        results.sections = msgspec.json.decode(samples.read_bytes(), type=Results).sections
+        results.sections = read(samples).sections
     now = dt.datetime.now(dt.UTC)
-    load = os.getloadavg()[0]
     for section in sections:
-        results.sections[section.name] = msgspec.structs.replace(
-            section, at=f"{now:%Y-%m-%d %H:%M} UTC, load average {load:.1f}"
-        )
+        results.sections[section.name] = msgspec.structs.replace(section, at=f"{now:%Y-%m-%d %H:%M} UTC")
+    places = {name: place for place, name in enumerate(order)}
+    results.sections = dict(sorted(results.sections.items(), key=lambda item: places.get(item[0], len(places))))
     samples.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     page = folder / f"{today.isoformat()}.md"
     page.write_text(_page(results, folder / today.isoformat(), today))
     return page
 
 
+def read(samples: Path) -> Results:
+    """A run's JSON. Raises OSError, msgspec.DecodeError."""
+    return msgspec.json.decode(samples.read_bytes(), type=Results)
+
+
 def _page(results: Results, pictures: Path, today: dt.date) -> str:
     pictures.mkdir(exist_ok=True)
     its = results.machine
+    sections = results.sections.values()
+    kind = "virtual cores" if its.is_virtual else "cores"
+    clock = f", clock governed by {its.governor}" if its.governor else ""
     parts = [
         f"# Benchmarks of {today.isoformat()}",
         (
-            f"{its.cores} cores of {its.processor}, {its.memory_gb} GB; {its.system}; {its.python}. Written by"
-            " `make bench`; every sample is in the JSON file beside this page."
+            f"{its.cores} {kind} of {its.processor}{clock}, {its.memory_gb} GB; {its.system}; {its.python}. Written by"
+            f" `make bench`; every sample is in [{today.isoformat()}.json]({today.isoformat()}.json)."
         ),
         (
             "Figures are medians of the rounds, with the least and the most. Subjects took turns within each round;"
             " *times* is how many times better the cloud did than the peer in the row's first figure, by round."
         ),
     ]
-    if verdicts := [line for section in results.sections.values() for line in _verdicts(section)]:
+    if rough := [section.name for section in sections if section.circumstances and section.circumstances.is_rough]:
+        parts.append(f"> **The machine had other work** during {', '.join(rough)}: their figures are rough.")
+    if verdicts := [verdict for section in sections for verdict in _verdicts(section)]:
+        reached = sum(verdict.is_reached is True for verdict in verdicts)
         parts.append("## Goals")
-        parts.append(
-            "\n".join(["| work | setting | goal | reached | |", "|---|---|---|---|---|", *verdicts])
-        )  # fmt: skip
-    for section in results.sections.values():
-        parts += [f"## {section.title}", f"`make bench ONLY={section.name}`, {section.at}.", section.what.strip()]
+        parts.append(f"{reached} of {len(verdicts)} are reached.")
+        lines = [verdict.line for verdict in verdicts]
+        parts.append("\n".join(["| work | setting | goal | reached | |", "|---|---|---|---|---|", *lines]))
+    for section in sections:
+        parts += [f"## {section.title}", _when(section), section.what.strip()]
         parts += [f"*{peer}* is not in it: {why}." for peer, why in section.missing.items()]
         if section.rows:
             parts.append(_markdown(section))
-        if section.notes:
-            parts.append("\n".join(f"* {note}" for note in section.notes))
+        if told := notes(section):
+            parts.append("\n".join(f"* {note}" for note in told))
         for file, title, drawn in _plots(section):
             (pictures / file).write_bytes(drawn)
             parts.append(f"![{title}]({pictures.name}/{file})")
     return "\n\n".join(parts) + "\n"
 
 
+def _when(section: Section) -> str:
+    told = f"`make bench ONLY={section.name}`, {section.at}"
+    if about := section.circumstances:
+        settings = f" with {about.settings}" if about.settings else ""
+        told += f", {duration(about.seconds)}{settings}; others kept {about.busy_cores:.1f} cores busy before it"
+        if about.stolen_percent >= 1:
+            told += f", and the hypervisor took {about.stolen_percent:.0f} % meanwhile"
+        if about.is_rough:
+            told += ". **So these figures are rough**"
+    return told + "."
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def notes(section: Section) -> list[str]:
+    """What was found besides, and where the load generator may have been the bound."""
+    told = list(section.notes)
+    for row in section.rows:
+        if max(row.samples("load_percent"), default=0.0) > _BUSY_LOAD:
+            what = ", ".join(part for part in (row.work, row.setting, row.subject) if part)
+            most = max(row.samples("load_percent"))
+            told.append(f"{what}: the load generator took {most:.0f} % of a core, so that it may be the bound.")
+    return told
+
+
 def _cells(section: Section) -> tuple[list[str], list[list[str]]]:
-    metrics = [name for name in METRICS if any(name in row.metrics() for row in section.rows)]
+    metrics = [
+        name
+        for name, metric in METRICS.items()
+        if metric.is_shown and any(name in row.metrics() for row in section.rows)
+    ]
     ours = {(row.work, row.setting): row for row in section.rows if row.subject == OURS}
     is_compared = any(row.subject != OURS for row in section.rows)
     headings = [
@@ -229,14 +324,14 @@ def _markdown(section: Section) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in (headings, rule, *lines))
 
 
-def table(section: Section) -> Table:
-    """For a terminal."""
+def table(section: Section, *, is_narrow: bool = False) -> Table:
+    """For a terminal; a narrow one has the ranges below the medians."""
     shown = Table(title=section.title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     headings, lines = _cells(section)
     for index, heading in enumerate(headings):
-        shown.add_column(heading, justify="left" if index < 3 else "right")
+        shown.add_column(heading, justify="left" if index < 3 else "right", no_wrap=not is_narrow)
     for cells in lines:
-        shown.add_row(*(cell.replace(" (", "\n(") for cell in cells))
+        shown.add_row(*(cell.replace(" (", "\n(") if is_narrow else cell for cell in cells))
     return shown
 
 
@@ -249,31 +344,53 @@ def _figure(figures: Sequence[float], as_: str) -> str:
     return f"{middle} ({format(min(figures), as_)}…{format(max(figures), as_)})"
 
 
-def _verdicts(section: Section) -> list[str]:
-    lines = []
-    for goal in section.goals:
-        metric = METRICS[goal.metric]
-        for row in section.rows:
-            if row.subject != OURS or row.work != goal.work or (goal.setting and goal.setting != row.setting):
+class _Verdict(msgspec.Struct, frozen=True):
+    line: str
+    """Of the table of goals."""
+    is_reached: bool | None
+    """None: not measured."""
+
+
+def _verdicts(section: Section) -> list[_Verdict]:
+    return [verdict for goal in section.goals for verdict in _of_goal(section, goal)]
+
+
+def _of_goal(section: Section, goal: Goal) -> list[_Verdict]:
+    metric = METRICS[goal.metric]
+    sign = "≥" if metric.is_more_better else "≤"
+    if goal.peer:
+        wish = f"≥ {goal.limit:g} times {goal.peer}, {metric.heading}"
+    else:
+        wish = f"{sign} {goal.limit:g} {metric.heading}"
+    place = f"[{goal.work}](#{_anchor(section.title)})"
+    found = []
+    for row in section.rows:
+        if row.subject != OURS or row.work != goal.work or (goal.setting and goal.setting != row.setting):
+            continue
+        if goal.peer:
+            theirs = [
+                other
+                for other in section.rows
+                if (other.work, other.setting) == (row.work, row.setting) and other.subject.startswith(goal.peer)
+            ]
+            if not theirs:
                 continue
-            if goal.peer:
-                theirs = [
-                    other
-                    for other in section.rows
-                    if (other.work, other.setting) == (row.work, row.setting) and other.subject.startswith(goal.peer)
-                ]
-                if not theirs:
-                    continue
-                found = statistics.median(times(row, theirs[0], goal.metric))
-                is_reached, told = found >= goal.limit, f"{found:.2f} times {goal.peer}"
-                wish = f"≥ {goal.limit:g} times {goal.peer}, {metric.heading}"
-            else:
-                found = row.median(goal.metric)
-                is_reached = found >= goal.limit if metric.is_more_better else found <= goal.limit
-                told = f"{format(found, metric.format)} {metric.heading}"
-                wish = f"{'≥' if metric.is_more_better else '≤'} {goal.limit:g} {metric.heading}"
-            lines.append(f"| {row.work} | {row.setting} | {wish} | {told} | {'yes' if is_reached else 'no'} |")
-    return lines
+            figure = statistics.median(times(row, theirs[0], goal.metric))
+            is_reached, told = figure >= goal.limit, f"{figure:.2f} times {goal.peer}"
+        else:
+            figure = row.median(goal.metric)
+            is_reached = figure >= goal.limit if metric.is_more_better else figure <= goal.limit
+            told = f"{format(figure, metric.format)} {metric.heading}"
+        answer = "yes" if is_reached else "**no**"
+        found.append(_Verdict(f"| {place} | {row.setting} | {wish} | {told} | {answer} |", is_reached))
+    if not found and goal.peer in section.missing:
+        found.append(_Verdict(f"| {place} | {goal.setting} | {wish} | {goal.peer} is missing | not measured |", None))
+    return found
+
+
+def _anchor(title: str) -> str:
+    """Of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 # --- plots ---
@@ -284,8 +401,6 @@ _STYLE: Final[Any] = {  # the names of all settings are one Literal, which a dic
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
     "grid.alpha": 0.3,
 }
 _WIDE: Final = 50
@@ -307,29 +422,46 @@ def _plots(section: Section) -> list[tuple[str, str, bytes]]:
 
 
 def _bars(title: str, rows: list[Row], metric: str) -> bytes:
-    labels = list(dict.fromkeys((row.work, row.setting) for row in rows))
+    """A bar for each row, in groups of what was asked of several, with its figure beside it."""
+    about = METRICS[metric]
     subjects = list(dict.fromkeys(row.subject for row in rows))
-    figure, axes = _axes(title, METRICS[metric].heading)
-    width = 0.8 / len(subjects)
-    for number, subject in enumerate(subjects):
-        mine = [row for row in rows if row.subject == subject]
-        middles = [row.median(metric) for row in mine]
-        reach = [
-            [middle - min(row.samples(metric)) for row, middle in zip(mine, middles, strict=True)],
-            [max(row.samples(metric)) - middle for row, middle in zip(mine, middles, strict=True)],
-        ]
-        places = [labels.index((row.work, row.setting)) + number * width for row in mine]
-        axes.bar(places, middles, width, yerr=reach, label=subject, error_kw={"linewidth": 0.8})
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.work, row.setting), []).append(row)
+    names = ["\n".join(textwrap.fill(part, 40) for part in label if part) for label in groups]
+    # Bars of one group are as high as its label at least.
+    gaps = [max(0.8, 0.9 * (name.count("\n") + 1) - len(its)) for name, its in zip(names, groups.values(), strict=True)]
+    figure, axes = _axes(title, 0.9 + 0.19 * (len(rows) + sum(gaps)))
     middles = [row.median(metric) for row in rows]
-    if min(middles) > 0 and max(middles) / min(middles) > _WIDE:
-        axes.set_yscale("log")
-    names = ["\n".join(part for part in label if part) for label in labels]
-    axes.set_xticks([place + 0.4 - width / 2 for place in range(len(labels))], names)
-    return _svg(figure, axes)
+    is_wide = min(middles) > 0 and max(middles) / min(middles) > _WIDE
+    place, ticks = 0.0, []
+    for its, gap in zip(groups.values(), gaps, strict=True):
+        place += gap / 2
+        ticks.append(place + (len(its) - 1) / 2)
+        for row in its:
+            middle, samples = row.median(metric), row.samples(metric)
+            reach = [[middle - min(samples)], [max(samples) - middle]]
+            colour = f"C{subjects.index(row.subject) % 10}"
+            axes.barh([place], [middle], 0.9, xerr=reach, color=colour, error_kw={"linewidth": 0.8})
+            about_it: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 7}
+            axes.annotate(format(middle, about.format), (max(samples), place), annotation_clip=False, **about_it)
+            place += 1
+        place += gap / 2
+    patches = [Patch(color=f"C{number % 10}", label=subject) for number, subject in enumerate(subjects)]
+    if is_wide:
+        axes.set_xscale("log")
+    axes.set_yticks(ticks, names, fontsize=8)
+    axes.invert_yaxis()
+    axes.grid(visible=True, axis="x")
+    better = "more" if about.is_more_better else "less"
+    axes.set_xlabel(f"{about.heading} ({better} is better{', logarithmic' if is_wide else ''})")
+    return _svg(figure, axes, patches)
 
 
 def _lines(curve: Curve) -> bytes:
-    figure, axes = _axes(curve.title, curve.y)
+    figure, axes = _axes(curve.title, 4.0)
+    axes.set_ylabel(curve.y)
+    axes.grid(visible=True, axis="y")
     for name, points in curve.points.items():
         axes.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
     sizes = sorted({x for points in curve.points.values() for x, _ in points})
@@ -337,20 +469,25 @@ def _lines(curve: Curve) -> bytes:
     axes.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
     axes.minorticks_off()
     axes.set_xlabel(curve.x)
-    axes.set_ylim(bottom=0)
+    costs = [y for points in curve.points.values() for _, y in points]
+    if costs and min(costs) > 0 and max(costs) / min(costs) > _WIDE:
+        axes.set_yscale("log")
+        axes.set_ylabel(f"{curve.y}, logarithmic")
+    else:
+        axes.set_ylim(bottom=0)
     return _svg(figure, axes)
 
 
-def _axes(title: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, 4), layout="constrained")
+def _axes(title: str, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(10, height), layout="constrained")
     axes = figure.subplots()
-    axes.set_title(title)
-    axes.set_ylabel(y)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_axisbelow(True)
     return figure, axes
 
 
-def _svg(figure: Figure, axes: Axes) -> bytes:
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+def _svg(figure: Figure, axes: Axes, patches: list[Patch] | None = None) -> bytes:
+    axes.legend(handles=patches, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     return file.getvalue()
@@ -360,17 +497,16 @@ def _svg(figure: Figure, axes: Axes) -> bytes:
 
 
 def machine() -> Machine:
+    cpu = Path("/proc/cpuinfo").read_text()
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    named = re.search(r"^model name\s*: (.+)$", cpu, re.MULTILINE)
+    libraries = f"SQLite {sqlite3.sqlite_version}, {' '.join(ssl.OPENSSL_VERSION.split()[:2])}"
     return Machine(
-        processor=_processor(),
+        processor=named[1].strip() if named else platform.machine(),
         cores=os.cpu_count() or 1,
         memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         system=f"{platform.system()} {platform.release()}",
-        python=f"{platform.python_implementation()} {platform.python_version()}",
+        python=f"{platform.python_implementation()} {platform.python_version()}, {libraries}",
+        governor=governor.read_text().strip() if governor.exists() else "",
+        is_virtual=re.search(r"^flags.*\bhypervisor\b", cpu, re.MULTILINE) is not None,
     )
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -12,11 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bench import beside, filling, http_peers, report, run, tcp
+from bench import beside, compare, filling, http_peers, report, run, tcp
 from bench.benchmarks import HELLO
 from bench.life import memory
 from bench.processes import CannotStart, listening
-from bench.report import OURS, Curve, Goal, Results, Row, Section
+from bench.report import OURS, Circumstances, Curve, Goal, Results, Row, Section
+from bench.suites import GROUPS, SUITES
 from bench.tcp_devices import TcpDevices
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="another process's CPU clock is read")
@@ -85,6 +86,7 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
         Goal("tokens", "per_s", 2.5, "peer"),
         Goal("tokens", "cpu_us", 99.0),
         Goal("tokens", "per_s", 1.0, "a peer that is not there"),
+        Goal("tokens", "per_s", 1.0, "other"),
     ]
     curve = Curve("cost", "devices", "µs", {"GET": [(100, 3.0), (10_000, 3.5)]})
     section = Section(
@@ -94,8 +96,10 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
     text = page.read_text()
     assert "| tokens | 16 | cloudchamber | 6,000 (3,000…9,000) | 100.0 (100.0…100.0) |  |" in text
     assert "|  |  | peer 1.0 | 2,000 (1,000…3,000) | 200.0 (200.0…200.0) | 3.00 (3.00…3.00) |" in text
-    assert "| tokens | 16 | ≥ 2.5 times peer, per s | 3.00 times peer | yes |" in text
-    assert "| tokens | 16 | ≤ 99 CPU µs | 100.0 CPU µs | no |" in text
+    assert "| [tokens](#tokens) | 16 | ≥ 2.5 times peer, per s | 3.00 times peer | yes |" in text
+    assert "| [tokens](#tokens) | 16 | ≤ 99 CPU µs | 100.0 CPU µs | **no** |" in text
+    assert "| [tokens](#tokens) |  | ≥ 1 times other, per s | other is missing | not measured |" in text
+    assert "1 of 3 are reached." in text
     assert "a peer that is not there" not in text
     assert "*other* is not in it: no compiler." in text
     for plot in ("tokens-per_s.svg", "tokens-curve-1.svg"):
@@ -103,6 +107,43 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
         drawn = (tmp_path / "2026-11-27" / plot).read_text()
         assert "<svg" in drawn
         assert "<script" not in drawn
+
+
+def test_help_names_all_that_can_be_measured():
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(SUITES)
+
+
+def test_a_busy_machine_and_a_busy_load_generator_are_named(tmp_path: Path):
+    busy = Row("GET", "16", OURS, [{"per_s": 1.0, "load_percent": 40.0}, {"per_s": 1.0, "load_percent": 97.0}])
+    section = Section("get", "GET", "", [busy], circumstances=Circumstances(90.0, 1.0, 1_000.0))
+    text = report.save([section], tmp_path, dt.date(2026, 11, 27)).read_text()
+    assert "**The machine had other work** during get" in text
+    assert "1 min 30 s; others kept 1000.0 cores busy before it. **So these figures are rough**" in text
+    assert "GET, 16, cloudchamber: the load generator took 97 % of a core" in text
+    assert "a core |" not in text
+
+
+def test_a_curve_is_flat_or_it_grows():
+    rows, goals = report.grown([("GET", [(100.0, 10.0), (1_000.0, 30.0), (10_000.0, 12.0)])], "devices")
+    assert [row.setting for row in rows] == ["100 → 10,000 devices"]
+    assert rows[0].median("growth") == 1.2
+    assert goals == [Goal("GET: growth", "growth", 1.3)]
+
+
+def test_two_runs_are_compared_by_what_their_rounds_do_not_explain():
+    def results(*cpu: float) -> Results:
+        rows = [
+            Row("GET", "16", OURS, [{"cpu_us": each, "per_s": 100.0} for each in cpu]),
+            Row("GET", "16", "peer 1.0", [{"cpu_us": 100 * each} for each in cpu]),
+        ]
+        return Results(report.machine(), {"get": Section("get", "GET", "", rows)})
+
+    assert compare.changes(results(10, 11, 12), results(11.5, 20, 21), ["get"]) == []
+    assert compare.changes(results(10, 11, 12), results(20, 22, 24), ["other"]) == []
+    assert compare.changes(results(10, 11, 12), results(20, 22, 24), ["get"]) == [
+        "worse  get, GET, 16: 11.0 (10.0…12.0) -> 22.0 (20.0…24.0) CPU µs, +100%"
+    ]
+    assert compare.changes(results(20, 22, 24), results(10, 11, 12), ["get"])[0].startswith("better get, GET, 16:")
 
 
 def test_what_was_measured_again_replaces_what_was_measured_before(tmp_path: Path):
