@@ -87,3 +87,12 @@ def test_every_package_has_an_init_file():
     # migrations is a folder of scripts that the migration tool loads by path.
     folders = {path.parent for path in (ROOT / "src").rglob("*.py") if "migrations" not in path.parts}
     assert not [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_no_two_decisions_have_one_number_and_each_page_begins_with_its_own():
+    pages = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert pages
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(set(numbers)) == len(numbers)
+    wrong = [p.name for p, number in zip(pages, numbers, strict=True) if not p.read_text().startswith(f"# {number}. ")]
+    assert not wrong
