@@ -12,6 +12,7 @@ _LATER: Final = (
     "aiohttp",
     "alembic",
     "asyncpg",
+    "click",
     "cloudchamber.api.docs_page",
     "cloudchamber.api.openapi",
     "cloudchamber.simulator",
@@ -35,13 +36,13 @@ _LATER: Final = (
 _IDLE: Final = """
 import asyncio, sys
 from pathlib import Path
-from cloudchamber.cli import serve
+from cloudchamber.cli import serving
 from cloudchamber.settings import Address, Settings
 
 async def idle():
     anywhere = Address("127.0.0.1", 0)
     settings = Settings(data=Path(sys.argv[1]), http=anywhere, tcp=anywhere, udp=anywhere, metrics=anywhere)
-    async with serve.Cloud(settings, migrate=serve.migrate_apart):
+    async with serving.Cloud(settings, migrate=serving.migrate_apart):
         await asyncio.sleep(0)
         print(*sys.modules)
 

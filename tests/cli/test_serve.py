@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from cloudchamber.cli.serve import migrate_apart
+from cloudchamber.cli.serving import migrate_apart
 from cloudchamber.errors import CloudError
 from cloudchamber.identity.totp import STEP_S, hotp
 from tests.processes import cloudchamber
