@@ -57,6 +57,8 @@ def watch_applications(tell: Callable[[str], Any], patch: Callable[[Any, str, An
         app = create_app(services, settings, *parts)
         watch = Watch(settings.compat, tell)
         app.add_middleware(watch)
+        for part in app.late:
+            part.on_made = lambda made: made.add_middleware(watch)
         if app.direct is not None:
             app.direct.watch = watch.direct
         return app

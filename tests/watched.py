@@ -4,6 +4,7 @@
 import sys
 from pathlib import Path
 
+from cloudchamber.cli import serve, serving
 from cloudchamber.cli.main import main as cloudchamber
 from tests.contract import watch_applications
 
@@ -12,6 +13,8 @@ def main() -> None:
     file, *words = sys.argv[1:]
     with Path(file).open("a", buffering=1) as faults:
         watch_applications(lambda fault: faults.write(fault + "\n"))
+        # Here, and not as a program of its own, in which nobody watches.
+        serve.become_server = lambda words: sys.exit(serving.main(words))
         cloudchamber(words)
 
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from cloudchamber.api.app import create_app
+from cloudchamber.api.app import LatePart, Part, create_app
 from cloudchamber.api.http1 import Server
 from cloudchamber.api.limits import Limits
 from cloudchamber.api.server import make_server
@@ -31,7 +31,6 @@ from cloudchamber.audit.service import AuditLog
 from cloudchamber.audit.store import AuditStore
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
-from cloudchamber.console.part import console_part
 from cloudchamber.diagnostics.service import Diagnostics
 from cloudchamber.diagnostics.store import ReportStore
 from cloudchamber.errors import CloudError
@@ -581,7 +580,7 @@ class Cloud:
             audit=audit,
             compat_uses=self.compat_uses,
         )
-        console = console_part(api)
+        console = LatePart(is_of_console, lambda: _console(api))
         self._exit.push_async_callback(console.stop)
         await self._serve(make_server(create_app(api, settings, console)), http, streams)
         gauges = _gauges(hub, tcp, udp, streams, worker, firmware_updates, api)
@@ -701,6 +700,18 @@ class Cloud:
                     failing.add(chore)
                 else:
                     failing.discard(chore)
+
+
+def is_of_console(path: str) -> bool:
+    """Is the path of a request one of the console's?"""
+    return path in {"/", "/console"} or path.startswith("/console/")
+
+
+def _console(services: ApiServices) -> Part:
+    # Imported here: it takes 1 MB, and a cloud that only programs use has nobody who looks at it.
+    from cloudchamber.console.part import console_part
+
+    return console_part(services)
 
 
 def _issuer(public_url: str) -> str:

@@ -5,7 +5,9 @@ import re
 import pytest
 
 from cloudchamber.access.model import Action
+from cloudchamber.api.routes import ROUTES as API
 from cloudchamber.api.routes import Console, Page, Public, Route
+from cloudchamber.app import is_of_console
 from cloudchamber.console.sections import ROUTES, SECTIONS
 
 GUARDED = [row for row in ROUTES if isinstance(row.access, Console)]
@@ -23,6 +25,11 @@ def test_every_row_is_guarded_or_known_to_be_open() -> None:
     assert all(isinstance(row.access, Public) and row.access.reason for row in ROUTES)
     assert all(isinstance(row.access.action, Action) for row in GUARDED)  # type: ignore[union-attr]
     assert len({row.handler for row in ROUTES}) == len(ROUTES)
+
+
+def test_the_server_asks_the_console_for_its_paths_and_no_others() -> None:
+    assert all(is_of_console(path) for row in ROUTES for path in row.paths)
+    assert not [path for row in API for path in row.paths if is_of_console(path)]
 
 
 @pytest.mark.parametrize("row", ROUTES, ids=name)

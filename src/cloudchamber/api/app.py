@@ -1,8 +1,9 @@
 """The ASGI application: Falcon's router over the route table, and what every answer has in common."""
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -71,9 +72,18 @@ _MAX_ECHO: Final = 1_000
 
 
 class App(falcon.asgi.App[EdgeRequest, falcon.asgi.Response]):
-    """`direct` answers what needs no ASGI request at all; None where each one has to be seen, for a line in the log."""
+    """`direct` answers what needs no ASGI request at all; None where each one has to be seen, for a line in the log.
+    `late` are the parts that are made when they are asked for."""
 
     direct: DirectAnswers | None = None
+    late: "tuple[LateApp, ...]" = ()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]  # as Falcon's own
+        for part in self.late:
+            if part.holds(scope["path"]):
+                await part(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,55 @@ class Part:
     failures: FailurePages | None = None
 
 
-def create_app(services: Services, settings: Settings, *parts: Part) -> App:
+class LatePart:
+    """A part that is made with the first request for one of its paths: it takes memory that few clouds need."""
+
+    def __init__(self, holds: Callable[[str], bool], make: Callable[[], Part]) -> None:
+        """`holds`: is this path, of a request, this part's? `make` is called on a thread, once."""
+        self.holds = holds
+        self._make = make
+        self._part: Part | None = None
+
+    def made(self) -> Part:
+        self._part = self._part or self._make()
+        return self._part
+
+    async def stop(self) -> None:
+        if self._part is not None:
+            await self._part.stop()
+
+
+class LateApp:
+    """The application of a LatePart."""
+
+    def __init__(self, part: LatePart, application: Callable[[Part], App]) -> None:
+        self.holds = part.holds
+        self.on_made: Callable[[App], None] | None = None
+        """For tests."""
+        self._part = part
+        self._application = application
+        self._app: App | None = None
+        self._making: asyncio.Task[App] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self._app is None:
+            making = self._making = self._making or asyncio.create_task(asyncio.to_thread(self._made))
+            try:
+                # Whoever does not wait any more must not take it away from the others.
+                self._app = await asyncio.shield(making)
+            finally:
+                if making.done():
+                    self._making = None
+        await self._app(scope, receive, send)
+
+    def _made(self) -> App:
+        app = self._application(self._part.made())
+        if self.on_made is not None:
+            self.on_made(app)
+        return app
+
+
+def create_app(services: Services, settings: Settings, *parts: LatePart) -> App:
     end = settings.query_tokens_end_at
     guards = Guards(
         services.tokens,
@@ -100,29 +158,37 @@ def create_app(services: Services, settings: Settings, *parts: Part) -> App:
         services.limits,
         None if end is None else Millis(int(end.timestamp() * 1000)),
     )
-    rows = [*ROUTES, *(row for part in parts for row in part.routes)]
-    pages = frozenset(path for row in rows if isinstance(row.access, Page) for path in row.paths)
     proxies = Proxies(networks(settings.trusted_proxies))
-    common = Common(proxies, services.limits, pages)
-    app = App(
-        media_type=JSON,
-        request_type=EdgeRequest,
-        # The log first: a preflight's answer is complete in Common, and what comes after it does not see the request.
-        middleware=[*([AccessLog()] if settings.access_log else []), common],
-    )
-    # iOS posts to /v1/users/.
-    app.req_options.strip_url_path_trailing_slash = True
-    faults = Faults(vendor_statuses=settings.compat.vendor_statuses, compat_uses=services.compat_uses)
-    add_error_handlers(app, faults, [part.failures for part in parts if part.failures is not None])
-    routes = enabled(rows, settings.compat)
     places = Places(services.products, services.organizations, OrganizationDevices(services.devices, services.products))
     rights = Rights(places, services.products, services.devices)
+    faults = Faults(vendor_statuses=settings.compat.vendor_statuses, compat_uses=services.compat_uses)
+
+    def application(rows: Iterable[Route], objects: Mapping[str, object], *failures: FailurePages) -> App:
+        rows = enabled(rows, settings.compat)
+        pages = frozenset(path for row in rows if isinstance(row.access, Page) for path in row.paths)
+        common = Common(proxies, services.limits, pages)
+        app = App(
+            media_type=JSON,
+            request_type=EdgeRequest,
+            # The log first: a preflight's answer is complete in Common, and what comes after it does not see the
+            # request.
+            middleware=[*([AccessLog()] if settings.access_log else []), common],
+        )
+        # iOS posts to /v1/users/.
+        app.req_options.strip_url_path_trailing_slash = True
+        add_error_handlers(app, faults, failures)
+        for path, responder in responders(rows, objects, guards, rights, services.limits, services.audit).items():
+            app.add_route(path, responder)
+        return app
+
+    def late(part: Part) -> App:
+        return application(part.routes, part.objects, *([part.failures] if part.failures is not None else []))
+
     objects = resources(services, guards, places, settings.compat)
-    for part in parts:
-        objects |= part.objects
-    for path, responder in responders(routes, objects, guards, rights, services.limits, services.audit).items():
-        app.add_route(path, responder)
+    app = application(ROUTES, objects)
+    app.late = tuple(LateApp(part, late) for part in parts)
     if not settings.access_log:
+        routes = enabled(ROUTES, settings.compat)
         app.direct = DirectAnswers(routes, objects, services.tokens, proxies, services.limits, faults)
     return app
 

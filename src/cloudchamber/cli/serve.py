@@ -19,8 +19,12 @@ def serve(**options: Any) -> None:
     """
     settings_from(options)  # whatever is wrong with them is said here
     words = [f"{name}={value}" for name, value in options.items() if value is not None]
-    # In this process's place, as a program of its own: a cloud runs for months, and what reads a command line and its
-    # help takes 2 MB.
+    become_server(words)
+
+
+def become_server(words: list[str]) -> None:
+    """`serving.main`, as a program of its own in this one's place: a cloud runs for months, and what reads a command
+    line takes 1 MB."""
     program = [sys.executable, *_interpreter_options(), "-m", "cloudchamber.cli.serving", *words]
     os.execv(program[0], program)  # noqa: S606 - there is no shell in it
 
