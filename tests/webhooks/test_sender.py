@@ -185,12 +185,23 @@ async def test_nonsense_is_a_failure_that_may_pass(sender: Sender) -> None:
 
 async def test_retry_after(sender: Sender) -> None:
     values = iter(["30", (datetime.now(UTC) + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT"), "soon"])
+    # What is no date, or none in UTC.
+    nonsense = [
+        "Fri, 31 Dec 9999 23:59:59 -2300",
+        "Mon, 99 Jan 2026 00:00:00",
+        "1" * 99,
+    ]
 
     async def later(_: Received, writer: asyncio.StreamWriter) -> None:
         await say(writer, 503, Retry_After=next(values))
 
     async with hosting(later) as host:
         seen = [await sender.send(request(host.url)) for _ in range(3)]
+        for text in nonsense:
+            values = iter([text])
+            outcome = await sender.send(request(host.url))
+            assert isinstance(outcome, Answered)
+            assert outcome.retry_after_s is None
     first, second, third = (outcome.retry_after_s for outcome in seen if isinstance(outcome, Answered))
     assert first == 30
     assert second is not None
