@@ -42,6 +42,7 @@ from cloudchamber.api.routes import Bearer, ClientCredentials, Route
 from cloudchamber.api.soon import Soon
 from cloudchamber.api.waiting import client_gone
 from cloudchamber.errors import CloudError
+from cloudchamber.ids import SecretHash, hash_secret
 from cloudchamber.oauth.tokens import Tokens
 
 Handler = Callable[..., Any]
@@ -93,11 +94,11 @@ class Form(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What a request says: its way, what varies in its path, its token, and whose address it comes from."""
+    """What a request says: its way, what varies in its path, its token's hash, and whose address it comes from."""
 
     way: Way
     params: tuple[str, ...]
-    token: str
+    token: SecretHash
     address: str
 
 
@@ -258,11 +259,12 @@ class DirectAnswers:
             peer = self._proxies.client(peer, forwarded.decode("latin-1"))
         token = authorization[len(_BEARER) :]
         if authorization.startswith(_BEARER) and token.isalnum():
-            return Asked(way, params, token.decode(), peer)
+            return Asked(way, params, hash_secret(token.decode()), peer)
         try:
-            return Asked(way, params, bearer_in_header(authorization.decode("latin-1")), peer)
+            token_text = bearer_in_header(authorization.decode("latin-1"))
         except CloudError:
             return None
+        return Asked(way, params, hash_secret(token_text), peer)
 
     def answer(self, asked: Asked) -> bytes | Soon | None:
         """The body of a 200, or what has to begin for an answer; None for the long way."""
@@ -279,7 +281,7 @@ class DirectAnswers:
     def _answer(self, asked: Asked, data: tuple[Any, ...]) -> bytes | Soon | None:
         way, address = asked.way, asked.address
         try:
-            requester = self._tokens.cached(asked.token, address, counts=False)
+            requester = self._tokens.cached_by_hash(asked.token, address, counts=False)
             if requester is None or not requester.scopes.allow(way.scope):
                 return None
             if isinstance(requester, ApiUser) and not way.is_open_to_api_users:

@@ -130,12 +130,9 @@ class _EdgeTransport:
 class _Pending:
     """A request that is being answered directly, in the place of a cycle, as far as that is asked."""
 
-    __slots__ = ("disconnected", "keep_alive", "response_complete")
-
-    def __init__(self) -> None:
-        self.response_complete = False
-        self.disconnected = False
-        self.keep_alive = True
+    response_complete = False
+    disconnected = False
+    keep_alive = True
 
     @property
     def message_event(self) -> "_Pending":
@@ -146,20 +143,14 @@ class _Pending:
 
 
 class _PendingForm(_Pending):
-    __slots__ = ("body", "headers", "target")
-
     def __init__(self, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        super().__init__()
         self.target = target
         self.headers = headers
         self.body = body
 
 
 class _PendingSoon(_Pending):
-    __slots__ = ("asked", "cancel", "soon")
-
     def __init__(self, asked: Asked, soon: Soon) -> None:
-        super().__init__()
         self.asked = asked
         self.soon = soon
         self.cancel: Cancel | None = None
@@ -308,8 +299,7 @@ class EdgeProtocol(HttpProtocol):
             self._begin(direct, asked, answer)
             return True
         self._stream.write(_DIRECT % (self._status_and_date(), request_id().encode(), len(answer), b"", answer))
-        self.server_state.total_requests += 1
-        self._idle_since = self.loop.time()
+        self._is_answered()
         return True
 
     # What is answered when a device has been asked.
@@ -328,8 +318,8 @@ class EdgeProtocol(HttpProtocol):
         self._soon = None
         number = request_id()
         answer = direct.said(pending.asked, pending.soon, told, number)
-        pending.response_complete = True
-        if self.transport.is_closing():
+        pending.response_complete, pending.cancel = True, None
+        if self._lingering is not None or self._stream.is_closing():
             return
         head, body = self._status_and_date(answer.status), answer.body
         more = b"" if pending.keep_alive else b"connection: close\r\n"
@@ -340,7 +330,14 @@ class EdgeProtocol(HttpProtocol):
             self._stream.write(_DIRECT_ERROR % (head, number.encode(), more, len(body), body))
         if not pending.keep_alive:
             self.transport.close()
-        self.on_response_complete()
+        if self.pipeline:
+            self.on_response_complete()
+        else:
+            self._is_answered()
+
+    def _is_answered(self) -> None:
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
 
     def _nobody_listens(self) -> None:
         pending, self._soon = self._soon, None
@@ -377,8 +374,7 @@ class EdgeProtocol(HttpProtocol):
         self._asked = None
         if isinstance(answer, bytes):
             self._write_secret(answer, b"")
-            self.server_state.total_requests += 1
-            self._idle_since = self.loop.time()
+            self._is_answered()
             return True
         # From here on further requests of this connection wait for the answer, as for any other.
         pending = _PendingForm(self.url, self.headers, body)

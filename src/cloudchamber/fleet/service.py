@@ -156,13 +156,14 @@ class Devices:
     def in_product_now(
         self, requester: Requester, product: Product, reference: str, action: Action
     ) -> DeviceRecord | None:
-        """As `in_product`, from memory; None where only the database can tell. Raises AccessRefused."""
-        resource = product.resource(requester)
-        require(requester, action, resource)
+        """As `in_product`, from memory; None where only the database can tell, or there is nothing. Raises
+        AccessRefused."""
         device = parse_device_id(reference)
         found = self._cache.record(device) if device is not None else None
         if found is None or found.product != product.id:
             return None
+        # Who may do it to a device of a product may do it in the product; only what is not there is asked about first.
+        resource = product.resource(requester)
         require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
         return found
 

@@ -192,7 +192,10 @@ class Tokens:
 
         Raises InvalidToken once the token has expired.
         """
-        hash_ = hash_secret(token)
+        return self.cached_by_hash(hash_secret(token), ip, counts=counts)
+
+    def cached_by_hash(self, hash_: SecretHash, ip: str, *, counts: bool = True) -> Bearer | None:
+        """As `cached`, for who keeps what a token hashes to and not the token."""
         live = self._live.get(hash_)
         if live is None:
             return None

@@ -120,12 +120,16 @@ class CloudSession(CloudCommands):
             return self._hello_deadline
         if not self.is_online:
             return None
-        describing = self._describing.ask_at if self._describing is not None else None
-        quiet = None
+        at = self._requests.next_deadline()
         if self._transport is Transport.TCP:
             quiet = self._heard_at + (PING_AFTER_S if self._pinged_at is None else self._silence_timeout_s)
+            if at is None or quiet < at:
+                at = quiet
+        describing = self._describing.ask_at if self._describing is not None else None
+        if describing is None and self._goodbye_deadline is None and self._sender is None:
+            return at
         sending = self._sender.next_deadline() if self._sender is not None else None
-        return earliest(quiet, describing, self._requests.next_deadline(), self._goodbye_deadline, sending)
+        return earliest(at, describing, self._goodbye_deadline, sending)
 
     def _handle_session_deadline(self, now: float) -> None:
         if self._closed:

@@ -6,8 +6,9 @@ else's request.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum, auto
+
+from msgspec import Struct
 
 from cloudchamber.wire.coap import Message, Type
 from cloudchamber.wire.describe import Part
@@ -30,8 +31,7 @@ class Kind(IntEnum):
     """Has a token for as long as it takes, and ends by rules of its own."""
 
 
-@dataclass(slots=True, eq=False)
-class Pending:
+class Pending(Struct, eq=False):
     """`request` is the owner's handle, or None for what the session asks by itself. Pings have no token.
 
     `again_at`: when the same is asked once more, in a message of its own; `group`: all that ask the same, of which the
@@ -150,9 +150,16 @@ class RequestTable:
         return not self._by_token and not self._pings and not self._still_resting(now)
 
     def next_deadline(self) -> float | None:
-        if not self._by_token and not self._pings:
-            return None
-        at = min(min(pending.deadline, pending.again_at) for pending in self.all())
+        # Asked after each message, so without a list.
+        at = NEVER
+        for pending in self._by_token.values():
+            if pending.deadline < at:
+                at = pending.deadline
+            if pending.again_at < at:
+                at = pending.again_at
+        for pending in self._pings:
+            if pending.deadline < at:
+                at = pending.deadline
         return at if at < NEVER else None
 
     def _still_resting(self, now: float) -> Mapping[int, object]:

@@ -76,14 +76,16 @@ class Sealer:
 class Opener:
     """One direction, inwards: bytes in whatever pieces, whole messages out."""
 
-    __slots__ = ("_buffer", "_cipher", "_difference", "_iv", "_key", "_limit")
+    __slots__ = ("_at", "_buffer", "_cipher", "_difference", "_iv", "_key", "_limit")
 
     def __init__(self, key: bytes, iv: bytes, max_ciphertext: int = MAX_CIPHERTEXT) -> None:
         self._key = key
         self._iv = iv
         self._cipher: CipherContext | None = None
         self._difference = 0
-        self._buffer = bytearray()
+        # Mostly a piece is a whole frame, or some: taken out of it as they are, without a copy of the rest for each.
+        self._buffer = b""
+        self._at = 0
         self._limit = max_ciphertext
 
     def rest(self) -> None:
@@ -95,24 +97,29 @@ class Opener:
         return not self._buffer
 
     def feed(self, data: bytes) -> None:
-        self._buffer += data
+        self._buffer = self._buffer[self._at :] + data if self._buffer else data
+        self._at = 0
 
     def next_message_untrusted(self) -> bytes | None:
         """The next whole message, or None until more bytes arrive.
 
         Raises FramingError as soon as a length is wrong, DecryptionError on wrong padding; the direction is then lost.
         """
-        buffer = self._buffer
-        if len(buffer) < 2:
+        buffer, at = self._buffer, self._at
+        left = len(buffer) - at
+        if left < 2:
             return None
-        size = buffer[0] << 8 | buffer[1]
+        size = buffer[at] << 8 | buffer[at + 1]
         if size == 0 or size % BLOCK or size > self._limit:
             raise FramingError(f"frame of {size} bytes")
-        end = size + 2
-        if len(buffer) < end:
+        if left < size + 2:
             return None
-        ciphertext = bytes(buffer[2:end])
-        del buffer[:end]
+        end = at + 2 + size
+        ciphertext = buffer[at + 2 : end]
+        if left > size + 2:
+            self._at = end
+        else:
+            self._buffer, self._at = b"", 0
         return self._open_untrusted(ciphertext)
 
     def _open_untrusted(self, ciphertext: bytes) -> bytes:

@@ -127,13 +127,15 @@ class CloudConnection(CloudSession):
     def data_to_send(self, now: float, *, has_room: bool = True) -> bytes:
         """What to write now; each byte is given once. `has_room`: there is room for an update's next chunks, too; ask
         again when there is."""
-        if has_room:
+        if has_room and self._sender is not None:
             self._fill_update(now)
         return drain(self, self._ready, self._sealer)
 
     def next_deadline(self) -> float | None:
         if self._closed:
             return None
+        if self._step_deadline is None:
+            return self._session_deadline()
         return earliest(self._step_deadline, self._session_deadline())
 
     def handle_deadline(self, now: float) -> None:
@@ -161,8 +163,11 @@ def receive_frames(session: "CloudSession | DeviceSession", opener: Opener, now:
 
 
 def drain(session: "CloudSession | DeviceSession", ready: bytearray, sealer: Sealer | None) -> bytes:
-    if sealer is not None:
-        for message in session._take_messages():
+    if sealer is not None and session._outbox:
+        messages = session._take_messages()
+        if len(messages) == 1 and not ready:
+            return sealer.seal(messages[0])
+        for message in messages:
             ready += sealer.seal(message)
     if not ready:
         return b""
