@@ -4,6 +4,7 @@ Runs as a process of its own (`python -m bench.udp_devices`, Orders on standard 
 line each). It is one loop around epoll, without asyncio, because the devices share the machine with the server.
 """
 
+import gc
 import os
 import select
 import socket
@@ -260,10 +261,15 @@ class Crowd:
     def _hold(self, order: Order) -> int:
         """Answers what is asked until standard input has another order."""
         self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
+        # Real devices are no Python process, and never halt all together.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
         print("holding", flush=True)
         while self._turn(float("inf")):
             pass
         self._poll.unregister(sys.stdin.fileno())
+        gc.enable()
         return order.count
 
     def _begin(self, order: Order, key: EllipticCurvePublicKey, secured: Callable[[Device], object] | None) -> Device:
