@@ -26,6 +26,7 @@ from cloudchamber.fleet.model import (
     RecordedKey,
 )
 from cloudchamber.fleet.ports import LiveDevices
+from cloudchamber.fleet.presence import NOT_WRITTEN, Came, Left, Presence
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.rules import Place, Trust, is_nobodys, place, trust
@@ -81,6 +82,7 @@ class Connections:
         self._clock = clock
         self._trusts_on_first_use = trusts_on_first_use
         self._accepts_unknown = accepts_unknown
+        self._presence = Presence(db, store, keys, self._trust)
 
     async def admit(self, device: DeviceId, presented: bytes | None) -> bytes | None:
         """The key to go on with, or None when the device is refused. Nothing is recorded yet: the device has shown
@@ -131,6 +133,20 @@ class Connections:
         Raises KeyRefused when another key went on record in the meantime.
         """
         now = self._clock.now()
+        # Who has no key on record is not one of the many.
+        is_known = self._devices.recorded_key_now(device) is not None
+        written = await self._presence.put(Came(device, key, handshake, now)) if is_known else NOT_WRITTEN
+        if written is NOT_WRITTEN:
+            return await self._come_closer(device, key, handshake, now)
+        if written.record is None:
+            raise KeyRefused(device)
+        self._devices.publish(written.record, is_key_kept=True)
+        return written.record
+
+    async def _come_closer(
+        self, device: DeviceId, key: bytes, handshake: Handshake, now: Millis
+    ) -> DeviceRecord | None:
+        """Of a device whose key is not on record, or that nobody has named: it may change where it stands."""
         product = await self._said_product(handshake)
         where = place(product, handshake.platform_id)
 
@@ -252,12 +268,7 @@ class Connections:
 
     async def offline(self, device: DeviceId, last_heard: Millis) -> DeviceRecord | None:
         self._provisional.remove(device)
-
-        async def write(tx: Transaction) -> DeviceRecord | None:
-            await self._store.set_last_heard(tx, device, last_heard)
-            return await self._store.by_id(tx, device)
-
-        record = await self._db.transaction(write)
+        record = (await self._presence.put(Left(device, last_heard))).record
         if record is not None:
             self._devices.publish(record, is_key_kept=True)
         return record

@@ -24,7 +24,7 @@ from cloudchamber.fleet.model import (
 )
 from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
-from cloudchamber.storage.sql import in_steps, places
+from cloudchamber.storage.sql import in_steps, places, rows_of_types
 
 _PRODUCT = (
     "SELECT p.id, p.name, p.slug, p.description, p.platform_id, p.type, p.hardware_version, o.id, o.slug,"
@@ -159,6 +159,13 @@ class DeviceStore:
         row = await db.fetch_one(f"{DEVICE} WHERE d.id = $1", device)
         return record_of(row) if row else None
 
+    async def by_ids(self, db: Reader, devices: Sequence[DeviceId]) -> dict[DeviceId, DeviceRecord]:
+        found: dict[DeviceId, DeviceRecord] = {}
+        for part in in_steps(devices):
+            rows = await db.fetch_all(f"{DEVICE} WHERE d.id IN ({places(len(part))})", *part)
+            found.update((DeviceId(row[0]), record_of(row)) for row in rows)
+        return found
+
     async def by_name(self, db: Reader, owner: Owner, name: str) -> DeviceRecord | None:
         """Names are compared without regard to case; of several the oldest device wins."""
         kind, id_ = owner_columns(owner)
@@ -265,6 +272,23 @@ class DeviceStore:
             now,
         )
 
+    async def set_handshakes(self, tx: Transaction, these: Sequence[tuple[DeviceId, Handshake, Millis]]) -> None:
+        """As `set_handshake`, of many devices that differ."""
+        for part in in_steps(these):
+            values: list[Value] = []
+            for device, said, at in part:
+                values += (device, said.ip, said.platform_id, said.product_id, said.product_version)
+                values += (said.system_version, at)
+            await tx.execute(
+                "UPDATE devices SET last_ip = v.column2, platform_id = COALESCE(v.column3, platform_id),"
+                " firmware_product_id = v.column4, firmware_version = v.column5,"
+                " system_version = COALESCE(v.column6, system_version),"
+                " is_in_safe_mode = 0, last_heard = v.column7, last_handshake_at = v.column7"
+                f" FROM (VALUES {rows_of_types(len(part), 'TEXT', 'TEXT', *(['BIGINT'] * 3), 'TEXT', 'BIGINT')}) AS v"
+                " WHERE devices.id = v.column1",
+                *values,
+            )
+
     async def set_described(self, tx: Transaction, device: DeviceId, description: Description) -> None:
         """Of a device that is on record; for another one it does nothing."""
         await tx.execute(
@@ -285,13 +309,26 @@ class DeviceStore:
                 description.iccid,
             )
 
-    async def set_last_heard(self, tx: Transaction, device: DeviceId, at: Millis) -> None:
-        await tx.execute(
-            "UPDATE devices SET last_heard = $2 WHERE id = $1 AND (last_heard IS NULL OR last_heard < $2)", device, at
-        )
+    async def set_last_heard(self, tx: Transaction, these: Sequence[tuple[DeviceId, Millis]]) -> None:
+        """Never back."""
+        for part in in_steps(these):
+            await tx.execute(
+                "UPDATE devices SET last_heard = v.column2"
+                f" FROM (VALUES {rows_of_types(len(part), 'TEXT', 'BIGINT')}) AS v"
+                " WHERE devices.id = v.column1 AND (devices.last_heard IS NULL OR devices.last_heard < v.column2)",
+                *(value for each in part for value in each),
+            )
 
 
 class KeyStore:
+    async def of_devices(self, db: Reader, devices: Sequence[DeviceId]) -> dict[DeviceId, RecordedKey]:
+        found: dict[DeviceId, RecordedKey] = {}
+        for part in in_steps(devices):
+            sql = f"SELECT device_id, public_key, origin FROM device_keys WHERE device_id IN ({places(len(part))})"
+            rows = await db.fetch_all(sql, *part)
+            found.update((DeviceId(row[0]), RecordedKey(bytes(row[1]), row[2])) for row in rows)
+        return found
+
     async def of_device(self, db: Reader, device: DeviceId) -> RecordedKey | None:
         row = await db.fetch_one("SELECT public_key, origin FROM device_keys WHERE device_id = $1", device)
         return RecordedKey(bytes(row[0]), row[1]) if row else None

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import Final, TypeVar
 
 from cloudchamber.storage.errors import Unstorable
@@ -53,11 +54,18 @@ def in_steps(items: Sequence[T]) -> Iterator[Sequence[T]]:
             start += step
 
 
-def places(count: int, first: int = 1) -> str:
+def places(how_many: int, first: int = 1) -> str:
     """`$1, $2, $3` for an IN."""
-    return ", ".join(f"${number}" for number in range(first, first + count))
+    return ", ".join(f"${number}" for number in range(first, first + how_many))
 
 
 def rows_of_places(rows: int, columns: int, first: int = 1) -> str:
     """`($1, $2), ($3, $4)` for a VALUES of many rows."""
     return ", ".join(f"({places(columns, first + row * columns)})" for row in range(rows))
+
+
+def rows_of_types(rows: int, *types: str) -> str:
+    """`(CAST($1 AS TEXT), CAST($2 AS BIGINT))` and so on, for a VALUES that is read as a table: no column decides the
+    types. Its columns are `column1`, `column2`, ..."""
+    numbers = count(1)
+    return ", ".join("(" + ", ".join(f"CAST(${next(numbers)} AS {each})" for each in types) + ")" for _ in range(rows))
