@@ -164,7 +164,11 @@ class Reliability:
 
     def next_deadline(self) -> float | None:
         """None when nothing is outstanding and nothing remembered: then this layer holds nothing worth keeping."""
-        at = min((exchange.at for exchange in self._exchanges.values()), default=None)
+        # Asked for each message, when there is mostly one exchange or none.
+        at: float | None = None
+        for exchange in self._exchanges.values():
+            if at is None or exchange.at < at:
+                at = exchange.at
         if self._echoes:
             first = min(self._echoes)[0]
             at = first if at is None else min(at, first)

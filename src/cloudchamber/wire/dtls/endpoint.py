@@ -147,12 +147,16 @@ class Endpoint:
 
     def events(self) -> list[EndpointEvent]:
         """What happened since the last call, oldest first."""
-        events = self._events.copy()
+        if not self._events:
+            return []
+        events = self._events.copy()  # each session has this list, too
         self._events.clear()
         return events
 
     def datagrams_to_send(self, now: float) -> Datagrams:
         """Each is given once."""
+        if not self._datagrams:
+            return []
         datagrams = self._datagrams.copy()
         self._datagrams.clear()
         return datagrams
@@ -287,7 +291,8 @@ class Endpoint:
                 device_id, data = cut_device_id_untrusted(data)
             while at < len(data):
                 record, at = read_record_untrusted(data, at)
-                epoch = record.epoch
+                sequence = record.sequence
+                epoch = sequence[0] << 8 | sequence[1]
                 if epoch == 1:
                     missing = self._protected(record, address, device_id)
                     if missing is not None:
@@ -320,32 +325,34 @@ class Endpoint:
 
     def _protected(self, record: Record, address: Address, device_id: bytes | None) -> SessionKey | None:
         """What to ask for, if the record may be of a session that is not in memory."""
-        handshake = self._handshakes.get(address)
+        handshake = self._handshakes.get(address) if self._handshakes else None
         may_be_handshake = handshake is not None and device_id is None and record.cid == handshake.cid
         if handshake is not None and may_be_handshake:
             taken = handshake.receive_protected(record)
             self._look_after(handshake)
             if taken:
                 return None
-        key: SessionKey
+        cid = record.cid
         if device_id is not None:
-            session, key = self._by_device_id.get(device_id), ByDeviceId(device_id)
-        elif record.cid:
-            session, key = self._by_cid.get(record.cid), ByCid(record.cid)
+            session = self._by_device_id.get(device_id)
+        elif cid:
+            session = self._by_cid.get(cid)
         else:
-            session, key = self._by_address.get(address), ByAddress(address)
+            session = self._by_address.get(address)
             if session is not None and session.cid:
                 session = None  # the network gave its address to another device
         if session is not None:
-            self._record_of(session, record, address, says_whose=device_id is not None or bool(record.cid))
+            self._record_of(session, record, address, says_whose=device_id is not None or bool(cid))
             return None
         if may_be_handshake or record.type not in (APPLICATION_DATA, WITH_CID):
             self.counters.dropped += 1
             return None
-        return key
+        if device_id is not None:
+            return ByDeviceId(device_id)
+        return ByCid(cid) if cid else ByAddress(address)
 
     def _record_of(self, session: DtlsSession, record: Record, address: Address, *, says_whose: bool) -> None:
-        is_newest = record.number > session.newest_number
+        newest = session.newest_number
         try:
             kind, content = session.open_untrusted(record)
         except ForgedRecord:
@@ -357,7 +364,7 @@ class Endpoint:
         except WireError:  # seen before: the rest of its datagram may still be new
             self.counters.dropped += 1
             return
-        if says_whose and is_newest and self._by_address.get(address) is not session:
+        if says_whose and self._by_address.get(address) is not session and session.newest_number > newest:
             self._move(session, address)
         if kind == APPLICATION_DATA:
             session.final_flight_arrived()

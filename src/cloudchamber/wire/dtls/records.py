@@ -63,6 +63,9 @@ _NONCE: Final = 8
 _TAG: Final = 8
 _PADDING: Final = 16
 _EPOCH_1: Final = b"\x00\x01"
+_CID_RECORD: Final = bytes((WITH_CID,)) + VERSION
+_CID_LENGTH: Final = bytes((CID_SIZE,))
+_RFC_9146_HEAD: Final = b"\xff" * 8 + bytes((WITH_CID, CID_SIZE, WITH_CID)) + VERSION
 _WINDOW: Final = 64
 _WINDOW_MASK: Final = (1 << _WINDOW) - 1
 
@@ -99,21 +102,23 @@ class Record(NamedTuple):
 def read_record_untrusted(data: bytes, at: int) -> tuple[Record, int]:
     """The record that begins at `at`, and where it ends."""
     start = at + _HEADER - 2
-    if len(data) < start + 2:
+    whole = len(data)
+    if whole < start + 2:
         raise WireError("record header cut off")
     kind = data[at]
     if data[at + 1] != 0xFE or (data[at + 2] != 0xFD and (data[at + 2] != 0xFF or kind != HANDSHAKE)):
         raise WireError("not DTLS 1.2")
     cid = b""
-    if kind in (WITH_CID, MOVED_WITH_CID):
+    if kind == WITH_CID or kind == MOVED_WITH_CID:
         kind = WITH_CID
         cid = data[start : start + CID_SIZE]
         start += CID_SIZE
-    size = int.from_bytes(data[start : start + 2], "big")
-    start += 2
-    if start + size > len(data):
+        if whole < start + 2:
+            raise WireError("record header cut off")
+    end = start + 2 + (data[start] << 8 | data[start + 1])
+    if end > whole:
         raise WireError("record cut off")
-    return Record(kind, data[at + 3 : at + 11], cid, data[start : start + size]), start + size
+    return Record(kind, data[at + 3 : at + 11], cid, data[start + 2 : end]), end
 
 
 def cut_device_id_untrusted(datagram: bytes) -> tuple[bytes, bytes]:
@@ -176,10 +181,11 @@ class Opener:
         """Content type and content. Raises ReplayedRecord or ForgedRecord; only what authenticates counts as seen."""
         kind, sequence, cid, body = record
         size = len(body) - _NONCE - _TAG
-        if size < 0 or cid != self._cid or sequence[:2] != _EPOCH_1:
+        if size < 0 or cid != self._cid or not sequence.startswith(_EPOCH_1):
             raise ForgedRecord("not a record of this session")
         number = int.from_bytes(sequence[2:], "big")
-        if not self.window.is_new(number):
+        window = self.window
+        if number <= window.top and not window.is_new(number):
             raise ReplayedRecord("record seen before")
         length = size.to_bytes(2, "big")
         if cid:
@@ -190,7 +196,7 @@ class Opener:
             content = AESCCM(self._key, _TAG).decrypt(self._iv + body[:_NONCE], body[_NONCE:], additional)
         except InvalidTag:
             raise ForgedRecord("record does not authenticate") from None
-        self.window.accept(number)
+        window.accept(number)
         if cid:
             content = content.rstrip(b"\0")
             if not content:
@@ -235,6 +241,7 @@ class Sealer:
 
 
 def _additional_with_cid(mode: int, sequence: bytes, cid: bytes, length: bytes) -> bytes:
+    assert len(cid) == CID_SIZE
     if mode == CID_RFC_9146:
-        return b"\xff" * 8 + bytes((WITH_CID, len(cid), WITH_CID)) + VERSION + sequence + cid + length
-    return sequence + bytes((WITH_CID,)) + VERSION + cid + bytes((len(cid),)) + length
+        return _RFC_9146_HEAD + sequence + cid + length
+    return sequence + _CID_RECORD + cid + _CID_LENGTH + length

@@ -125,7 +125,8 @@ class DtlsSession:
                 self._waiting.append(payload)
         else:
             self._datagrams.append((record, self.address))
-        self.ask_for_numbers()
+        if self._sealer.limit - self._sealer.next_number < ASK_BELOW:
+            self.ask_for_numbers()
 
     def state(self) -> SessionState:
         """What to store. Its `next_number` lies above all that was used, may be used, or was asked for."""

@@ -68,6 +68,8 @@ AGAIN_AFTER_ACK_S: Final = 6.0
 """Who has acknowledged a request answers it, and repeats the answer after 4 to 6 s by itself."""
 
 _NEWER = 0x8000
+_REMEMBERED: Final = (Online, Described, Subscribed)
+"""What changes a session's memory."""
 
 
 class CloudDatagramSession(CloudSession):
@@ -248,17 +250,23 @@ class CloudDatagramSession(CloudSession):
 
     def messages_to_send(self, now: float) -> list[bytes]:
         """Each to be encrypted and sent as one datagram; each is given once."""
-        self._fill_update(now)
+        if self._sender is not None:
+            self._fill_update(now)
         leaving = self._reliability.take_again()
-        for raw in self._take_messages():
-            if not self._closed:
-                self._reliability.sending(raw, now)
-            leaving.append(raw)
+        if self._outbox:
+            for raw in self._take_messages():
+                if not self._closed:
+                    self._reliability.sending(raw, now)
+                leaving.append(raw)
         return leaving
 
     def events(self) -> list[CloudEvent | Closed]:
-        self._tell_memory()
-        return super().events()
+        if self._memory_is_new:
+            self._tell_memory()
+        if not self._events:
+            return []
+        events, self._events = self._events, []
+        return events
 
     def accept(self, now: float) -> None:
         """The answer to IdentifyDevice: the key of this channel is this device's."""
@@ -276,7 +284,8 @@ class CloudDatagramSession(CloudSession):
     def next_deadline(self) -> float | None:
         if self._closed:
             return None
-        return earliest(self._session_deadline(), self._reliability.next_deadline())
+        at, sending = self._session_deadline(), self._reliability.next_deadline()
+        return sending if at is None else earliest(at, sending)
 
     def handle_deadline(self, now: float) -> None:
         """Calling early does nothing."""
@@ -400,9 +409,9 @@ class CloudDatagramSession(CloudSession):
         self._reliability.settle(message_id)
 
     def _emit(self, event: CloudEvent) -> None:
-        if isinstance(event, Online | Described | Subscribed):
+        if isinstance(event, _REMEMBERED):
             self._memory_is_new = True
-        super()._emit(event)
+        self._events.append(event)
 
     def _tell_memory(self) -> None:
         if self._memory_is_new and self._hello is not None:
