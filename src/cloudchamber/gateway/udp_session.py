@@ -164,7 +164,8 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
     def receive(self, payload: bytes) -> None:
         if self._is_paused or self._is_over:
             return  # not acknowledged, so the device sends it again
-        self.touch()
+        if self.is_untouched:
+            self.touch()
         now = self._heard_at = self._loop.time()
         self._connection.receive_message(payload, now)
         if self._was_too_silent and self._connection.is_online and self._hello is not None:

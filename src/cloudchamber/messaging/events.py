@@ -258,8 +258,10 @@ class Events:
     def _deliver(self, event: Event, *, own: Collection[DeviceId], source: DeviceId | None) -> None:
         """Private events reach subscriptions to one's own devices, public ones those to everybody's: a device never
         gets both for one event."""
-        data = None if event.data is None else event.data.encode()
         targets = self._link.public_subscribers() if event.is_public else own
+        if not targets:
+            return
+        data = None if event.data is None else event.data.encode()
         for target in tuple(targets):
             # Among the public subscribers are devices on no record, and some that are shut out.
             if event.is_public and not self._audience.is_reached(target):

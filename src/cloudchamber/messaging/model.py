@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
+
 from cloudchamber.access.model import Owner
 from cloudchamber.clock import Millis
 from cloudchamber.ids import DeviceId, OrganizationId, ProductId
@@ -14,8 +16,7 @@ FROM_CLOUD: Final = "particle-internal"
 """The `coreid` of what the cloud says about a webhook (http-api.md 14.4)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """`source` is a device's id, FROM_API or FROM_CLOUD. `owner` and `product` are those of the source at the moment of
     publication: whoever gets the device later hears nothing of before, and whoever lost it nothing of after.
     `organization` is set for what was published to a whole organization, or by a customer of one."""

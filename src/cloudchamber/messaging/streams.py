@@ -261,6 +261,9 @@ class Streams:
 
     def dispatch(self, event: Event) -> int:
         """To everybody who may hear the event, by the end of this turn of the loop; returns to how many."""
+        by_key = self._by_key
+        if not by_key:
+            return 0
         heard: set[_Channel] = set()
         organization = event.organization
         if organization is None and event.product is not None:
@@ -273,12 +276,11 @@ class Streams:
         if event.is_public:
             keys.append(_PUBLIC)
         for key in keys:
-            if key is not None:
-                heard.update(
-                    channel
-                    for channel in self._by_key.get(key, ())
-                    if hears(channel.listening, channel.prefix, event, organization)
-                )
+            channels = None if key is None else by_key.get(key)
+            if channels is not None:
+                for channel in channels:
+                    if hears(channel.listening, channel.prefix, event, organization):
+                        heard.add(channel)
         count = 0
         for channel in heard:
             count += len(channel)

@@ -2,13 +2,17 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from cloudchamber.clock import DAY, Clock, Millis
+from cloudchamber.errors import CloudError
 from cloudchamber.resumption.model import SavedSession
 from cloudchamber.resumption.store import SealedSession, SessionStore
 from cloudchamber.sealing import Sealer
+from cloudchamber.storage.batches import Batches
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.sql import in_steps
 
 # Devices sleep for months, on a shelf or in winter; a session costs half a kilobyte.
 _KEPT_MS: Final = 400 * DAY
@@ -22,22 +26,36 @@ class SavedSessions:
         self._store = store
         self._sealer = sealer
         self._clock = clock
+        self._saving = Batches(self._write)
 
     async def save(self, session: SavedSession) -> None:
         """Durable when it returns: record numbers may be used only below what is on disk. A session that knows its
         device takes the place of the device's older ones."""
-        await self.save_all((session,))
+        try:
+            await self._saving.put(session)
+        except CloudError:
+            # It may have been another one's fault.
+            await self._write((session,))
 
     async def save_all(self, sessions: Sequence[SavedSession]) -> None:
-        """In one transaction. See `save`."""
+        """In one transaction, after whatever is being saved. See `save`."""
+        await self._saving.settle()
+        await self._write(sessions)
+
+    async def _write(self, sessions: Sequence[SavedSession]) -> None:
         now = self._clock.now()
-        all_sealed = [self._sealed(session) for session in sessions]
+        newest: dict[str | bytes, SealedSession] = {}
+        for session in sessions:
+            sealed = self._sealed(session)
+            # Of one device, or of one session without a device, the last one counts.
+            before = newest.pop(sealed.device or sealed.id, None)
+            if before is not None and before.id == sealed.id and sealed.memory is None:
+                sealed = replace(sealed, memory=before.memory)
+            newest[sealed.device or sealed.id] = sealed
 
         async def write(tx: Transaction) -> None:
-            for sealed in all_sealed:
-                await self._store.save(tx, sealed, now)
-                if sealed.device is not None:
-                    await self._store.delete_others(tx, sealed.device, sealed.id)
+            for some in in_steps(tuple(newest.values())):
+                await self._store.save(tx, some, now)
 
         await self._db.transaction(write)
 

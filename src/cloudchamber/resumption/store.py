@@ -1,9 +1,13 @@
 """SQL of saved sessions. What is in `sealed` is encrypted before it comes here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from cloudchamber.clock import Millis
 from cloudchamber.storage.database import Reader, Row, Transaction
+from cloudchamber.storage.sql import places, rows_of_places
 
 _SESSION = "SELECT id, cid, device_id, address, sealed, memory FROM dtls_sessions"
 
@@ -19,21 +23,21 @@ class SealedSession:
 
 
 class SessionStore:
-    async def save(self, tx: Transaction, session: SealedSession, now: Millis) -> None:
-        """`memory` None leaves what is there."""
-        await tx.execute(
-            "INSERT INTO dtls_sessions (id, cid, device_id, address, sealed, memory, updated_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE SET device_id = excluded.device_id,"
-            " address = excluded.address, sealed = excluded.sealed,"
-            " memory = COALESCE(excluded.memory, dtls_sessions.memory), updated_at = excluded.updated_at",
-            session.id,
-            session.cid,
-            session.device,
-            session.address,
-            session.sealed,
-            session.memory,
-            now,
+    async def save(self, tx: Transaction, sessions: Sequence[SealedSession], now: Millis) -> None:
+        """`memory` None leaves what is there. No two of one session, nor of one device, whose others go."""
+        values = chain.from_iterable(
+            (each.id, each.cid, each.device, each.address, each.sealed, each.memory, now) for each in sessions
         )
+        await tx.execute(_save(len(sessions)), *values)
+        devices = [each.device for each in sessions if each.device is not None]
+        if devices:
+            ids = [each.id for each in sessions]
+            await tx.execute(
+                f"DELETE FROM dtls_sessions WHERE device_id IN ({places(len(devices))})"
+                f" AND id NOT IN ({places(len(ids), len(devices) + 1)})",
+                *devices,
+                *ids,
+            )
 
     async def by_cid(self, db: Reader, cid: bytes) -> SealedSession | None:
         return _session(await db.fetch_one(f"{_SESSION} WHERE cid = $1", cid))
@@ -50,11 +54,18 @@ class SessionStore:
     async def delete(self, tx: Transaction, id_: bytes) -> None:
         await tx.execute("DELETE FROM dtls_sessions WHERE id = $1", id_)
 
-    async def delete_others(self, tx: Transaction, device: str, keep: bytes) -> None:
-        await tx.execute("DELETE FROM dtls_sessions WHERE device_id = $1 AND id <> $2", device, keep)
-
     async def delete_idle(self, tx: Transaction, before: Millis) -> int:
         return await tx.execute("DELETE FROM dtls_sessions WHERE updated_at < $1", before)
+
+
+@lru_cache(maxsize=16)
+def _save(rows: int) -> str:
+    return (
+        "INSERT INTO dtls_sessions (id, cid, device_id, address, sealed, memory, updated_at)"
+        f" VALUES {rows_of_places(rows, 7)} ON CONFLICT (id) DO UPDATE SET device_id = excluded.device_id,"
+        " address = excluded.address, sealed = excluded.sealed,"
+        " memory = COALESCE(excluded.memory, dtls_sessions.memory), updated_at = excluded.updated_at"
+    )
 
 
 def _session(row: Row | None) -> SealedSession | None:

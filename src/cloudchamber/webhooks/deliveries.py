@@ -24,10 +24,10 @@ from cloudchamber.ids import ProductId, new_ordered_id
 from cloudchamber.messaging.model import Event
 from cloudchamber.messaging.recording import Recording
 from cloudchamber.organizations.model import TEAM_CHANGED, TeamChanged
+from cloudchamber.storage.batches import Batches, Ended
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import StorageBusy
 from cloudchamber.tally import Figure, Tally
-from cloudchamber.webhooks.batches import Batches, Ended
 from cloudchamber.webhooks.errors import HookBehind, WebhookInvalid
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 from cloudchamber.webhooks.requests import read_settings

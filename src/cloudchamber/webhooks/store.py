@@ -7,7 +7,6 @@ import base64
 import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from itertools import chain
 from typing import Final
@@ -26,11 +25,12 @@ from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEn
 _log = logging.getLogger(__name__)
 
 DeliveryRow = tuple[Value, ...]
-_EVENT_FIELDS: Final = tuple(field.name for field in fields(Event))
+_EVENT_FIELDS: Final = Event.__struct_fields__
 
 _WEBHOOK = "SELECT id, owner_kind, owner_id, event, settings, created_at, updated_at FROM webhooks"
 # As many successes and as many errors of each hook are kept to be looked at.
 KEPT_LOG_ENTRIES: Final = 10
+_PENDING: Final = DeliveryState.PENDING.value
 
 
 class WebhookStore:
@@ -123,10 +123,11 @@ class DeliveryStore:
 
     def rows_of(self, deliveries: Iterable[Delivery]) -> list[DeliveryRow]:
         """For `insert`: what costs time is done before the transaction."""
+        seal = self._sealer.seal
         return [
             (
-                *(delivery.id, delivery.hook, DeliveryState.PENDING.value, delivery.attempts, delivery.next_at),
-                self._sealer.seal(_event_json(delivery.event), delivery.id.encode()),
+                *(delivery.id, delivery.hook, _PENDING, delivery.attempts, delivery.next_at),
+                seal(_event_json(delivery.event), delivery.id.encode()),
             )
             for delivery in deliveries
         ]

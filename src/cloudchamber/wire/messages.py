@@ -8,6 +8,8 @@ a one-letter first path and exactly the options shown above each of them. Reader
 from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
+
 from cloudchamber.wire.coap import Code, Message, Option, Type, uint
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.errors import WireError
@@ -203,8 +205,7 @@ def device_event(
     return Message(Type.CON if confirmable else Type.NON, Code.POST, message_id, b"", tuple(options), data)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedEvent:
+class PublishedEvent(Struct, frozen=True):
     name: str
     data: bytes | None
     ttl_s: int

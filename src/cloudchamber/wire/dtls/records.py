@@ -109,7 +109,7 @@ def read_record_untrusted(data: bytes, at: int) -> tuple[Record, int]:
     if data[at + 1] != 0xFE or (data[at + 2] != 0xFD and (data[at + 2] != 0xFF or kind != HANDSHAKE)):
         raise WireError("not DTLS 1.2")
     cid = b""
-    if kind == WITH_CID or kind == MOVED_WITH_CID:
+    if kind in (WITH_CID, MOVED_WITH_CID):
         kind = WITH_CID
         cid = data[start : start + CID_SIZE]
         start += CID_SIZE

@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
+from cloudchamber.storage import batches
+from cloudchamber.storage.batches import Batches
 from cloudchamber.storage.errors import StorageBusy, StorageUnavailable
-from cloudchamber.webhooks import batches
-from cloudchamber.webhooks.batches import Batches
 
 
 class Disk:
