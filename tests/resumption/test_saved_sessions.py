@@ -1,5 +1,6 @@
 """Saved sessions: durable, encrypted, found by what a device shows, one for each device."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,34 @@ async def test_a_new_session_of_a_device_takes_the_place_of_the_old(sessions: Sa
     assert await sessions.by_device(DEVICE) == newer
     await sessions.forget(newer.id)
     assert await sessions.by_device(DEVICE) is None
+
+
+async def test_what_is_saved_at_once_is_saved_as_one_after_the_other(sessions: SavedSessions) -> None:
+    known = replace(SESSION, device=DEVICE, memory=b"{}")
+    later = replace(known, state=b"later", memory=None)
+    others = [
+        SavedSession(bytes((n,)) * 32, bytes((n,)) * 8, f"{n:024x}", "192.0.2.2:1", MASTER, None) for n in range(60)
+    ]
+    newest = SavedSession(b"n" * 32, b"n" * 8, others[0].device, "192.0.2.1:1", MASTER, b"new")
+    plain = replace(SESSION, id=b"p" * 32, cid=None)
+    await asyncio.gather(*(sessions.save(each) for each in (plain, known, *others, later, newest)))
+    assert await sessions.by_device(DEVICE) == replace(later, memory=b"{}"), "what the device told stays"
+    assert await sessions.by_device(f"{0:024x}") == newest
+    assert await sessions.by_cid(bytes(8)) is None, "an older session of the device"
+    for each in others[1:]:
+        assert each.cid is not None
+        assert await sessions.by_cid(each.cid) == each
+    assert await sessions.by_address("192.0.2.1:5684") == plain
+
+
+async def test_a_session_that_cannot_be_saved_takes_no_other_with_it(sessions: SavedSessions) -> None:
+    await sessions.save(SESSION)
+    taken = replace(SESSION, id=b"t" * 32, device=DEVICE)  # its connection id is another session's
+    good = SavedSession(b"g" * 32, b"g" * 8, "f" * 24, "192.0.2.1:1", MASTER, None)
+    found = await asyncio.gather(*map(sessions.save, (good, taken, replace(good, state=b"x"))), return_exceptions=True)
+    assert [isinstance(each, Exception) for each in found] == [False, True, False]
+    assert await sessions.by_cid(b"g" * 8) == replace(good, state=b"x")
+    assert await sessions.by_cid(b"c" * 8) == SESSION
 
 
 async def test_another_key_opens_nothing(database: Database, sessions: SavedSessions, clock: FixedClock) -> None:
