@@ -2,10 +2,13 @@
 
 import asyncio
 import threading
+import time
+from collections import Counter
 
 import pytest
 
-from cloudchamber.gateway.crypto import Crypto, threads_for
+from cloudchamber.gateway.crypto import TOLD_AT_ONCE, Crypto, threads_for
+from tests.loops import Turns
 
 pytestmark = pytest.mark.parametrize("threads", [0, 1, 2])
 
@@ -63,6 +66,20 @@ async def test_other_work_goes_on_between_operations(threads: int) -> None:
         await done.wait()
     crypto.stop()
     assert order.index("other") < order.index("last")
+
+
+async def test_results_that_come_together_leave_others_their_turn(threads: int) -> None:
+    crypto = Crypto(threads)
+    turns, found = Turns(), list[int]()
+    with turns:
+        for _ in range(100):
+            crypto.submit(lambda _: found.append(turns.number), lambda: None)
+        time.sleep(0.05)  # noqa: ASYNC251 - the threads are done by then, and the loop has not looked
+        async with asyncio.timeout(10):
+            while len(found) < 100:
+                await asyncio.sleep(0.001)
+    crypto.stop()
+    assert max(Counter(found).values()) <= TOLD_AT_ONCE
 
 
 async def test_nobody_is_called_after_the_stop(threads: int) -> None:

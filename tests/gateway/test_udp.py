@@ -1,6 +1,7 @@
 """Devices over DTLS: what they can do, how their sessions outlive them, and who is not let in."""
 
 import asyncio
+import collections
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cloudchamber.gateway import udp as udp_module
 from cloudchamber.gateway.dozing import Dozing
 from cloudchamber.gateway.rules import offline_after_s
-from cloudchamber.gateway.udp import UdpLimits
+from cloudchamber.gateway.udp import UdpGateway, UdpLimits
 from cloudchamber.gateway.udp_session import UdpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.simulator.device import State
@@ -25,6 +26,7 @@ from cloudchamber.wire.udp.packed import PackedSession
 from tests.circles import alive, no_collector
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
+from tests.loops import Turns
 
 VERSIONS = ["0.7.0", "1.5.2", "2.3.1", "3.3.1", "4.0.2", "6.2.0"]
 
@@ -246,6 +248,28 @@ async def test_a_silent_device_is_offline_and_comes_back(store_file: Path, monke
         assert device.publish("alpha", "1")
         await until(lambda: udp.inbox.names(ID).count("online") == 2)
         assert device.network.handshakes == 1
+
+
+async def test_those_that_are_silent_together_leave_others_their_turn(
+    store_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udp_module, "SWEPT_AT_ONCE", 2)
+    turns, laid, given_up = Turns(), list[int](), list[int]()
+    lie_down, go_offline = UdpGateway._lie_down, UdpSession.go_offline
+    monkeypatch.setattr(UdpGateway, "_lie_down", lambda *of: laid.append(turns.number) or lie_down(*of))
+    monkeypatch.setattr(UdpSession, "go_offline", lambda *of: given_up.append(turns.number) or go_offline(*of))
+    async with start_udp_cloud(store_file, UdpLimits(awake_s=0.3, sweep_s=3600)) as udp:
+        await asyncio.gather(*(udp.online(device_id(number)) for number in range(7)))
+        await asyncio.sleep(0.4)
+        with turns:
+            udp.gateway._sweep()
+            await until(lambda: udp.gateway.dozing == 7)
+            assert (len(laid), max(collections.Counter(laid).values())) == (7, 2)
+            monkeypatch.setattr(udp_module, "offline_after_s", lambda _: 0.0)
+            udp.gateway._sweep()
+            await until(lambda: len(given_up) == 7)
+            assert max(collections.Counter(given_up).values()) == 2
+        await until(lambda: not udp.inbox.online_now)
 
 
 @pytest.fixture

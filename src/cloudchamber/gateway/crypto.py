@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 _Job = tuple[Callable[..., Any], tuple[Any, ...], Callable[[Any], None]]
 
+TOLD_AT_ONCE: Final = 8
+"""Results in one turn of the loop."""
+
 _STOP_TIMEOUT_S: Final = 5.0
 
 
@@ -80,13 +83,20 @@ class Crypto:
                 self._loop.call_soon(self._turn)
 
     def _tell(self) -> None:
-        self._is_told = False
-        while self._done and not self._is_stopped:
+        # Each goes on with a handshake, so all others have their turn in between.
+        for _ in range(TOLD_AT_ONCE):
+            if not self._done or self._is_stopped:
+                break
             done, result = self._done.popleft()
             try:
                 done(result)
             except Exception:
                 log.exception("what came of a handshake's RSA could not be used")
+        # Not told before it is looked whether there is more: a thread that is done in between tells anew.
+        self._is_told = False
+        if self._done and not self._is_stopped and not self._is_told:
+            self._is_told = True
+            self._loop.call_soon(self._tell)
 
     # --- in a thread ---
 

@@ -143,6 +143,9 @@ class Dormitory:
     def __len__(self) -> int:
         return len(self._by_device)
 
+    def __contains__(self, dozing: Dozing) -> bool:
+        return self._by_device.get(dozing.device) is dozing
+
     def __iter__(self) -> Iterator[Dozing]:
         return iter(self._by_device.values())
 
