@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 import gzip
 import random
+import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -379,6 +382,44 @@ async def test_a_redirect_cannot_write_the_next_request(sender: Sender) -> None:
         assert " " not in target
 
 
+async def test_49_a_name_that_never_resolves_holds_up_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    really, ends = socket.getaddrinfo, threading.Event()
+    asked: list[Any] = []
+
+    def resolve(name: Any, *more: Any, **options: Any) -> Any:
+        asked.append(name)
+        if str(name).endswith(".slow.example"):
+            ends.wait(20)
+            raise OSError("no answer")
+        return really(name, *more, **options)
+
+    sender = Sender(reaches_private=True, timeout_s=1.0)
+    async with hosting() as host:
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(sender_module, "MAX_LOOKUPS", 41)
+        slow = [
+            asyncio.create_task(sender.send(request(f"http://{number}.slow.example/")))
+            for number in (*range(40), *range(40))
+        ]
+        await asyncio.sleep(0.05)
+        assert answered(await sender.send(request(f"http://localhost:{host.port}/"))).status == 200
+        assert len(asked) == 41, "who asks for the same name waits for the same answer"
+        assert {failed(outcome).reason for outcome in await asyncio.gather(*slow)} == {"no answer from host within 1 s"}
+        # They are still under way, and there is an end to how many.
+        assert failed(await sender.send(request("http://1.a.slow.example/"))).reason.startswith("no answer")
+        outcome = failed(await sender.send(request("http://2.a.slow.example/")))
+        assert outcome.reason == "cannot reach host: the name 2.a.slow.example has no address"
+        ends.set()
+        await asyncio.sleep(0.1)
+        asked.clear()
+        for _ in range(2):
+            failed(await sender.send(request("http://1.slow.example/")))
+        assert asked == ["1.slow.example"] * 2, "no answer is kept"
+    await sender.close()
+
+
 # -- TLS --------------------------------------------------------------------------------------------------------------
 
 
@@ -443,13 +484,15 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
 def resolving(monkeypatch: pytest.MonkeyPatch, addresses: dict[str, list[str]]) -> list[str]:
     """Names are what `addresses` says; gives those that were asked for."""
     asked = []
+    really = socket.getaddrinfo
 
-    async def resolve(_loop: object, name: str, port: int, **_: object) -> list[tuple[object, ...]]:
-        if name in addresses:
-            asked.append(name)
-        return [(2, 1, 6, "", (address, port)) for address in addresses.get(name, [name])]
+    def resolve(name: Any, *more: Any, **options: Any) -> Any:
+        if name not in addresses:
+            return really(name, *more, **options)
+        asked.append(name)
+        return [(2, 1, 6, "", (address, more[0])) for address in addresses[name]]
 
-    monkeypatch.setattr(type(asyncio.get_running_loop()), "getaddrinfo", resolve, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
     return asked
 
 

@@ -63,16 +63,15 @@ async def test_48_private_addresses_are_refused_however_they_are_written(host: s
 async def test_48_a_name_is_judged_by_what_it_is_at_the_moment_of_connecting(monkeypatch) -> None:
     """The name answers with a public address first and a private one later; only what was judged is connected to."""
     sender = Sender(timeout_s=0.5)
-    loop = asyncio.get_running_loop()
     asked = []
 
-    async def resolve(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
+    def resolve(name: str, port: int, **_: object) -> list[tuple[object, ...]]:
         asked.append(name)
         address = "127.0.0.1" if len(asked) > 1 else "192.0.2.1"
         return [(2, 1, 6, "", (address, port))]
 
-    monkeypatch.setattr(type(loop), "getaddrinfo", lambda _loop, *args, **more: resolve(*args, **more), raising=False)
     async with hosting() as host:
+        monkeypatch.setattr("socket.getaddrinfo", resolve)
         for _ in range(3):
             outcome = await sender.send(request(f"http://rebind.example:{host.port}/"))
             assert isinstance(outcome, Failed)

@@ -19,6 +19,7 @@ import contextlib
 import email.utils
 import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache, partial
@@ -48,6 +49,8 @@ MAX_IDLE_CONNECTIONS: Final = 32
 # Common servers close after 5 s without a request. A POST that meets the closing is an attempt lost: ours is earlier.
 KEEPALIVE_S: Final = 4.0
 _MAX_ADDRESSES: Final = 4
+# Names at a time, some of them of requests that gave up. The worker has half as many requests under way.
+MAX_LOOKUPS: Final = 128
 _MAX_HEADERS: Final = 100
 _MAX_FIELD_BYTES: Final = 16 * 1024
 # All of one answer: its head, and what frames its body. Interim answers and extensions of chunks have no other limit.
@@ -64,18 +67,57 @@ class _NotATarget(Exception):
     """What is to be asked is no URL of a web server."""
 
 
+class _Lookups:
+    """The system's resolver, in threads: one that never answers for a name holds up that name's hooks alone. The event
+    loop's own way has a few threads for all, and a lookup may take half a minute."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[tuple[str, int], asyncio.Future[_Found | Exception]] = {}
+
+    async def find(self, host: str, port: int) -> "_Found":
+        """Raises OSError. Those who ask while a lookup is under way share its answer; nobody else does."""
+        lookup = self._under_way.get((host, port))
+        if lookup is None:
+            if len(self._under_way) >= MAX_LOOKUPS:
+                raise OSError("too many names are looked up")
+            loop = asyncio.get_running_loop()
+            lookup = self._under_way[(host, port)] = loop.create_future()
+            # A daemon: a cloud that stops does not wait for it.
+            threading.Thread(target=self._look_up, args=(loop, host, port), name="webhook-name", daemon=True).start()
+        found = await asyncio.shield(lookup)
+        if isinstance(found, Exception):
+            raise OSError("no such name") from found
+        return found
+
+    def _look_up(self, loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+        found: _Found | Exception
+        try:
+            found = [
+                (family, str(address[0]))
+                for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            ]
+        except (OSError, UnicodeError) as error:
+            found = error
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._found, (host, port), found)
+
+    def _found(self, name: tuple[str, int], found: "_Found | Exception") -> None:
+        self._under_way.pop(name).set_result(found)
+
+
+_Found = list[tuple[int, str]]
+"""Families and addresses."""
+
+
 class _Resolver(AbstractResolver):
     def __init__(self, *, reaches_private: bool) -> None:
         self._reaches_private = reaches_private
+        self._lookups = _Lookups()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:
-            raise OSError("no such name") from error
-        addresses = list(dict.fromkeys((kind, str(address[0])) for kind, _, _, _, address in found))
+        addresses = list(dict.fromkeys(await self._lookups.find(host, port)))
         # One private address among public ones is a trick, or a mistake that would work by chance: all have to do.
         if not self._reaches_private and not all(is_public(address) for _, address in addresses):
             raise TargetRefused
