@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from bench import tcp, udp
+from bench import report, tcp, udp
 from bench.listeners import PAYLOAD, Ears, Heard, Listeners, Slice
 from bench.load import Load, LoadFailed, cpu_time
 from bench.load import Order as LoadOrder
@@ -94,13 +94,15 @@ def measure(name: str, run: Run) -> Section:
                             busiest = max(busiest, flat_out.client_cpu_seconds / flat_out.seconds)
                     run.steps.end()
                 rows += mine
+    curve = _curve(rows)
+    growth, flat = report.grown([("CPU time of a delivery", curve.points[OURS])], "listeners")
     return Section(
         "fanout",
         "Events to many listeners",
         _WHAT,
-        rows,
-        [_curve(rows)],
-        [Goal("deliveries", "per_s", 1.0, "mosquitto", "100 listeners")],
+        growth + rows,
+        [curve],
+        [Goal("deliveries", "per_s", 1.0, "mosquitto", "100 listeners"), *flat],
         ("per_s", "cpu_us"),
         missing,
         [f"In its busiest slice the load generator took {busiest:.0%} of a core while it listened to the cloud."],

@@ -8,6 +8,8 @@ import asyncio
 import base64
 import itertools
 import random
+import statistics
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,19 +17,17 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from bench import report, tcp, udp, wrk
 from bench.filling import Filled, add_tokens, fill, forget_keys, made, new_tokens, put_tokens, serve
 from bench.load import LoadFailed, cpu_time
 from bench.processes import listening
 from bench.report import OURS, Curve, Row, Section
 from bench.run import Run
 from bench.scene import bearer
-from bench.udp_devices import FIRST_ID, Devices, Order
+from bench.tcp_devices import TcpDevices
+from bench.udp_devices import FIRST_ID, VARIABLE, Devices, Order
 
-NAMES: Final = ("growth-devices", "growth-tokens")
-
-FLAT: Final = 1.3
-"""The last cost over the first, of which one still says that it does not grow: caches of the processor and depths of
-trees are in it."""
+NAMES: Final = ("growth-devices", "growth-connected", "growth-tokens")
 
 _CONNECTIONS: Final = 8
 _CONNECTED: Final = 32
@@ -53,24 +53,20 @@ class _Costs:
             for size, costs in by_size.items()
         ]
 
-    def curve(self, title: str, of: str) -> Curve:
-        points = {
-            work: [(float(size), sorted(costs)[len(costs) // 2]) for size, costs in by_size.items()]
+    def points(self) -> dict[str, list[tuple[float, float]]]:
+        return {
+            work: [(float(size), statistics.median(costs)) for size, costs in by_size.items()]
             for work, by_size in self.found.items()
         }
-        return Curve(title, of, "CPU µs", points)
 
-    def notes(self) -> list[str]:
-        told = []
-        for work, by_size in self.found.items():
-            first, *_, last = [sorted(costs)[len(costs) // 2] for costs in by_size.values()]
-            verdict = "flat" if last / first <= FLAT else "it grows"
-            told.append(f"{work}: {last / first:.2f} times as much at the largest size as at the least ({verdict})")
-        return told
+    def curve(self, title: str, of: str) -> Curve:
+        return Curve(title, of, "CPU µs", self.points())
 
 
 def measure(name: str, run: Run) -> Section:
     """See `suites.Suite`."""
+    if name == "growth-connected":
+        return _of_connected(run)
     run.steps.begin("a cloud to begin with")
     filled = made(run.folder / "data")
     return {"growth-devices": _of_devices, "growth-tokens": _of_tokens}[name](run, filled)
@@ -83,12 +79,17 @@ def _of_devices(run: Run, filled: Filled) -> Section:
     sizes = [*_sizes(run.count, (100, 10, 1)), 10 * run.count]
     run.steps.expect(sizes[-1])
     costs, have = _Costs(), 0
+    starts: dict[int, list[float]] = {}
     _import_connecting(filled)
     for size in sizes:
         run.steps.begin(f"{size:,} devices on record")
         fill(filled, size, max(1, size // 10), run.steps.end_many, first=have)
         forget_keys(filled, _connecting())
         have = size
+        for _ in range(run.rounds):
+            began = time.perf_counter()
+            with listening(serve(filled.data), run.folder / "serve.log"):
+                starts.setdefault(size, []).append(time.perf_counter() - began)
         with (
             listening(serve(filled.data), run.folder / "serve.log") as (pid, addresses),
             httpx.Client(base_url=addresses["http"], trust_env=False) as http,
@@ -114,8 +115,14 @@ def _of_devices(run: Run, filled: Filled) -> Section:
                     costs.note(work, size, _cpu_us(addresses["http"], pid, requests, run.seconds))
     title = "Devices on record"
     curve = costs.curve("CPU time of one operation, by devices on record", "devices on record")
-    rows, notes = costs.rows("devices"), costs.notes()
-    return Section("growth-devices", title, _DEVICES, rows, [curve], plotted=(), notes=notes)
+    ready = Curve("Start", "devices on record", "s", {})
+    ready.points["until it is ready"] = [(float(size), statistics.median(took)) for size, took in starts.items()]
+    growth, goals = report.grown(costs.points().items(), "devices")
+    rows = growth + costs.rows("devices")
+    rows += [
+        Row("start, until it is ready", f"{size:,} devices", OURS, [{"s": s} for s in starts[size]]) for size in starts
+    ]
+    return Section("growth-devices", title, _DEVICES, rows, [curve, ready], goals, plotted=())
 
 
 def _speak(run: Run, costs: _Costs, size: int, pid: int, address: str, filled: Filled) -> None:
@@ -135,7 +142,8 @@ def _speak(run: Run, costs: _Costs, size: int, pid: int, address: str, filled: F
 _DEVICES: Final = f"""
 *Any device* is one of 5,000 that were drawn, asked for in turn, so that the cloud has them in memory; *in no cache* is
 one that nobody asked for since the cloud was started. A page is one of the first forty. *Comes online* is the DTLS
-handshake, what the device says of itself and its first event, by {_CONNECTED} devices at once that the cloud knows.
+handshake, what the device says of itself and its first event, by {_CONNECTED} devices at once that the cloud knows. A
+start looks through the file for damage, so that it grows with it, up to 256 MB; `start` has the goal for it.
 """
 
 
@@ -151,6 +159,79 @@ def _import_connecting(filled: Filled) -> None:
 
 def _connecting() -> list[str]:
     return [f"{FIRST_ID + number:024x}" for number in range(1, _CONNECTED + 1)]
+
+
+# --- connected devices ---
+
+
+def _of_connected(run: Run) -> Section:
+    wrk.find()
+    sizes = _sizes(run.count, (100, 10, 1))
+    works = 3
+    run.steps.expect(len(sizes) * (1 + run.rounds * works))
+    costs = _Costs()
+    memory: dict[str, list[tuple[float, float]]] = {"resident": [], "used": []}
+    rows: list[Row] = []
+    run.steps.begin("starting")
+    with tcp.serving(run.folder / "ours") as started, TcpDevices() as devices:
+        here = tcp.with_product(started, sizes[-1])
+        place, have = here.as_place(), 0
+        for size in sizes:
+            before = _rested(place, have)
+            run.steps.begin(f"{size:,} devices come")
+            tally = devices.run(here.order("online", size - have, min(size - have, 32), first=have + 1))
+            if tally.failed:
+                raise LoadFailed(f"{tally.failed} devices did not come online: {tally.reasons}")
+            devices.hold(here.order("hold", size, 0))
+            if have:  # the first ones bring what grows once
+                now, added = _rested(place, size), size - have
+                each = {
+                    "resident_b": (now.resident - before.resident) / added,
+                    "used_b": (now.used - before.used) / added,
+                }
+                memory["resident"].append((float(size), each["resident_b"]))
+                memory["used"].append((float(size), each["used_b"]))
+                rows.append(Row("memory of one more device", f"{have:,} → {size:,} devices", OURS, [each]))
+            have = size
+            run.steps.end()
+            few, all_ = range(1, 1 + min(size, _FEW)), range(1, size + 1)
+            asked = (
+                (f"a variable of {_FEW} devices in turn", [here.url_of(number, VARIABLE) for number in few]),
+                ("a variable of each device in turn", [here.url_of(number, VARIABLE) for number in all_]),
+                ("GET of each device in turn", [here.url_of(number, "").rstrip("/") for number in all_]),
+            )
+            for work, urls in asked:
+                wrk.run(wrk.Request(urls[0], bearer(here.token), urls=tuple(urls)), _WRKS, 1.0, here.pid, run.folder)
+                for _ in range(run.rounds):
+                    run.steps.begin(f"{work}, {size:,} devices")
+                    request = wrk.Request(urls[0], bearer(here.token), urls=tuple(urls))
+                    costs.note(work, size, wrk.run(request, _WRKS, run.seconds, here.pid, run.folder).cpu_us)
+                    run.steps.end()
+    growth, goals = report.grown(
+        [*costs.points().items(), ("used memory of one more device", memory["used"])], "devices"
+    )
+    curves = [
+        costs.curve("CPU time of one request, by devices connected", "devices connected"),
+        Curve("Memory of one more device", "devices connected", "bytes", memory),
+    ]
+    rows = growth + rows + costs.rows("devices")
+    return Section("growth-connected", "Devices connected", _CONNECTED_WHAT, rows, curves, goals, plotted=())
+
+
+def _rested(place: udp.Place, connected: int) -> udp.Memory:
+    """When sessions rest that were asked for something."""
+    time.sleep(tcp.SETTLE_S if connected >= _SETTLED_SIZE else 0.0)
+    return udp.memory(place)
+
+
+_WRKS: Final = 16
+_FEW: Final = 16
+_SETTLED_SIZE: Final = 100
+_CONNECTED_WHAT: Final = f"""
+Photons of a product that are connected to one cloud, as more and more of them come; the requests come over HTTP with a
+token (wrk, {_WRKS} connections). *In turn* asks each device once before it asks one again, so that the caches of the
+processor forget it meanwhile. Memory is as in `tcp-memory`.
+"""
 
 
 # --- tokens ---
@@ -178,8 +259,8 @@ def _of_tokens(run: Run, filled: Filled) -> Section:
                 costs.note("a GET with a token in no cache", size, _cpu_us(addresses["http"], pid, some, None))
     title = "Tokens on record"
     curve = costs.curve("CPU time of one operation, by tokens on record", "tokens on record")
-    rows, notes = costs.rows("tokens"), costs.notes()
-    return Section("growth-tokens", title, _TOKENS, rows, [curve], plotted=(), notes=notes)
+    growth, goals = report.grown(costs.points().items(), "tokens")
+    return Section("growth-tokens", title, _TOKENS, growth + costs.rows("tokens"), [curve], goals, plotted=())
 
 
 _TOKENS: Final = """

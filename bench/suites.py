@@ -55,6 +55,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "idle": "idle memory, beside the HTTP peers",
         "under-flood": "everybody's latencies under a flood of log-ins",
         "growth-devices": "costs with 100 to 100,000 devices on record",
+        "growth-connected": "costs and memory with 100 to 10,000 devices connected",
         "growth-tokens": "costs with 10,000 to a million tokens on record",
     },
 }

@@ -44,7 +44,7 @@ _FEW: Final = 8
 _TRIES: Final = 5
 _READ: Final = 16
 """Devices that are asked for."""
-_SETTLE_S: Final = 26.0
+SETTLE_S: Final = 26.0
 """A session rests at its first deadline after 2 s of silence; those come every 20 s."""
 _LONGER: Final = 3
 """Times: a slice in which all devices are asked for. Over 5,000 requests for a p99 to mean something."""
@@ -551,7 +551,7 @@ def _memory(run: Run) -> Section:
         coming = _all(devices.run(here.order("online", count, _AT_ONCE)))
         devices.hold(here.order("hold", count, 0))
         run.steps.end()
-        settle = _SETTLE_S if count >= 1000 else 0.5
+        settle = SETTLE_S if count >= 1000 else 0.5
         run.steps.begin("silent")
         time.sleep(settle)
         silent = udp.memory(place)
