@@ -162,7 +162,7 @@ def _events_in(run: Run) -> Section:
     rows: list[Row] = []
     missing: dict[str, str] = {}
     run.steps.expect(2 * len(WORKS) * run.rounds)
-    with _hooks_reach_this_machine(), _mute() as url:
+    with hooks_reach_this_machine(), _mute() as url:
         for work, publishers, place, window in WORKS:
             settings = [Row(work, setting, OURS, []) for setting in ("nobody waits", "a webhook waits for each")]
             theirs = Row(work, settings[0].setting, tcp.SPARK_SERVER, [])
@@ -275,7 +275,7 @@ def _electrons(folder: Path, devices: int) -> Iterator[_There]:
 
 
 @contextlib.contextmanager
-def _hooks_reach_this_machine() -> Iterator[None]:
+def hooks_reach_this_machine() -> Iterator[None]:
     os.environ["CLOUDCHAMBER_WEBHOOK_PRIVATE_TARGETS"] = "true"
     try:
         yield

@@ -6,6 +6,7 @@ each). Each connection comes from an address of its own in 127.0.0.0/8, because 
 """
 
 import asyncio
+import functools
 import itertools
 import os
 import subprocess
@@ -22,6 +23,8 @@ from bench.load import LoadFailed, at, cpu_time, is_whole
 
 _STATUS: Final = slice(9, 12)
 _OPENED_WITHIN_S: Final = 10.0
+_DATA: Final = b"data=no-"
+"""Before the number of an event in a webhook's form; the data of such an event are `no-NUMBER`."""
 _NUMBER: Final = b"%%%%"
 """In an event's request it stands for a number of as many digits."""
 
@@ -40,6 +43,8 @@ class Order(msgspec.Struct, frozen=True):
     server_pid: int
     first_address: int
     stream: bytes = b""
+    hook_port: int = 0
+    """In place of a stream: events come by POST to this port of this machine, which answers at once."""
     until_closed: bool = False
 
 
@@ -117,6 +122,7 @@ class _Stream(asyncio.Protocol):
         self._buffer = b""
         self._numbers = itertools.count()
         self._wanted = b""
+        self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self.publisher: asyncio.Transport | None = None
         self.is_over = False
@@ -133,11 +139,18 @@ class _Stream(asyncio.Protocol):
             elif b":ok" in self._buffer:
                 self.opened.set_result(None)
                 self._buffer = b""
-        elif self._wanted and self._wanted in self._buffer:
-            self._answers["200"] += 1
-            self._latencies.append(time.perf_counter() - self._asked_at)
-            self._buffer = self._wanted = b""
-            self._loop.call_later(self._order.pause_s, self.publish)
+        elif self.hear(self._buffer):
+            self._buffer = b""
+
+    def hear(self, said: bytes) -> bool:
+        """Whether it is the event that is waited for."""
+        if not self._wanted or self._wanted not in said:
+            return False
+        self._answers["200"] += 1
+        self._latencies.append(time.perf_counter() - self._asked_at)
+        self._wanted = b""
+        self._loop.call_later(self._order.pause_s, self.publish)
+        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.is_over:
@@ -146,15 +159,34 @@ class _Stream(asyncio.Protocol):
     def publish(self) -> None:
         if self.publisher is not None and not self.publisher.is_closing():
             number = b"%04d" % (next(self._numbers) % 10_000)
-            self._wanted = b'"data":"' + number
+            self._wanted = (b'"data":"' if self._order.stream else _DATA) + number
             self._asked_at = time.perf_counter()
             self.publisher.write(self._order.request.replace(_NUMBER, number))
 
     def close(self) -> None:
         self.is_over = True
-        self._transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
         if self.publisher is not None:
             self.publisher.abort()
+
+
+class _Hook(asyncio.Protocol):
+    """A connection of the server's, over which it posts events."""
+
+    def __init__(self, heard: _Stream) -> None:
+        self._heard = heard
+        self._buffer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if is_whole(self._buffer):
+            self._heard.hear(self._buffer)
+            self._buffer = b""
+            self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
 
 class _Publisher(asyncio.Protocol):
@@ -166,15 +198,18 @@ async def run(order: Order) -> Tally:
     loop = asyncio.get_running_loop()
     answers, latencies = Counter[str](), array("d")
     clients: list[_Client | _Stream] = []
+    hooks: asyncio.Server | None = None
     addresses = itertools.count(order.first_address)
     for _ in range(order.connections):
-        if order.stream:
-            _, stream = await loop.create_connection(
-                lambda: _Stream(order, answers, latencies),
-                order.host,
-                order.port,
-                local_addr=(_address(next(addresses)), 0),
-            )
+        if order.stream or order.hook_port:
+            stream = _Stream(order, answers, latencies)
+            if order.hook_port:
+                hooks = await loop.create_server(functools.partial(_Hook, stream), "127.0.0.1", order.hook_port)
+                stream.opened.set_result(None)
+            else:
+                await loop.create_connection(
+                    functools.partial(_same, stream), order.host, order.port, local_addr=(_address(next(addresses)), 0)
+                )
             publisher, _ = await loop.create_connection(
                 _Publisher, order.host, order.port, local_addr=(_address(next(addresses)), 0)
             )
@@ -203,9 +238,15 @@ async def run(order: Order) -> Tally:
     took, cpu = time.perf_counter() - started, cpu_time(order.server_pid) - cpu
     for each in clients:
         each.close()
+    if hooks is not None:
+        hooks.close()
     ordered = sorted(latency * 1e3 for latency in latencies)
     quantiles = [at(ordered, share) for share in (0.5, 0.99, 0.999)] if ordered else []
     return Tally(dict(answers), took, cpu, *quantiles)
+
+
+def _same(protocol: asyncio.Protocol) -> asyncio.Protocol:
+    return protocol
 
 
 def _end(ended: "asyncio.Future[None]") -> None:

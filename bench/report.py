@@ -424,10 +424,12 @@ def _plots(section: Section) -> list[tuple[str, str, bytes]]:
 def _bars(title: str, rows: list[Row], metric: str) -> bytes:
     """A bar for each row, in groups of what was asked of several, with its figure beside it."""
     about = METRICS[metric]
-    subjects = list(dict.fromkeys(row.subject for row in rows))
+    # One who is alone is compared with himself in other settings.
+    is_alone = len({row.subject for row in rows}) == 1
+    subjects = list(dict.fromkeys(row.setting if is_alone else row.subject for row in rows))
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.work, row.setting), []).append(row)
+        groups.setdefault((row.work, "" if is_alone else row.setting), []).append(row)
     names = ["\n".join(textwrap.fill(part, 40) for part in label if part) for label in groups]
     # Bars of one group are as high as its label at least.
     gaps = [max(0.8, 0.9 * (name.count("\n") + 1) - len(its)) for name, its in zip(names, groups.values(), strict=True)]
@@ -441,13 +443,13 @@ def _bars(title: str, rows: list[Row], metric: str) -> bytes:
         for row in its:
             middle, samples = row.median(metric), row.samples(metric)
             reach = [[middle - min(samples)], [max(samples) - middle]]
-            colour = f"C{subjects.index(row.subject) % 10}"
+            colour = f"C{subjects.index(row.setting if is_alone else row.subject) % 10}"
             axes.barh([place], [middle], 0.9, xerr=reach, color=colour, error_kw={"linewidth": 0.8})
             about_it: dict[str, Any] = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "fontsize": 7}
             axes.annotate(format(middle, about.format), (max(samples), place), annotation_clip=False, **about_it)
             place += 1
         place += gap / 2
-    patches = [Patch(color=f"C{number % 10}", label=subject) for number, subject in enumerate(subjects)]
+    patches = [Patch(color=f"C{number % 10}", label=subject or OURS) for number, subject in enumerate(subjects)]
     if is_wide:
         axes.set_xscale("log")
     axes.set_yticks(ticks, names, fontsize=8)

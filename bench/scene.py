@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpx
 
-from bench.processes import CannotStart, running, server
+from bench.processes import CannotStart, listening, running, server
 
 _DEVICE: Final = "b" * 24
 _OWNER: Final = "owner@example.com"
@@ -32,6 +32,9 @@ class Scene:
     customer: str
     customer_token: str
     device: str
+    tcp: str
+    udp: str
+    """Where devices connect: HOST:PORT."""
 
 
 @contextlib.contextmanager
@@ -43,7 +46,8 @@ def scene(folder: Path, *settings: str) -> Iterator[Scene]:
         serve += [listener, anywhere]
     with contextlib.ExitStack() as stack:
         hello_pid, hello_url = stack.enter_context(server(["-m", "bench.hello"], folder / "hello.log"))
-        pid, url = stack.enter_context(server(serve, folder / "serve.log"))
+        pid, addresses = stack.enter_context(listening(serve, folder / "serve.log"))
+        url = addresses["http"]
         http = stack.enter_context(httpx.Client(base_url=url, timeout=30, trust_env=False))
         client, product, product_token = make_product(http)
         _post(http, f"/v1/products/{product}/devices", product_token, id=_DEVICE)
@@ -53,7 +57,10 @@ def scene(folder: Path, *settings: str) -> Iterator[Scene]:
         stack.enter_context(running(simulate, folder / "simulate.log"))
         _wait_online(http, product, product_token, folder / "simulate.log")
         _post(http, "/v1/devices", customer["access_token"], id=_DEVICE)
-        yield Scene(url, pid, hello_url, hello_pid, client, product, _CUSTOMER, customer["access_token"], _DEVICE)
+        yield Scene(
+            url, pid, hello_url, hello_pid, client, product, _CUSTOMER, customer["access_token"], _DEVICE,
+            addresses["tcp"], addresses["udp"],
+        )  # fmt: skip
 
 
 def with_devices(here: Scene, count: int) -> None:

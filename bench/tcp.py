@@ -126,7 +126,7 @@ def spark_server(folder: Path, devices: int, *more: str) -> Iterator[Server]:
     data.mkdir(parents=True)
     key = data / "default_key.pem"
     key.write_bytes(_spark_key())
-    http_port, tcp_port = _free_ports(2)
+    http_port, tcp_port = free_ports(2)
     settings = {
         "EXPRESS_SERVER_CONFIG": {"PORT": http_port, "USE_SSL": False},
         "TCP_DEVICE_SERVER_CONFIG": {
@@ -169,7 +169,7 @@ def _public_pem(key: rsa.RSAPrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -269,7 +269,7 @@ def _all(tally: Tally) -> Tally:
 
 def _storm(run: Run) -> Section:
     count = run.count
-    port = _free_ports(1)[0]
+    port = free_ports(1)[0]
     address = f"127.0.0.1:{port}"
     run.steps.begin("devices are on record")
     run.steps.expect(run.rounds + 1)

@@ -26,6 +26,9 @@ DATA_BYTES: Final = 100
 WINDOW: Final = 4
 """Events of one device that are on their way: as many as firmware publishes at once."""
 
+PAUSE_S: Final = 0.01
+"""Between events of which each is timed."""
+
 _WITHIN_S: Final = 120.0
 _SUBSCRIBED_S: Final = 0.5
 _HEARD: Final = re.compile(rb'"data":"(\d+) ')
@@ -84,6 +87,8 @@ class Crowd(Photons):
         self._rest = b""
 
     def run(self, order: Order) -> Tally:
+        if order.what == "timed events":
+            return self._timed(order)
         if order.what != "events":
             return super().run(order)
         if order.stream and self._ear is None:
@@ -102,6 +107,21 @@ class Crowd(Photons):
         if not done:
             raise LoadFailed(f"The server took none of {failed} events")
         return Tally(done, took, cpu, failed, {}, own)
+
+    def _timed(self, order: Order) -> Tally:
+        """One after the other, each some time after the last one's acknowledgement."""
+        cpu, started = cpu_time(order.server_pid), time.perf_counter()
+        latencies, refused = [], len(self.refused)
+        for _ in range(order.count):
+            said_at = time.perf_counter()
+            self.speak(1, 1)
+            while self.under_way:
+                self.turn()
+            latencies.append((time.perf_counter() - said_at) * 1e3)
+            time.sleep(PAUSE_S)
+        took, cpu = time.perf_counter() - started, cpu_time(order.server_pid) - cpu
+        self.speak(0, 0)  # counts the last answer
+        return Tally(order.count, took, cpu, len(self.refused) - refused, latencies_ms=sorted(latencies))
 
     def _listen(self, address: str, token: str) -> None:
         host, _, port = address.rpartition(":")

@@ -74,6 +74,8 @@ class Tally(msgspec.Struct, frozen=True):
     """Beside those that are done, where a failure does not end the run."""
     reasons: dict[str, int] = {}
     own_cpu_seconds: float = 0.0
+    latencies_ms: list[float] = []
+    """In order, where an order asks for them."""
 
     @property
     def cpu_us(self) -> float:

@@ -17,11 +17,16 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import msgspec
 
-from bench.load import cpu_time
+from bench import tcp
+from bench.events import hooks_reach_this_machine
+from bench.load import LoadFailed, at, cpu_time
 from bench.paced import Order, Paced, Tally
 from bench.report import OURS, Row, Section
 from bench.run import Run
 from bench.scene import Scene, bearer, scene
+from bench.tcp_events import PAUSE_S, TcpPublishers
+from bench.udp_devices import FIRST_ID, VARIABLE, Devices
+from bench.udp_devices import Order as PhotonOrder
 
 NAMES: Final = ("under-flood",)
 
@@ -34,6 +39,10 @@ _FLOODERS: Final = 64
 _VICTIM: Final = "victim@example.com"
 _LISTENER: Final = "listener@example.com"
 _PASSWORD: Final = "the listener's own password"
+_ITSELF: Final = {"grant_type": "client_credentials"}
+_ELECTRON: Final = 1
+_PHOTON: Final = 2
+"""Numbers of devices: those over UDP count from 1."""
 _CONNECTIONS: Final = 4
 _PAUSE_S: Final = 0.01
 _LIMITED_PAUSE_S: Final = 0.03
@@ -45,9 +54,16 @@ _MAX_WAITS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class _Work:
+    """`request` is empty for events of the device that publishes them."""
+
     what: str
-    request: bytes
+    request: bytes = b""
     stream: bytes = b""
+    hook_port: int = 0
+
+    @property
+    def connections(self) -> int:
+        return 1 if self.stream or self.hook_port else _CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,9 @@ class _Place:
     here: Scene
     works: list[_Work]
     flood: bytes
+    publisher: TcpPublishers
+    order: PhotonOrder
+    """For the publisher to come online."""
 
 
 def measure(name: str, run: Run) -> Section:
@@ -67,6 +86,7 @@ def measure(name: str, run: Run) -> Section:
     for folder in folders:
         folder.mkdir()
     with (
+        hooks_reach_this_machine(),
         _place(folders[0], "--rate-limits", "off") as free,
         _place(folders[1], "--rate-limits", "on") as limited,
         Paced() as asking,
@@ -80,7 +100,9 @@ def measure(name: str, run: Run) -> Section:
         )
         run.steps.expect(run.rounds * len(settings) * len(free.works))
 
-        def order(place: _Place, request: bytes, connections: int, pause_s: float, stream: bytes = b"") -> Order:
+        def order(
+            place: _Place, request: bytes, connections: int, pause_s: float, stream: bytes = b"", hook_port: int = 0
+        ) -> Order:
             parts = urlsplit(place.here.url)
             return Order(
                 parts.hostname or "",
@@ -92,12 +114,14 @@ def measure(name: str, run: Run) -> Section:
                 place.here.pid,
                 next(addresses),
                 stream,
+                hook_port,
             )
 
         for place in (free, limited):
             for work in place.works:
-                asked = order(place, work.request, 1, _PAUSE_S, work.stream)
-                asking.run(msgspec.structs.replace(asked, seconds=_SETTLE_S))
+                if work.request:
+                    asked = order(place, work.request, 1, _PAUSE_S, work.stream, work.hook_port)
+                    asking.run(msgspec.structs.replace(asked, seconds=_SETTLE_S))
         for _ in range(run.rounds):
             for setting, place, pause_s in settings:
                 if setting in flooded:
@@ -106,16 +130,18 @@ def measure(name: str, run: Run) -> Section:
                     time.sleep(_SETTLE_S)
                 for work in place.works:
                     run.steps.begin(f"{work.what}, {setting}")
-                    connections = 1 if work.stream else _CONNECTIONS
-                    tally = asking.run(order(place, work.request, connections, pause_s, work.stream))
                     row = rows.setdefault((work.what, setting), Row(work.what, setting, OURS, []))
-                    row.rounds.append(_round(tally))
+                    if work.request:
+                        asked = order(place, work.request, work.connections, pause_s, work.stream, work.hook_port)
+                        row.rounds.append(_round(asking.run(asked)))
+                    else:
+                        row.rounds.append(_of_device(place, run.seconds))
                     run.steps.end()
                 if setting in flooded:
                     flooded[setting].append(flooding.end())
                     _wait_until_idle(place.here.pid)
     ordered = [rows[work.what, setting] for work in free.works for setting, _, _ in settings]
-    notes = [_times(work.what, rows) for work in free.works] + [_answers(name, flooded[name]) for name in flooded]
+    notes = [_answers(name, flooded[name]) for name in flooded]
     return Section("under-flood", "Under a flood of log-ins", _WHAT, ordered, plotted=("p99_ms",), notes=notes)
 
 
@@ -123,8 +149,9 @@ _WHAT: Final = f"""
 {_CONNECTIONS} connections (one for events) ask for what the row says, each {_PAUSE_S * 1e3:g} ms after its last answer
 ({_LIMITED_PAUSE_S * 1e3:g} ms with limits on, to stay below them), so that a latency is that of a server which is not
 busy with them. Meanwhile {_FLOODERS} other connections, each from an address of its own, post wrong passwords to
-`/oauth/token` as fast as they are answered. *An event to a listener* is the time from the request that publishes it
-until it has come on an event stream. *Failed* is what was not answered 200.
+`/oauth/token` as fast as they are answered. *An event to a listener* and *to a webhook* is the time from the request
+that publishes it until it has come on an event stream, or at the webhook's host; *of a device* is that from a Photon's
+event, one every {PAUSE_S * 1e3:g} ms, to its acknowledgement. *Failed* is what was not answered 200.
 """
 
 
@@ -150,14 +177,19 @@ def _round(tally: Tally) -> dict[str, float]:
     }
 
 
-def _times(work: str, rows: dict[tuple[str, str], Row]) -> str:
-    told = []
-    for calm, flood in ((CALM, FLOOD), (CALM_LIMITED, LIMITED)):
-        before, during = rows[work, calm], rows[work, flood]
-        if before.samples("p99_ms") and during.samples("p99_ms"):
-            p50, p99 = (during.median(metric) / before.median(metric) for metric in ("p50_ms", "p99_ms"))
-            told.append(f"p50 {p50:.1f} and p99 {p99:.1f} times as long while {flood}")
-    return f"{work}: {'; '.join(told) or 'not answered'}"
+def _of_device(place: _Place, seconds: float) -> dict[str, float]:
+    count = max(1, round(seconds / PAUSE_S / 2))
+    publisher, order = place.publisher, place.order
+    tally = publisher.run(msgspec.structs.replace(order, what="timed events", count=count))
+    publisher.hold(msgspec.structs.replace(order, what="hold", count=1))
+    p50, p99, p999 = (at(tally.latencies_ms, share) for share in (0.5, 0.99, 0.999))
+    return {
+        "per_s": tally.per_second,
+        "p50_ms": p50,
+        "p99_ms": p99,
+        "p999_ms": p999,
+        "failed": 100 * tally.failed / count,
+    }
 
 
 def _answers(setting: str, tallies: list[Tally]) -> str:
@@ -172,7 +204,12 @@ def _answers(setting: str, tallies: list[Tally]) -> str:
 
 @contextlib.contextmanager
 def _place(folder: Path, *settings: str) -> Iterator[_Place]:
-    with scene(folder, *settings) as here, httpx.Client(base_url=here.url, timeout=30, trust_env=False) as http:
+    with (
+        scene(folder, *settings) as here,
+        httpx.Client(base_url=here.url, timeout=30, trust_env=False) as http,
+        TcpPublishers() as publisher,
+        Devices() as electron,
+    ):
         for name in (_VICTIM, _LISTENER):
             http.post("/v1/users", data={"username": name, "password": _PASSWORD}).raise_for_status()
         log_in = {"grant_type": "password", "username": _LISTENER, "password": _PASSWORD}
@@ -181,19 +218,56 @@ def _place(folder: Path, *settings: str) -> Iterator[_Place]:
         product = http.post("/oauth/token", auth=here.client, data={"grant_type": "client_credentials"})
         of_product = bearer(product.raise_for_status().json()["access_token"])
         own = bearer(listener.json()["access_token"])
-        variable = f"/v1/products/{here.product}/devices/{here.device}/counter"
+        of_devices = f"/v1/products/{here.product}/devices"
+        ids = [f"{FIRST_ID + number:024x}" for number in (_ELECTRON, _PHOTON)]
+        http.post(of_devices, headers=of_product, json={"ids": ids}).raise_for_status()
+        (hook_port,) = tcp.free_ports(1)
+        hook = {"event": "hooked", "url": f"http://127.0.0.1:{hook_port}/"}
+        http.post("/v1/integrations", json=hook, headers=own).raise_for_status()
+        data = folder / "data"
+
+        def order(address: str, key: str, number: int) -> PhotonOrder:
+            host, _, port = address.rpartition(":")
+            keys = str(folder / "bench-keys")
+            return PhotonOrder("online", host, int(port), here.pid, 1, 1, str(data / key), here.product, number, keys)
+
+        photon = order(here.tcp, "server-tcp.pem", _PHOTON)
+        online = publisher.run(photon)
+        if online.failed:
+            raise LoadFailed(f"the Photon did not come online: {online.reasons}")
+        publisher.hold(msgspec.structs.replace(photon, what="hold"))
+        udp_order = order(here.udp, "server-udp.pem", _ELECTRON)
+        electron.run(udp_order)
+        electron.hold(msgspec.structs.replace(udp_order, what="hold"))
+        form = {"arg": "coffee"}
+        customers = bearer(here.customer_token)
         works = [
-            _Work("GET of a device", _request("GET", f"/v1/devices/{here.device}", bearer(here.customer_token))),
-            _Work("variable of a device", _request("GET", variable, of_product)),
+            _Work("GET of a device", _request("GET", f"/v1/devices/{here.device}", customers)),
+            _Work("GET of one's devices", _request("GET", "/v1/devices", customers)),
+            _Work("introspection", _request("POST", "/oauth/introspect", basic, {"token": here.customer_token})),
+            _Work("a client's token", _request("POST", "/oauth/token", basic, _ITSELF)),
+            _Work(
+                "a customer's tokens",
+                _request("POST", "/oauth/token", basic, {**_ITSELF, "scope": f"customer={here.customer}"}),
+            ),
+            _Work("a variable over TCP", _request("GET", f"{of_devices}/{here.device}/counter", of_product)),
+            _Work("a variable over UDP", _request("GET", f"{of_devices}/{ids[0]}/{VARIABLE}", of_product)),
+            _Work("a function call", _request("POST", f"{of_devices}/{here.device}/brew", of_product, form)),
+            _Work("an event of a device, acknowledged"),
             _Work(
                 "an event to a listener",
                 _request("POST", "/v1/devices/events", own, {"name": "bench", "data": "%%%%", "private": "true"}),
                 _request("GET", "/v1/devices/events/bench", own),
             ),
-            _Work("a client's token", _request("POST", "/oauth/token", basic, {"grant_type": "client_credentials"})),
+            _Work(
+                "an event to a webhook",
+                _request("POST", "/v1/devices/events", own, {"name": "hooked", "data": "no-%%%%", "private": "true"}),
+                hook_port=hook_port,
+            ),
         ]
         wrong = {"grant_type": "password", "username": _VICTIM, "password": "a guess"}
-        yield _Place(here, works, _request("POST", "/oauth/token", _basic("particle", "particle"), wrong))
+        guess = _request("POST", "/oauth/token", _basic("particle", "particle"), wrong)
+        yield _Place(here, works, guess, publisher, photon)
 
 
 def _basic(client: str, secret: str) -> dict[str, str]:
