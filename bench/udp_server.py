@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final, cast
 
 import uvloop
 
+from cloudchamber.cli import serve, serving
 from cloudchamber.cli.main import main as cloudchamber
 from cloudchamber.gateway import udp
 
@@ -96,6 +97,8 @@ def main() -> None:
     signal.signal(signal.SIGUSR1, _tell_memory)
     vars(uvloop)["run"] = _RUNNERS[loop]
     vars(udp)["offline_after_s"] = lambda _platform_id: offline_s
+    # What is set here must not be lost with this process's program.
+    vars(serve)["become_server"] = lambda words: sys.exit(serving.main(words))
     sys.argv[1:] = arguments
     cloudchamber()
 
