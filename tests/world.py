@@ -252,7 +252,7 @@ class World:
             self.connected,
             self.bus,
         )
-        self.lists = DeviceLists(db, ListStore(), GroupStore(), self.bus, self.clock)
+        self.lists = DeviceLists(db, ListStore(), GroupStore(), self.devices.cache, self.bus, self.clock)
         self.groups = Groups(db, GroupStore(), self.bus, self.clock)
         self.imports = Imports(
             db,

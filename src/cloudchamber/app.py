@@ -551,7 +551,7 @@ class Cloud:
             teams=teams,
             products=products,
             devices=devices,
-            device_lists=DeviceLists(db, ListStore(), group_store, bus, clock),
+            device_lists=DeviceLists(db, ListStore(), group_store, devices.cache, bus, clock),
             updates=updates,
             imports=imports,
             provisioning=provisioning,

@@ -46,11 +46,9 @@ async def test_pages_are_walked_along_an_index(world: World, order: Order, desce
     for last in (Hit(devices[0].id, key_of(devices[0], order) or 0), Hit(devices[0].id, None)):
         await store.after(explaining, Conditions(thing.id, DeviceFilter(), ()), order, last, 25, descending=descending)
     for plan in explaining.plans:
-        inner = plan[plan.index("LIST SUBQUERY") :]
-        assert re.search(r"SEARCH d USING COVERING INDEX", inner), plan
-        assert "SCAN" not in inner, plan
-        assert inner.count("TEMP B-TREE") <= 1, f"more is sorted than the page itself: {plan}"
-        assert "SEARCH d USING INDEX sqlite_autoindex_devices_1 (id=?)" in plan, plan
+        assert re.search(r"SEARCH d USING COVERING INDEX", plan), plan
+        assert "SCAN" not in plan, plan
+        assert "TEMP B-TREE" not in plan, f"something is sorted: {plan}"
 
 
 @pytest.mark.parametrize("wanted", [each for each in FILTERS if each.name != "nothing"])

@@ -9,6 +9,7 @@ import pytest
 from cloudchamber.access.requester import User
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import SECOND
+from cloudchamber.fleet.cache import DeviceCache
 from cloudchamber.fleet.groups.store import GroupStore
 from cloudchamber.fleet.lists import service
 from cloudchamber.fleet.lists.model import DeviceFilter, Hit, Order, Span
@@ -149,7 +150,7 @@ async def test_pages_are_what_a_person_would_pick(world: World, monkeypatch, few
         assert (found, totals) == (expected, {len(expected)}), (wanted, order, descending)
         if size == 7 and wanted.is_all:
             # A jump finds the same as a walk.
-            fresh = DeviceLists(world.db, ListStore(), GroupStore(), InProcessBus(), world.clock)
+            fresh = DeviceLists(world.db, ListStore(), GroupStore(), DeviceCache(), InProcessBus(), world.clock)
             for page in (9, 4, 1, 8, 3):
                 records, _ = await fresh.of_product(
                     ann, thing, wanted, order=order, descending=descending, page=page, per_page=7

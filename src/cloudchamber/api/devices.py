@@ -38,25 +38,27 @@ class Written:
     """Devices as `shown` makes them, in JSON already. Nothing has to drop them: each is kept with all that it was made
     of, and compared with what is true now."""
 
-    def __init__(self, shown: Callable[[DeviceView], Any]) -> None:
+    def __init__(self, shown: Callable[..., Any]) -> None:
+        """`shown` takes a DeviceView and what else is given to `of`."""
         self._shown = shown
-        self._kept: OrderedDict[DeviceId, tuple[DeviceView, msgspec.Raw]] = OrderedDict()
+        self._kept: OrderedDict[DeviceId, tuple[DeviceView, tuple[object, ...], msgspec.Raw]] = OrderedDict()
 
-    def of(self, view: DeviceView) -> msgspec.Raw:
+    def of(self, view: DeviceView, *more: object) -> msgspec.Raw:
         device = view.record.id
         kept = self._kept.get(device)
         if kept is not None:
-            old, written = kept
+            old, other, written = kept
             # Records are never altered, only replaced.
             if (
                 old.record is view.record
                 and old.last_heard == view.last_heard
                 and old.is_online is view.is_online
                 and old.owner_name == view.owner_name
+                and other == more
             ):
                 return written
-        written = msgspec.Raw(encode_json(self._shown(view)))
-        self._kept[device] = (view, written)
+        written = msgspec.Raw(encode_json(self._shown(view, *more)))
+        self._kept[device] = (view, more, written)
         self._kept.move_to_end(device)
         if len(self._kept) > MAX_WRITTEN:
             self._kept.popitem(last=False)

@@ -9,7 +9,7 @@ from cloudchamber.access.requester import Bearer
 from cloudchamber.access.service import require
 from cloudchamber.api import render
 from cloudchamber.api.call import Call
-from cloudchamber.api.devices import own_changes, signal_answer, update_answer
+from cloudchamber.api.devices import Written, own_changes, signal_answer, update_answer
 from cloudchamber.api.fields import FieldInvalid, Fields
 from cloudchamber.api.firmware import Flasher
 from cloudchamber.api.paging import paging
@@ -47,6 +47,7 @@ class ProductDevicesResource:
         flasher: Flasher,
     ) -> None:
         self._devices = devices
+        self._listed = Written(render.product_device)
         self._lists = lists
         self._updates = updates
         self._imports = imports
@@ -82,7 +83,7 @@ class ProductDevicesResource:
             view.record.owner.id: view.owner_name for view in views if isinstance(view.record.owner, OwnedByCustomer)
         }
         return {
-            "devices": [render.product_device(view, await self._released(view)) for view in views],
+            "devices": [self._listed.of(view, await self._released(view)) for view in views],
             "customers": [{"id": id_, "username": name} for id_, name in customers.items()],
             "meta": render.pages(total, per_page),
         }

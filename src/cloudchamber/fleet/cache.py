@@ -44,6 +44,11 @@ class DeviceCache:
         if len(self._records) > self._limit:
             self._records.popitem(last=False)
 
+    def keep_listed(self, record: DeviceRecord, version: int) -> None:
+        """As `keep`, of what a page of a large fleet shows: it must not push out what is asked for time and again."""
+        if len(self._records) < self._limit // 2:
+            self.keep(record, version)
+
     def keep_list(self, owner: Owner, records: tuple[DeviceRecord, ...], version: int) -> None:
         if version != self.version:
             return

@@ -79,7 +79,7 @@ class Devices:
         self._provisional = provisional
         self._live = live
         self._bus = bus
-        self._cache = DeviceCache()
+        self.cache = self._cache = DeviceCache()
         self._key_cache = KeyCache()
         self._names: dict[Owner, str] = {}
         self._renamings = 0

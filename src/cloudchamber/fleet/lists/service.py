@@ -2,7 +2,8 @@
 
 How a page stays fast, whatever the fleet's size:
 
-* Without a filter, it is a walk along the index of its order. How many devices there are is kept in memory until the
+* Without a filter, it is a walk along the index of its order, which finds ids; their records are taken from memory, as
+  far as they are there. How many devices there are is kept in memory until the
   fleet's membership changes. The next page is found by the last device of this one, so that whoever reads a fleet from
   its first page to its last does not walk over what was read before; only a jump does.
 * A filter that finds few is read whole from an index that holds what it compares, and sorted here.
@@ -13,7 +14,7 @@ How a page stays fast, whatever the fleet's size:
 """
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,7 @@ from cloudchamber.access.requester import Requester
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import SECOND, Clock, Millis
+from cloudchamber.fleet.cache import DeviceCache
 from cloudchamber.fleet.groups.store import GroupStore
 from cloudchamber.fleet.lists.model import DeviceFilter, Hit, Order, Span
 from cloudchamber.fleet.lists.rules import in_order, matches, rest
@@ -53,10 +55,19 @@ class _Bookmark:
 
 
 class DeviceLists:
-    def __init__(self, db: Database, store: ListStore, groups: GroupStore, bus: InProcessBus, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        store: ListStore,
+        groups: GroupStore,
+        cache: DeviceCache,
+        bus: InProcessBus,
+        clock: Clock,
+    ) -> None:
         self._db = db
         self._store = store
         self._groups = groups
+        self._cache = cache
         self._clock = clock
         self._counts: OrderedDict[ProductId, tuple[int, Millis]] = OrderedDict()
         self._bookmarks: OrderedDict[Position, _Bookmark] = OrderedDict()
@@ -108,8 +119,21 @@ class DeviceLists:
         start: Position = (product.id, wanted, order, descending, offset)
         found = await self._walk(conditions, start, per_page, total)
         if found and version == self._version:
-            self._mark((product.id, wanted, order, descending, offset + len(found)), order, found[-1])
-        return found, total
+            self._mark((product.id, wanted, order, descending, offset + len(found)), found[-1])
+        return await self._records(product.id, found), total
+
+    async def _records(self, product: ProductId, hits: Sequence[Hit]) -> list[DeviceRecord]:
+        """Those that have not left the product meanwhile."""
+        cache = self._cache
+        found = {hit.id: record for hit in hits if (record := cache.record(hit.id)) is not None}
+        missing = [hit.id for hit in hits if hit.id not in found]
+        if missing:
+            version = cache.version
+            for record in await self._store.by_ids(self._db, missing):
+                found[record.id] = record
+                cache.keep_listed(record, version)
+        records = (found.get(hit.id) for hit in hits)
+        return [record for record in records if record is not None and record.product == product]
 
     async def _among(
         self,
@@ -134,15 +158,15 @@ class DeviceLists:
         everything = Conditions(conditions.product, DeviceFilter(), ())
         ids: list[DeviceId] = []
         for known in (True, False):
-            start, step = 0, [DeviceId("")] * _STEP
+            start, step = 0, [Hit(DeviceId(""), None)] * _STEP
             while len(step) == _STEP and len(ids) < offset + limit:
                 span = Span(known, start, _STEP)
-                step = await self._store.ids(self._db, everything, order, span, descending=descending)
-                ids += [id_ for id_ in step if id_ in among]
+                step = await self._store.span(self._db, everything, order, span, descending=descending)
+                ids += [hit.id for hit in step if hit.id in among]
                 start += _STEP
         return await self._store.by_ids(self._db, ids[offset : offset + limit]), len(among)
 
-    async def _walk(self, conditions: Conditions, start: Position, limit: int, total: int) -> list[DeviceRecord]:
+    async def _walk(self, conditions: Conditions, start: Position, limit: int, total: int) -> list[Hit]:
         _, _, order, descending, offset = start
         mark = self._bookmarks.get(start)
         if mark is not None and mark.at + _KEPT_MS >= self._clock.now():
@@ -173,9 +197,9 @@ class DeviceLists:
                 self._counts.popitem(last=False)
         return count
 
-    def _mark(self, position: Position, order: Order, last: DeviceRecord) -> None:
+    def _mark(self, position: Position, last: Hit) -> None:
         self._bookmarks.pop(position, None)
-        self._bookmarks[position] = _Bookmark(Hit(last.id, key_of(last, order)), self._clock.now())
+        self._bookmarks[position] = _Bookmark(last, self._clock.now())
         if len(self._bookmarks) > _MAX_BOOKMARKS:
             self._bookmarks.popitem(last=False)
 

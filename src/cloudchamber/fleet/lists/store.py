@@ -83,6 +83,10 @@ class Conditions:
         return f"devices d WHERE {where}"
 
 
+def _sort(order: Order, direction: str) -> str:
+    return f"d.id {direction}" if order is Order.ID else f"d.{order} {direction}, d.id {direction}"
+
+
 def _escaped(text: str) -> str:
     """For LIKE, in lower case."""
     return text.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
@@ -142,47 +146,36 @@ class ListStore:
         )
         return frozenset(DeviceId(row[0]) for row in rows)
 
-    async def ids(
-        self, db: Reader, conditions: Conditions, order: Order, span: Span, *, descending: bool
-    ) -> list[DeviceId]:
-        """As `span`, without what the devices are."""
-        known, direction = ("IS NOT NULL", "DESC" if descending else "ASC") if span.known else ("IS NULL", "ASC")
-        rows = await db.fetch_all(
-            f"SELECT d.id FROM {conditions.walk()} AND d.{order} {known}"
-            f" ORDER BY d.{order} {direction}, d.id {direction} LIMIT {int(span.limit)} OFFSET {int(span.offset)}",
-            *conditions.values,
-        )
-        return [DeviceId(row[0]) for row in rows]
-
     async def span(
         self, db: Reader, conditions: Conditions, order: Order, span: Span, *, descending: bool
-    ) -> list[DeviceRecord]:
-        """Part of a list, in order. The ids are read from the index alone, the rest for those that the page shows."""
+    ) -> list[Hit]:
+        """Part of a list, in order; read from the index alone."""
         known, direction = ("IS NOT NULL", "DESC" if descending else "ASC") if span.known else ("IS NULL", "ASC")
-        sort = f"d.{order} {direction}, d.id {direction}"
-        ids = (
-            f"SELECT d.id FROM {conditions.walk()} AND d.{order} {known} ORDER BY {sort}"
-            f" LIMIT {int(span.limit)} OFFSET {int(span.offset)}"
+        rows = await db.fetch_all(
+            f"SELECT d.id, d.{order} FROM {conditions.walk()} AND d.{order} {known}"
+            f" ORDER BY {_sort(order, direction)} LIMIT {int(span.limit)} OFFSET {int(span.offset)}",
+            *conditions.values,
         )
-        rows = await db.fetch_all(f"{DEVICE} WHERE d.id IN ({ids}) ORDER BY {sort}", *conditions.values)
-        return [record_of(row) for row in rows]
+        return [Hit(DeviceId(row[0]), row[1]) for row in rows]
 
     async def after(
         self, db: Reader, conditions: Conditions, order: Order, last: Hit, limit: int, *, descending: bool
-    ) -> list[DeviceRecord]:
+    ) -> list[Hit]:
         """As `span`, of what follows `last` in its part of the list."""
         conditions = conditions.copy()
         direction, beyond = ("DESC", "<") if descending and last.key is not None else ("ASC", ">")
-        sort = f"d.{order} {direction}, d.id {direction}"
+        sort = _sort(order, direction)
         if last.key is None:
             position = f"d.{order} IS NULL AND d.id > {conditions.bind(last.id)}"
         else:
             # With the first condition of its own, which an index can be entered by.
             key, id_ = conditions.bind(last.key), conditions.bind(last.id)
             position = f"d.{order} {beyond}= {key} AND (d.{order} {beyond} {key} OR d.id {beyond} {id_})"
-        ids = f"SELECT d.id FROM {conditions.walk()} AND {position} ORDER BY {sort} LIMIT {int(limit)}"
-        rows = await db.fetch_all(f"{DEVICE} WHERE d.id IN ({ids}) ORDER BY {sort}", *conditions.values)
-        return [record_of(row) for row in rows]
+        rows = await db.fetch_all(
+            f"SELECT d.id, d.{order} FROM {conditions.walk()} AND {position} ORDER BY {sort} LIMIT {int(limit)}",
+            *conditions.values,
+        )
+        return [Hit(DeviceId(row[0]), row[1]) for row in rows]
 
     async def by_ids(self, db: Reader, ids: Sequence[DeviceId]) -> list[DeviceRecord]:
         """In the order of `ids`; without those that are not there any more."""
