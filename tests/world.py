@@ -63,6 +63,7 @@ from cloudchamber.wire.events import Acknowledged, Disconnected, Outcome, Update
 from cloudchamber.wire.update.sending import Image
 
 GRACE_S = 30
+REFRESH_KEY = b"r" * KEY_BYTES
 PASSWORD = "correct horse battery"
 CLI = ("particle", "particle")
 
@@ -337,7 +338,9 @@ class World:
 
     def other_tokens(self, sealer: Sealer | None = None, **settings: Any) -> Tokens:
         """Tokens of a process that knows nothing of what this one remembers."""
-        return Tokens(self.db, TokenStore(), ClientStore(), self.bus, self.clock, sealer, GRACE_S, **settings)
+        return Tokens(
+            self.db, TokenStore(), ClientStore(), self.bus, self.clock, sealer, GRACE_S, REFRESH_KEY, **settings
+        )
 
     # -- people -------------------------------------------------------------------------------------------------------
 

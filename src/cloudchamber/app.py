@@ -106,7 +106,7 @@ from cloudchamber.ownership.transfers.store import TransferStore
 from cloudchamber.ratelimit import Allowance
 from cloudchamber.resumption.service import SavedSessions
 from cloudchamber.resumption.store import SessionStore
-from cloudchamber.sealing import KEY_BYTES, Sealer
+from cloudchamber.sealing import KEY_BYTES, Sealer, key_for
 from cloudchamber.secretfiles import load_or_make
 from cloudchamber.settings import Address, Settings
 from cloudchamber.statistics.service import Statistics
@@ -239,7 +239,8 @@ class Cloud:
         prepare_data_folder(settings.data)
         self._exit.enter_context(_locked(settings.data / _LOCK_FILE))
         keys = load_server_keys(settings.data)
-        sealer = Sealer(load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES)))
+        sealing_key = load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES))
+        sealer = Sealer(sealing_key)
         self.db = db = await open_migrated(settings, migrate=self._migrate)
         self._exit.push_async_callback(db.close)
         bus = InProcessBus()
@@ -284,6 +285,7 @@ class Cloud:
             clock,
             sealer if settings.compat.token_listing else None,
             settings.refresh_grace_s,
+            key_for("refreshing", sealing_key),
             lifetimes=Lifetimes(settings.token_max_lifetime_s or None, settings.compat.endless_tokens),
             refresh_idle_s=settings.refresh_idle_s,
             refresh_max_age_s=settings.refresh_max_age_s,

@@ -4,6 +4,7 @@ session over datagrams goes on after a restart.
 AES-256-GCM under a key that lies beside the database, never in it: a stolen database alone gives nothing away.
 """
 
+import hmac
 import os
 
 from cryptography.exceptions import InvalidTag
@@ -11,6 +12,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
+
+
+def key_for(purpose: str, key: bytes) -> bytes:
+    """A key that serves one purpose alone, of the one that lies beside the database."""
+    assert len(key) == KEY_BYTES
+    return hmac.digest(key, b"cloudchamber: " + purpose.encode(), "sha256")
 
 
 class Sealer:

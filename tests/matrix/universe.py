@@ -383,7 +383,7 @@ class _Maker:
         return str(made["access_token"])
 
     async def _requesters(self, tokens: Mapping[str, str]) -> dict[str, Bearer]:
-        service = Tokens(self._cloud.db, TokenStore(), ClientStore(), InProcessBus(), SystemClock(), None, 30)
+        service = Tokens(self._cloud.db, TokenStore(), ClientStore(), InProcessBus(), SystemClock(), None, 30, b"")
         found = {}
         for kind in KINDS:
             if kind.of is not None:

@@ -16,6 +16,8 @@ from tests.whole.story import Product, Story
 
 CUSTOMERS = ("ann@example.com", "bob@example.com")
 BATCH = 10
+# A machine may be busy enough for a start to take longer than the usual grace.
+SETTINGS = ("--rate-limits", "off", "--refresh-grace-s", "600")
 
 
 @dataclass
@@ -29,8 +31,6 @@ class Answered:
     tokens: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The last access and refresh token by customer."""
     refreshes: int = 0
-    lost: int = 0
-    """Refreshes that were done without an answer, of which each life can have one for each customer."""
 
 
 async def until_killed(work: Callable[[], Awaitable[None]]) -> None:
@@ -82,18 +82,10 @@ class Work:
 
 
 async def sign_in_again(story: Story, product: Product, answered: Answered, customer: str) -> None:
-    """The last tokens that were answered are good. One kind of refresh token is not: that of a refresh which was done
-    and whose answer got lost with the process (`oauth/tokens.py` says why); the log-in itself goes on even then."""
+    """The last tokens that were answered are good, whether or not the refresh token was used and the answer lost."""
     access, refresh = answered.tokens[customer]
-    form = {"grant_type": "refresh_token", "refresh_token": refresh}
-    answer = await story.ask("POST", "/oauth/token", data=form, auth=product.client)
-    if answer.is_success:
-        answered.tokens[customer] = (answer.json()["access_token"], answer.json()["refresh_token"])
-        return
-    assert answer.json()["error"] == "invalid_grant"
-    answered.lost += 1
     await story.ok("GET", "/v1/devices", access)
-    form = {"grant_type": "client_credentials", "scope": f"customer={customer}"}
+    form = {"grant_type": "refresh_token", "refresh_token": refresh}
     found = await story.ok("POST", "/oauth/token", data=form, auth=product.client)
     answered.tokens[customer] = (found["access_token"], found["refresh_token"])
 
@@ -130,7 +122,7 @@ async def test_56_what_was_answered_outlives_kill_9(tmp_path: Path, rounds: int)
     answered = Answered()
     product: Product | None = None
     for _ in range(rounds):
-        with cloudchamber.serve(tmp_path, "--rate-limits", "off") as cloud:
+        with cloudchamber.serve(tmp_path, *SETTINGS) as cloud:
             async with Story(cloud.url) as story:
                 if product is None:
                     product = await story.product(await story.user())
@@ -149,10 +141,9 @@ async def test_56_what_was_answered_outlives_kill_9(tmp_path: Path, rounds: int)
                 await asyncio.gather(*running)
                 await asyncio.to_thread(cloud.process.wait)
     assert product is not None
-    with cloudchamber.serve(tmp_path, "--rate-limits", "off") as cloud:
+    with cloudchamber.serve(tmp_path, *SETTINGS) as cloud:
         async with Story(cloud.url) as story:
             await check(story, product, answered)
     assert len(answered.imported) > rounds
     assert len(answered.claims) > rounds
     assert answered.refreshes > rounds
-    assert answered.lost <= rounds * len(CUSTOMERS)

@@ -160,6 +160,16 @@ class LogIn(msgspec.Struct, frozen=True):
     ends_at: Millis | None
 
 
+class LastRefresh(msgspec.Struct, frozen=True):
+    """A log-in's last refresh: hashes of the refresh token that was used and of the access token that it gave. `salt`
+    is what both new tokens were derived with (refreshing.py); None once one of them was used."""
+
+    family: str
+    used: SecretHash
+    access: SecretHash
+    salt: bytes | None
+
+
 class NewLogIn(msgspec.Struct, frozen=True):
     """A log-in with its first tokens. `began` is when its first request came; `is_public`: its client has no secret to
     refresh with; `is_of_code`: an authorization code gave it, and knows it by its family."""

@@ -181,8 +181,8 @@ class Rotation(Enum):
     REPEAT = auto()
     """Used moments ago and its answer perhaps lost on the way: the same pair once more."""
     FORGOTTEN = auto()
-    """Used moments ago through another process, or before a restart: the pair cannot be given again, and whether it
-    was used cannot be told. Refused, and nothing ends, or two requests at once would log a person out."""
+    """Used moments ago, by a process with another key or of an earlier version: the pair cannot be given again, and
+    whether it was used cannot be told. Refused, and nothing ends, or two requests at once would log a person out."""
     EXPIRED = auto()
     REPLAYED = auto()
     """Used before, and its successor too: one of the two holders is a thief. The family ends (RFC 9700 4.14.2)."""
@@ -196,7 +196,7 @@ class Successor:
 
 
 def rotation(token: RefreshToken, successor: Successor | None, now: Millis, grace_s: int) -> Rotation:
-    """`successor` is None when the pair is not known any more (restart, other process)."""
+    """`successor` is None when nobody can tell the pair (another key, an earlier version)."""
     if token.used_at is not None:
         if now - token.used_at > grace_s * 1000 or (successor is not None and successor.is_used):
             return Rotation.REPLAYED

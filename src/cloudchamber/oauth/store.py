@@ -15,6 +15,7 @@ from cloudchamber.oauth.model import (
     Client,
     ClientType,
     KnownToken,
+    LastRefresh,
     LogIn,
     NewLogIn,
     Principal,
@@ -41,6 +42,12 @@ _REFRESH = (
     " FROM refresh_tokens"
 )
 
+# Of _ACCESS, and whether its pair can be given again.
+_ACCESS_IN_USE = _ACCESS.replace(
+    ", organization_id",
+    ", EXISTS (SELECT 1 FROM last_refreshes l"
+    " WHERE l.family = access_tokens.family AND l.access = access_tokens.hash AND l.salt IS NOT NULL), organization_id",
+)
 
 # The columns of _ACCESS, and after them what else is known of a token.
 _KNOWN = _ACCESS.replace(
@@ -199,6 +206,11 @@ class TokenStore:
         row = await db.fetch_one(f"{_ACCESS} WHERE hash = $1", hash_)
         return _access(row) if row else None
 
+    async def access_in_use(self, db: Reader, hash_: SecretHash) -> tuple[AccessToken | None, bool]:
+        """The token, and whether whoever refreshed for it can still be given it again."""
+        row = await db.fetch_one(f"{_ACCESS_IN_USE} WHERE hash = $1", hash_)
+        return (_access(row), bool(row[10])) if row else (None, False)
+
     async def refresh(self, db: Reader, hash_: SecretHash) -> RefreshToken | None:
         row = await db.fetch_one(f"{_REFRESH} WHERE hash = $1", hash_)
         return _refresh(row) if row else None
@@ -208,6 +220,26 @@ class TokenStore:
         return (
             await tx.execute("UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL", hash_, now)
             == 1
+        )
+
+    async def last_refresh(self, db: Reader, family: str) -> LastRefresh | None:
+        row = await db.fetch_one("SELECT family, used, access, salt FROM last_refreshes WHERE family = $1", family)
+        if row is None:
+            return None
+        salt = bytes(row[3]) if row[3] is not None else None
+        return LastRefresh(row[0], SecretHash(bytes(row[1])), SecretHash(bytes(row[2])), salt)
+
+    async def set_last_refresh(self, tx: Transaction, last: LastRefresh) -> None:
+        await tx.execute(
+            "INSERT INTO last_refreshes (family, used, access, salt) VALUES ($1, $2, $3, $4) ON CONFLICT (family)"
+            " DO UPDATE SET used = excluded.used, access = excluded.access, salt = excluded.salt",
+            *(last.family, last.used, last.access, last.salt),
+        )
+
+    async def forget_salt(self, tx: Transaction, access: AccessToken) -> None:
+        """Of the refresh that gave this token, if it is its log-in's last."""
+        await tx.execute(
+            "UPDATE last_refreshes SET salt = NULL WHERE family = $1 AND access = $2", access.family, access.hash
         )
 
     async def insert_log_in(self, tx: Transaction, log_in: LogIn) -> None:

@@ -6,15 +6,10 @@ can end a token - revocation, a change of its client - is published on the bus a
 publisher answers its caller, and because an expiry is kept in the entry. Time and address of the last use are noted in
 the entry, and written down together once a minute; a crash loses the last minute of that and nothing else.
 
-**Refreshing.** A refresh token works once (RFC 9700 2.2.2, 4.14.2). An answer can be lost on the way, and the client
-then asks again: within a short grace, and only as long as nobody used the pair that the first use gave, the same pair
-is given again; where the pair is not known (another process, a restart), the second use is refused. Any other means
-that two parties hold the token, and ends every token of that log-in. A refresh token ends some time after its access
-token does (idle), and none of a log-in lives beyond the log-in's own end (absolute).
+Refreshing is in refreshing.py.
 """
 
-import asyncio
-import logging
+import contextlib
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
@@ -22,10 +17,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from cloudchamber.access.model import Action, OrganizationResource, OwnThings, ProductResource
-from cloudchamber.access.requester import UNLIMITED, ApiUser, Bearer, Customer, ProductClient, Requester, describe
+from cloudchamber.access.requester import ApiUser, Bearer, Customer, ProductClient, Requester
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
+from cloudchamber.errors import Unavailable
 from cloudchamber.identity.model import CustomerAccount
 from cloudchamber.ids import (
     ClientId,
@@ -35,15 +31,11 @@ from cloudchamber.ids import (
     SecretHash,
     UserId,
     hash_secret,
-    new_ordered_id,
-    new_token,
 )
+from cloudchamber.oauth.drawing import Drawing
 from cloudchamber.oauth.errors import (
-    OAuthError,
-    client_missing,
     client_unknown,
     log_in_ended,
-    refresh_token_invalid,
     token_expired,
     token_not_found,
     token_unknown,
@@ -58,32 +50,19 @@ from cloudchamber.oauth.model import (
     Issued,
     KnownToken,
     ListedToken,
-    LogIn,
     NewLogIn,
     Principal,
     PrincipalKind,
-    RefreshToken,
     Use,
     customer_principal,
 )
-from cloudchamber.oauth.rules import (
-    ANY_LIFETIME,
-    NEVER,
-    Lifetimes,
-    Rotation,
-    Successor,
-    lifetime_s,
-    may_see,
-    rotation,
-    scopes_of,
-)
+from cloudchamber.oauth.refreshing import Refreshing
+from cloudchamber.oauth.rules import ANY_LIFETIME, NEVER, Lifetimes, lifetime_s, may_see, scopes_of
 from cloudchamber.oauth.store import ClientStore, TokenStore
 from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import BrokenReference
 from cloudchamber.tally import Figure, Tally
-
-_log = logging.getLogger(__name__)
 
 TOKENS_REVOKED: Final = "tokens.revoked"
 """Bus subject; the message is a frozenset of token hashes. Open streams of these tokens end."""
@@ -95,8 +74,6 @@ CLIENT_CHANGED: Final = "client.changed"
 MAX_CACHED: Final = 100_000
 # Introspections of good tokens; about 300 bytes each.
 MAX_TOLD: Final = 20_000
-# Refreshes that can be repeated at one time; the oldest go first.
-MAX_REPEATABLE: Final = 10_000
 
 
 # How far back `follow` looks again: clocks of two machines differ, and a transaction takes its time.
@@ -104,7 +81,6 @@ _OVERLAP_MS: Final = 60_000
 
 # How many last uses are written down in one transaction: others must not wait long behind it.
 _USES_AT_ONCE: Final = 200
-_NO_END: Final = 2**62
 # A tuple: `A | B` makes a new object each time that it is read.
 _OF_PRODUCTS: Final = (ProductClient, Customer, ApiUser)
 _USED: Final = int(Figure.TOKENS)  # a plain number is counted in half the time
@@ -130,13 +106,6 @@ class _Live:
     """Whose team may hear how much it is used."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    issued: Issued
-    access_hash: SecretHash
-    refresh_hash: SecretHash | None
-
-
 def _product_of(requester: Bearer) -> ProductId | None:
     """Whose token it is. A user's is the user's, in whichever product it is used."""
     return requester.product if isinstance(requester, _OF_PRODUCTS) else None
@@ -152,6 +121,7 @@ class Tokens:
         clock: Clock,
         sealer: Sealer | None,
         grace_s: int,
+        refresh_key: bytes,
         *,
         lifetimes: Lifetimes = ANY_LIFETIME,
         refresh_idle_s: int = REFRESH_MARGIN_S,
@@ -166,12 +136,11 @@ class Tokens:
         self._bus = bus
         self._clock = clock
         self._sealer = sealer
-        self._grace_s = grace_s
         self._lifetimes = lifetimes
-        self._refresh_idle_s = refresh_idle_s
-        self._refresh_max_age_s = refresh_max_age_s
         self._compat_uses = Counter[str]() if compat_uses is None else compat_uses
+        self._drawing = Drawing(clock, sealer, refresh_idle_s, refresh_max_age_s)
         self._issuing = Issuing(db, store)
+        self._refreshing = Refreshing(db, store, clock, self._drawing, self, refresh_key, grace_s)
         self._live: OrderedDict[SecretHash, _Live] = OrderedDict()
         self._used: list[SecretHash] = []
         self._revocations = 0
@@ -179,8 +148,6 @@ class Tokens:
         self._followed: frozenset[SecretHash] = frozenset()
         self._followed_at = clock.now()
         self._told: OrderedDict[SecretHash, Introspection] = OrderedDict()
-        self._pairs: OrderedDict[SecretHash, _Pair] = OrderedDict()
-        self._refreshing: dict[SecretHash, asyncio.Task[Issued]] = {}
         bus.subscribe(TOKENS_REVOKED, self._forget)
         bus.subscribe(CLIENT_CHANGED, self._forget_client)
 
@@ -219,7 +186,7 @@ class Tokens:
         """Whom a token acts for, from the database. Raises InvalidToken."""
         hash_ = hash_secret(token)
         revocations = self._revocations
-        found = await self._store.access(self._db, hash_)
+        found, is_repeatable = await self._store.access_in_use(self._db, hash_)
         if found is None:
             raise token_unknown()
         client = await self.clients.get(found.client)
@@ -230,6 +197,11 @@ class Tokens:
         requester = found.principal.requester(found.client, scopes_of(client, found.principal, found.scope), hash_)
         product = _product_of(requester)
         self._tally.note(product, _USED)
+        if is_repeatable:
+            # Where it cannot be written now, this process knows it by what it keeps below; who has a good token must
+            # not suffer from a full disk.
+            with contextlib.suppress(Unavailable):
+                await self._refreshing.used_first(found)
         # A revocation while we read would have found nothing to drop: then this answer is for this request alone.
         if revocations == self._revocations:
             live = _Live(requester, found.client, found.expires_at, self._clock.now(), ip, True, product)
@@ -300,7 +272,7 @@ class Tokens:
 
         Raises OAuthError (invalid_request).
         """
-        lifetimes = await self._lifetimes_of(client)
+        lifetimes = await self.lifetimes_of(client)
         lifetime = lifetime_s(expires_in, expires_at, self._clock.now(), lifetimes)
         self._compat_uses["endless_tokens"] += lifetime == NEVER
         return lifetime
@@ -316,7 +288,8 @@ class Tokens:
         self._compat_uses["endless_tokens"] += lifetime == NEVER
         return lifetime
 
-    async def _lifetimes_of(self, client: Client) -> Lifetimes:
+    async def lifetimes_of(self, client: Client) -> Lifetimes:
+        """Under the caps of the server and of the client's product."""
         return await self._lifetimes_in(client.product)
 
     async def _lifetimes_in(self, product: ProductId | None) -> Lifetimes:
@@ -346,10 +319,11 @@ class Tokens:
         log-ins ended in the meantime or it is switched off.
         """
         now = self._clock.now()
-        log_in = self._log_in(family, client.id, principal, now, created_by)
-        pair, access, refresh = self._draw(client.id, principal, scope, log_in, lifetime_s)
+        log_in = self._drawing.log_in(family, client.id, principal, now, created_by)
+        pair = self._drawing.pair(client.id, principal, scope, log_in, lifetime_s)
+        issued, access, refresh = pair.issued, pair.access, pair.refresh
         if not with_refresh:
-            pair, refresh = replace(pair, issued=replace(pair.issued, refresh_token=None), refresh_hash=None), None
+            issued, refresh = replace(issued, refresh_token=None), None
 
         try:
             await self._issuing.put(
@@ -357,7 +331,7 @@ class Tokens:
             )
         except BrokenReference as error:
             raise client_unknown() from error
-        return pair.issued
+        return issued
 
     async def issue_in(
         self,
@@ -369,10 +343,10 @@ class Tokens:
         created_by: str | None = None,
     ) -> str:
         """A token that nothing refreshes, inside the transaction that makes its principal or replaces its token."""
-        log_in = self._log_in(None, client, principal, self._clock.now(), created_by)
-        pair, access, _ = self._draw(client, principal, scope, log_in, lifetime_s)
+        log_in = self._drawing.log_in(None, client, principal, self._clock.now(), created_by)
+        pair = self._drawing.pair(client, principal, scope, log_in, lifetime_s)
         await self._store.insert_log_in(tx, log_in)
-        await self._store.insert_access(tx, access)
+        await self._store.insert_access(tx, pair.access)
         return pair.issued.access_token
 
     async def refresh(self, client: Client, token: str, *, has_secret: bool = True) -> Issued:
@@ -380,123 +354,11 @@ class Tokens:
 
         Raises OAuthError (invalid_grant; invalid_client without the secret that the log-in needs).
         """
-        hash_ = hash_secret(token)
-        found = await self._store.refresh(self._db, hash_)
-        if not has_secret and (found is None or not found.is_public):
-            raise client_missing("Missing client_secret parameter")
-        if found is None:
-            raise refresh_token_invalid("unknown or revoked")
-        if found.client != client.id:
-            # Somebody has what was given to another client: worth a line that is looked for.
-            text = f"client {client.id} showed a refresh token of client {found.client}"
-            _log.warning("%s", text)
-            raise refresh_token_invalid(text)
-        # A hundred requests with one token share one rotation and its answer. It is a task of its own, so that a
-        # request which is cancelled takes neither the answer from the others nor the pair from its own repetition.
-        running = self._refreshing.get(hash_)
-        if running is None:
-            running = asyncio.get_running_loop().create_task(self._rotate(client, hash_))
-            self._refreshing[hash_] = running
-            running.add_done_callback(lambda task: self._refreshed(hash_, task))
-        return await asyncio.shield(running)
+        return await self._refreshing.refresh(client, token, has_secret=has_secret)
 
-    def _refreshed(self, hash_: SecretHash, task: asyncio.Task[Issued]) -> None:
-        del self._refreshing[hash_]
-        if not task.cancelled():
-            task.exception()  # seen, even when everybody who waited is gone
-
-    async def _rotate(self, client: Client, hash_: SecretHash) -> Issued:
-        found = await self._store.refresh(self._db, hash_)
-        if found is None:
-            raise refresh_token_invalid("revoked at the same moment")
-        now = self._clock.now()
-        pair = self._pairs.get(hash_)
-        match rotation(found, self._successor(pair), now, self._grace_s):
-            case Rotation.EXPIRED:
-                raise OAuthError("invalid_grant", "Refresh token has expired")
-            case Rotation.REPLAYED:
-                await self.revoke_family(found.family)
-                raise refresh_token_invalid(f"replayed: the whole family {found.family} is revoked")
-            case Rotation.FORGOTTEN:
-                raise refresh_token_invalid("used moments ago, through another process or before a restart")
-            case Rotation.REPEAT:
-                assert pair is not None
-                return pair.issued
-            case Rotation.ROTATE:
-                return await self._next_pair(client, found)
-
-    async def _next_pair(self, client: Client, old: RefreshToken) -> Issued:
-        now = self._clock.now()
-        lifetime = (await self._lifetimes_of(client)).capped(old.access_lifetime_s)
-        # Log-ins of before they were written down began, as far as we know, with this refresh token.
-        log_in = await self._store.log_in(self._db, old.family) or self._log_in(
-            old.family, client.id, old.principal, old.issued_at, None
-        )
-        pair, access, refresh = self._draw(client.id, old.principal, old.scope, log_in, lifetime)
-
-        async def rotate(tx: Transaction) -> bool:
-            if not await self._store.mark_used(tx, old.hash, now):
-                return False
-            await self._store.insert_log_in(tx, log_in)
-            await self._store.insert_access(tx, access)
-            if refresh is not None:
-                await self._store.insert_refresh(tx, refresh)
-            return True
-
-        if not await self._db.transaction(rotate):
-            raise refresh_token_invalid("used at the same moment through another process")
-        self._pairs[old.hash] = pair
-        if len(self._pairs) > MAX_REPEATABLE:
-            self._pairs.popitem(last=False)
-        return pair.issued
-
-    def _log_in(
-        self, family: str | None, client: ClientId, principal: Principal, began: Millis, created_by: str | None
-    ) -> LogIn:
-        ends = Millis(began + self._refresh_max_age_s * 1000) if self._refresh_max_age_s else None
-        family = family or new_ordered_id(began)
-        return LogIn(family, created_by or describe(principal.requester(client, UNLIMITED, None)), began, ends)
-
-    def _successor(self, pair: _Pair | None) -> Successor | None:
-        if pair is None:
-            return None
-        # A token gets into `_live` only by being checked, and into `_pairs` only by being refreshed.
-        used = pair.access_hash in self._live or (pair.refresh_hash is not None and pair.refresh_hash in self._pairs)
-        return Successor(used)
-
-    def _draw(
-        self, client: ClientId, principal: Principal, scope: str | None, log_in: LogIn, lifetime_s: int
-    ) -> tuple[_Pair, AccessToken, RefreshToken | None]:
-        now, family = self._clock.now(), log_in.family
-        acts_for = describe(principal.requester(client, UNLIMITED, None))
-        token = new_token()
-        hash_ = hash_secret(token)
-        ends = lifetime_s != NEVER
-        access = AccessToken(
-            hash=hash_,
-            client=client,
-            principal=principal,
-            scope=scope,
-            family=family,
-            sealed=self._sealed(token, hash_, principal),
-            issued_at=now,
-            expires_at=Millis(now + lifetime_s * 1000) if ends else None,
-        )
-        if not ends:
-            return _Pair(Issued(token, 0, None, scope, acts_for), hash_, None), access, None
-        again = new_token()
-        refresh = RefreshToken(
-            hash=hash_secret(again),
-            client=client,
-            principal=principal,
-            scope=scope,
-            family=family,
-            access_lifetime_s=lifetime_s,
-            issued_at=now,
-            expires_at=Millis(min(now + (lifetime_s + self._refresh_idle_s) * 1000, log_in.ends_at or _NO_END)),
-            used_at=None,
-        )
-        return _Pair(Issued(token, lifetime_s, again, scope, acts_for), hash_, refresh.hash), access, refresh
+    def is_in_use(self, hash_: SecretHash) -> bool:
+        """Has this access token been used in this process? It gets into `_live` only by being checked."""
+        return hash_ in self._live
 
     # -- listing and revoking -----------------------------------------------------------------------------------------
 
@@ -596,12 +458,6 @@ class Tokens:
             *(refresh.client, refresh.principal, "refresh_token", refresh.scope, refresh.issued_at),
             refresh.expires_at,
         )
-
-    def _sealed(self, token: str, hash_: SecretHash, principal: Principal) -> bytes | None:
-        """Only people can list their tokens, so only their tokens are kept to be read back."""
-        if self._sealer is None or principal.kind is not PrincipalKind.USER:
-            return None
-        return self._sealer.seal(token.encode(), hash_)
 
     def _opened(self, token: AccessToken) -> str | None:
         if self._sealer is None or token.sealed is None:
@@ -760,9 +616,6 @@ class Tokens:
         for hash_ in hashes:
             self._live.pop(hash_, None)
             self._told.pop(hash_, None)
-        if self._pairs:
-            for parent in [parent for parent, pair in self._pairs.items() if pair.access_hash in hashes]:
-                del self._pairs[parent]
 
     def _forget_client(self, client: ClientId) -> None:
         self._revocations += 1

@@ -238,6 +238,16 @@ log_ins = table(
     whole("ends_at", null=True),
 )
 
+# Each log-in's last refresh (oauth/refreshing.py).
+last_refreshes = table(
+    metadata,
+    "last_refreshes",
+    text("family", ForeignKey("log_ins.family", ondelete="CASCADE"), key=True),
+    blob("used"),
+    blob("access"),
+    blob("salt", null=True),
+)
+
 # Of accounts whose log-ins ended lately, and of those that are switched off. A log-in that began before `log_ins_from`
 # comes too late: it gets no token, whatever was right when it began.
 account_states = table(
