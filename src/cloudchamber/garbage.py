@@ -22,13 +22,15 @@ MIDDLE: Final = 3
 these whatever this is; fewer objects at a time are a shorter pause."""
 FEW: Final = 10
 """Times that something has grown old, up to 2,800 objects each: worth a full look where there is little to do."""
-MOST: Final = 100
-"""Worth it at any time: 280,000 objects are some 60 MB, if all of them were garbage."""
+MOST: Final = 400
+"""Worth it at any time: a million objects are some 150 MB, if all of them were garbage. 10,000 devices that come online
+over TCP make it 200, nearly all of whose objects stay."""
 IDLE: Final = 0.2
 """Share of a core that the process uses at most while there is little to do."""
 SHARE: Final = 1 / 1000
 """Of its time that the process spends on full looks, at most, until there are MOST."""
-LOOK_S: Final = 10.0
+LOOK_S: Final = 1.0
+"""Short, so that a moment in which there was little to do is hardly over when it is seen."""
 
 _NEVER: Final = 1_000_000_000
 
