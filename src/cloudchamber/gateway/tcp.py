@@ -292,7 +292,8 @@ class _Link(Socket):
 
     def finish(self, closed: Closed) -> None:
         self._gateway.closed[closed.reason] += 1
-        log.debug("connection of %s ended: %s %s", self._ip, closed.reason.value, closed.detail)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("connection of %s ended: %s %s", self._ip, closed.reason.value, closed.detail)
         if not self.is_ending:
             self.end()
             if self.unsent:

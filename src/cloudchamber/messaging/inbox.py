@@ -89,9 +89,8 @@ class Inbox:
         key = await self._connections.admit(device, public_key_der)
         return NotAdmitted("unknown, or known by another key") if key is None else Admitted(key)
 
-    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> Admitted | None:
-        key = self._connections.admit_now(device, public_key_der)
-        return None if key is None else Admitted(key)
+    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
+        return self._connections.admit_now(device, public_key_der)
 
     def goes_by(self, device: DeviceId, public_key_der: bytes) -> bool:
         return self._connections.goes_by(device, public_key_der)

@@ -109,8 +109,8 @@ class DeviceInbox(Protocol):
         """Is this device known, and is this its key? Asked before anything of the device counts."""
         ...
 
-    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> Admitted | None:
-        """As `admit`, from memory; None where only `admit` can tell."""
+    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
+        """As `admit`, from memory: the device's key, or None where only `admit` can tell."""
         ...
 
     def goes_by(self, device: DeviceId, public_key_der: bytes) -> bool:

@@ -20,6 +20,9 @@ from cloudchamber.wire.session.memory import SessionMemory
 class CloseReason(Enum):
     """Why a connection ended. The value is the word for logs and metrics."""
 
+    # There is one object for each; Enum's own way is a call of Python for each look-up.
+    __hash__ = object.__hash__
+
     LOCAL = "local"
     """Our own side called `close`."""
     PEER = "peer"

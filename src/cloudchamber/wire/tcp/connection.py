@@ -75,13 +75,16 @@ class CloudConnection(CloudSession):
             self._opener.feed(data)
             receive_frames(self, self._opener, now)
             return
-        self._buffer += data
-        if self._state is _State.CIPHERTEXT and len(self._buffer) >= CIPHERTEXT_SIZE:
+        if self._state is _State.CIPHERTEXT and len(self._buffer) + len(data) >= CIPHERTEXT_SIZE:
+            if self._buffer or len(data) > CIPHERTEXT_SIZE:
+                self._buffer += data
+                data = bytes(self._buffer[:CIPHERTEXT_SIZE])
+                del self._buffer[:CIPHERTEXT_SIZE]
             self._state = _State.DECRYPTING
             self._step_deadline = now + ANSWER_TIMEOUT_S
-            ciphertext = bytes(self._buffer[:CIPHERTEXT_SIZE])
-            del self._buffer[:CIPHERTEXT_SIZE]
-            self._emit(DecryptHandshake(ciphertext, self._nonce))
+            self._emit(DecryptHandshake(data, self._nonce))
+        else:
+            self._buffer += data
         if self._state is not _State.CIPHERTEXT and len(self._buffer) > MAX_EARLY_BYTES:
             self._end(CloseReason.HANDSHAKE, "", now)
 

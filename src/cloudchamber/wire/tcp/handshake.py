@@ -13,7 +13,6 @@ end in the same close here, at the same point, without an answer; the caller mus
 """
 
 import hmac
-from dataclasses import dataclass
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from msgspec import Struct
 
 from cloudchamber.wire.errors import WireError
 
@@ -30,14 +30,14 @@ CREDENTIALS_SIZE: Final = 40
 SEALED_SIZE: Final = 128
 REPLY_SIZE: Final = 384
 DEVICE_ID_SIZE: Final = 12
+KEY_AT: Final = NONCE_SIZE + DEVICE_ID_SIZE
 PUBLIC_KEY_SIZE: Final = 162
 
 _PUBLIC_KEY_PREFIX = bytes.fromhex("30819f300d06092a864886f70d010101050003818d0030818902818100")
 _PUBLIC_KEY_SUFFIX = bytes.fromhex("0203010001")
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(Struct, frozen=True, gc=False):
     """The 40 secret bytes of a connection, taken apart."""
 
     key: bytes
@@ -69,15 +69,14 @@ def read_identity(plaintext: bytes | None, nonce: bytes) -> tuple[bytes, bytes |
     if plaintext is None:
         plaintext = b""
     fits = hmac.compare_digest(plaintext[:NONCE_SIZE], nonce)
-    key_at = NONCE_SIZE + DEVICE_ID_SIZE
-    if not fits or len(plaintext) < key_at:
+    if not fits or len(plaintext) < KEY_AT:
         return None
-    key = plaintext[key_at:]
+    key = plaintext[KEY_AT:]
     if not key:
-        return plaintext[NONCE_SIZE:key_at], None
+        return plaintext[NONCE_SIZE:KEY_AT], None
     if len(key) != PUBLIC_KEY_SIZE or not key.startswith(_PUBLIC_KEY_PREFIX) or not key.endswith(_PUBLIC_KEY_SUFFIX):
         return None
-    return plaintext[NONCE_SIZE:key_at], key
+    return plaintext[NONCE_SIZE:KEY_AT], key
 
 
 def seal_credentials(server_key: RSAPrivateKey, device_public_key_der: bytes, credentials: bytes) -> bytes:
