@@ -15,6 +15,7 @@ _LATER: Final = (
     "click",
     "cloudchamber.api.docs_page",
     "cloudchamber.api.openapi",
+    "cloudchamber.api.schemas",
     "cloudchamber.console",
     "cloudchamber.simulator",
     "cloudchamber.webhooks.sender",

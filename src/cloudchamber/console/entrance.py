@@ -11,7 +11,6 @@ from cloudchamber.api.pages.shell import Visit, asset_reply
 from cloudchamber.api.pages.sign_in import Place, SignIn
 from cloudchamber.api.reply import Reply
 from cloudchamber.api.routes import Page, Public, Raw, route
-from cloudchamber.api.schemas.oauth import PageForm
 from cloudchamber.console.frame import REALM, SIGN_IN, STATIC, THEME_COOKIE, THEMES, Ask, Frame
 from cloudchamber.console.section import ANSWERS, FAILURES, PREFIX, form
 from cloudchamber.errors import CloudError
@@ -43,7 +42,7 @@ ROUTES: Final = (
         Page("people sign in on it"),
         "console_entrance.sign_in_form",
         "A person signs in to the console.",
-        request=PageForm,
+        request="PageForm",
         answer=ANSWERS,
         limit="login",
     ),

@@ -212,7 +212,7 @@ class Frame:
 
     def guarded(self, row: Route, access: Console, handler: Handler) -> Callable[[Call], Awaitable[Any]]:
         """The handler of a row, as the edge calls it."""
-        is_live = isinstance((row.answer or {}).get(200), Stream)
+        is_live = isinstance((row.answer_names or {}).get(200), Stream)
 
         async def respond(call: Call) -> Any:
             visit = self.shell.begin(call)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes import DEFAULT_BODY_LIMIT, Console, Raw, Route, Stream, route
-from cloudchamber.api.schemas.oauth import PageForm
 
 if TYPE_CHECKING:
     from cloudchamber.console.frame import Frame
@@ -65,7 +64,7 @@ def form(
         Console(_REASON, action),
         f"console_{handler}",
         summary,
-        request=PageForm,
+        request="PageForm",
         answer=ANSWERS,
         body_limit=body_limit,
     )

@@ -12,9 +12,9 @@ How a route is written, in the module of its family:
         Bearer(Action.GROUPS_CREATE),            # who may call it, and the scope that a limited token needs
         "groups.create",                         # `create` of the object that app.py puts under `groups`
         "Adds a group to a product.",            # one sentence; what a heading of the documentation says
-        query=Page,                              # the fields of the query, if it reads any
-        request=NewGroup,                        # the fields of the body, if it reads one
-        answer={201: GroupMade},                 # each success: status -> document; a document alone is that of a 200
+        query="GroupsQuery",                     # the fields of the query, if it reads any
+        request="NewGroup",                      # the fields of the body, if it reads one
+        answer={201: "GroupMade"},               # each success: status -> document; a document alone is that of a 200
         errors=(409,),                           # statuses of errors that not every route has
         body_limit=IMPORT_BODY_LIMIT,            # bytes, where the default of 1 MiB is wrong
         limit="token",                           # the class of requests it counts for, where addresses are limited
@@ -28,10 +28,11 @@ one that is not declared fails the test.
 
 Documents are msgspec Structs in `api/schemas/`, one module a family (`schemas/groups.py`), named for what they are
 (`Group`, `GroupList`, `NewGroup`); each name exists once. They state the wire: names as clients see them; `x: int |
-Maybe = UNSET` may be absent, `x: int | None` may be null. `list[Device]` is an array, a tuple of documents is one of
-them. `Nothing` is a request without fields. A field of type `File` is a file part of a multipart body. Where there is
-no body: None (`{204: None}`). What is not JSON: `Raw("application/octet-stream")`, `Stream()`. A document that may
-hold more fields than are known is `Open`. A docstring becomes the description.
+Maybe = UNSET` may be absent, `x: int | None` may be null. A row names them, since nothing that serves requests looks at
+them: `"list[Device]"` is an array, a tuple of names is one of them. `"Nothing"` is a request without fields. A field of
+type `File` is a file part of a multipart body. Where there is no body: None (`{204: None}`). What is not JSON:
+`Raw("application/octet-stream")`, `Stream()`. A document that may hold more fields than are known is `Open`. A
+docstring becomes the description.
 
 Errors that every route can give are not listed (`errors_of` in model.py); `errors=(408,)` adds a route's own. Their
 bodies have one of the shapes in `schemas/errors.py`.
@@ -95,7 +96,6 @@ from cloudchamber.api.routes.model import (
     BearerOrPassword,
     ClientCredentials,
     Console,
-    Document,
     Family,
     Page,
     Public,
@@ -118,7 +118,6 @@ __all__ = [
     "BearerOrPassword",
     "ClientCredentials",
     "Console",
-    "Document",
     "Family",
     "Page",
     "Public",

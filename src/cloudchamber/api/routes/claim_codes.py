@@ -5,7 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
 from cloudchamber.api.routes.paths import LEGACY_PRODUCT, PRODUCT
-from cloudchamber.api.schemas.claim_codes import ClaimCode, NewClaimCode
 
 FAMILY: Final = Family(
     "Claim codes",
@@ -17,8 +16,8 @@ FAMILY: Final = Family(
             Bearer(Action.CLAIM_CODES_CREATE),
             "claim_codes.create_own",
             "Makes a code; the device that presents it becomes the requester's.",
-            request=NewClaimCode,
-            answer=ClaimCode,
+            request="NewClaimCode",
+            answer="ClaimCode",
         ),
         route(
             "POST",
@@ -26,8 +25,8 @@ FAMILY: Final = Family(
             Bearer(Action.CLAIM_CODES_CREATE),
             "claim_codes.create_of_product",
             "Makes a code for a customer of the product.",
-            request=NewClaimCode,
-            answer=ClaimCode,
+            request="NewClaimCode",
+            answer="ClaimCode",
         ),
     ),
 )

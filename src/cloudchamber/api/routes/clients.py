@@ -5,13 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
 from cloudchamber.api.routes.paths import ORGANIZATION, PRODUCT
-from cloudchamber.api.schemas.clients import (
-    NewOAuthClient,
-    NewOwnClient,
-    OAuthClientAnswer,
-    OAuthClientChanges,
-    OAuthClientList,
-)
 
 _CLIENTS: Final = (f"{PRODUCT}/clients", f"{ORGANIZATION}/clients")
 _CLIENT: Final = tuple(f"{clients}/{{client}}" for clients in _CLIENTS)
@@ -26,7 +19,7 @@ FAMILY: Final = Family(
             Bearer(Action.CLIENTS_LIST),
             "clients.list_own",
             "Lists the user's clients.",
-            answer=OAuthClientList,
+            answer="OAuthClientList",
         ),
         route(
             "POST",
@@ -34,8 +27,8 @@ FAMILY: Final = Family(
             Bearer(Action.CLIENTS_CREATE),
             "clients.create_own",
             "Makes a client that acts for the user, or for the organization that is named.",
-            request=NewOwnClient,
-            answer=OAuthClientAnswer,
+            request="NewOwnClient",
+            answer="OAuthClientAnswer",
             errors=(404,),
         ),
         route(
@@ -44,8 +37,8 @@ FAMILY: Final = Family(
             Bearer(Action.CLIENTS_UPDATE),
             "clients.update_own",
             "Changes one of the user's clients.",
-            request=OAuthClientChanges,
-            answer=OAuthClientAnswer,
+            request="OAuthClientChanges",
+            answer="OAuthClientAnswer",
         ),
         route(
             "DELETE",
@@ -61,7 +54,7 @@ FAMILY: Final = Family(
             Bearer(Action.CLIENTS_LIST),
             "clients.list",
             "Lists the clients of a product or an organization.",
-            answer=OAuthClientList,
+            answer="OAuthClientList",
         ),
         route(
             "POST",
@@ -69,8 +62,8 @@ FAMILY: Final = Family(
             Bearer(Action.CLIENTS_CREATE),
             "clients.create",
             "Makes a client that acts for the product, or for all products of the organization.",
-            request=NewOAuthClient,
-            answer=OAuthClientAnswer,
+            request="NewOAuthClient",
+            answer="OAuthClientAnswer",
         ),
         route(
             "PUT",
@@ -78,8 +71,8 @@ FAMILY: Final = Family(
             Bearer(Action.CLIENTS_UPDATE),
             "clients.update",
             "Changes a client of a product or an organization.",
-            request=OAuthClientChanges,
-            answer=OAuthClientAnswer,
+            request="OAuthClientChanges",
+            answer="OAuthClientAnswer",
         ),
         route(
             "DELETE",

@@ -4,16 +4,6 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import AnyToken, Bearer, Family, Raw, route
-from cloudchamber.api.schemas.compiling import (
-    BuildTargets,
-    BuildTargetsQuery,
-    DeviceOsVersion,
-    DeviceOsVersions,
-    DeviceOsVersionsQuery,
-    Sources,
-    SystemUpgradeQuery,
-)
-from cloudchamber.api.schemas.errors import Failures
 
 FAMILY: Final = Family(
     "Compiling",
@@ -25,8 +15,8 @@ FAMILY: Final = Family(
             Bearer(Action.BINARY_COMPILE),
             "compiling.compile",
             "Tells that there is no compiler.",
-            request=Sources,
-            answer={501: Failures},
+            request="Sources",
+            answer={501: "Failures"},
         ),
         route(
             "GET",
@@ -42,8 +32,8 @@ FAMILY: Final = Family(
             AnyToken(),
             "compiling.build_targets",
             "Lists what can be compiled for: nothing, but platforms have names.",
-            query=BuildTargetsQuery,
-            answer=BuildTargets,
+            query="BuildTargetsQuery",
+            answer="BuildTargets",
         ),
         route(
             "GET",
@@ -51,8 +41,8 @@ FAMILY: Final = Family(
             AnyToken(),
             "compiling.device_os_versions",
             "Lists the versions of Device OS that this server has: none.",
-            query=DeviceOsVersionsQuery,
-            answer=DeviceOsVersions,
+            query="DeviceOsVersionsQuery",
+            answer="DeviceOsVersions",
         ),
         route(
             "GET",
@@ -60,7 +50,7 @@ FAMILY: Final = Family(
             AnyToken(),
             "compiling.device_os_version",
             "Shows a version of Device OS, of which this server has none.",
-            answer=DeviceOsVersion,
+            answer="DeviceOsVersion",
         ),
         route(
             "GET",
@@ -68,7 +58,7 @@ FAMILY: Final = Family(
             AnyToken(),
             "compiling.system_upgrade",
             "Tells that there is no newer Device OS to install.",
-            query=SystemUpgradeQuery,
+            query="SystemUpgradeQuery",
             answer={204: None},
         ),
     ),

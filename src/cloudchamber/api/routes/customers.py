@@ -5,15 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, BearerOrClient, Family, route
 from cloudchamber.api.routes.paths import ORGANIZATION, PRODUCT
-from cloudchamber.api.schemas.common import Ok
-from cloudchamber.api.schemas.customers import (
-    CustomerList,
-    CustomerPassword,
-    CustomerReset,
-    CustomersQuery,
-    NewCustomer,
-)
-from cloudchamber.api.schemas.oauth import Token
 
 _CUSTOMERS: Final = (f"{PRODUCT}/customers", f"{ORGANIZATION}/customers")
 _CUSTOMER: Final = tuple(f"{path}/{{customer}}" for path in _CUSTOMERS)
@@ -28,8 +19,8 @@ FAMILY: Final = Family(
             Bearer(Action.CUSTOMERS_LIST),
             "customers.list",
             "Lists customers, with their devices; a product's are joined by its organization's.",
-            query=CustomersQuery,
-            answer=CustomerList,
+            query="CustomersQuery",
+            answer="CustomerList",
         ),
         route(
             "POST",
@@ -37,8 +28,8 @@ FAMILY: Final = Family(
             BearerOrClient(Action.CUSTOMERS_CREATE),
             "customers.create",
             "Makes a customer, and a token for it; a web client is redirected with the token or an error.",
-            request=NewCustomer,
-            answer={201: Token, 302: None},
+            request="NewCustomer",
+            answer={201: "Token", 302: None},
         ),
         route(
             "PUT",
@@ -46,8 +37,8 @@ FAMILY: Final = Family(
             Bearer(Action.CUSTOMERS_UPDATE),
             "customers.set_password",
             "Gives a customer a new password, and ends the log-ins of before.",
-            request=CustomerPassword,
-            answer=Ok,
+            request="CustomerPassword",
+            answer="Ok",
         ),
         route(
             "DELETE",
@@ -55,7 +46,7 @@ FAMILY: Final = Family(
             Bearer(Action.CUSTOMERS_REMOVE),
             "customers.remove",
             "Removes a customer with their tokens and claim codes; their devices become nobody's.",
-            answer=Ok,
+            answer="Ok",
         ),
         route(
             "POST",
@@ -63,8 +54,8 @@ FAMILY: Final = Family(
             BearerOrClient(Action.CUSTOMERS_CREATE),
             "customers.reset_password",
             "Mails a customer a link to choose a new password, if there is such a customer.",
-            request=CustomerReset,
-            answer=Ok,
+            request="CustomerReset",
+            answer="Ok",
             limit="reset",
         ),
     ),

@@ -5,23 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import FIRMWARE_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import DEVICE, DEVICE_KEYWORDS, names_below
-from cloudchamber.api.schemas.common import Nothing, Ok
-from cloudchamber.api.schemas.devices import (
-    Claim,
-    Claimed,
-    Device,
-    DeviceChanged,
-    DeviceChanges,
-    DeviceDetail,
-    FormatQuery,
-    FunctionCall,
-    FunctionReturn,
-    Pinged,
-    Signaled,
-    TransferRequested,
-    VariableReturn,
-)
-from cloudchamber.api.schemas.firmware import Flashing
 
 FAMILY: Final = Family(
     "Devices",
@@ -33,7 +16,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_LIST),
             "devices.list_own",
             "Lists one's own devices, the newest handshake first.",
-            answer=list[Device],
+            answer="list[Device]",
             direct="devices.list_own_now",
         ),
         route(
@@ -42,8 +25,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_CLAIM),
             "devices.claim",
             "Claims a device, or makes an id for one of a product's.",
-            request=Claim,
-            answer=(Claimed, TransferRequested, DeviceDetail),
+            request="Claim",
+            answer=("Claimed", "TransferRequested", "DeviceDetail"),
             limit="search",
             errors=(404,),
         ),
@@ -53,7 +36,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_GET),
             "devices.get_own",
             "Shows one of one's own devices.",
-            answer=DeviceDetail,
+            answer="DeviceDetail",
             direct="devices.get_own_now",
         ),
         route(
@@ -62,8 +45,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_UPDATE),
             "devices.update_own",
             "Changes one of one's own devices, makes it signal, or flashes it.",
-            request=DeviceChanges,
-            answer=(DeviceChanged, Signaled, Flashing),
+            request="DeviceChanges",
+            answer=("DeviceChanged", "Signaled", "Flashing"),
             errors=(409, 500, 501),
             body_limit=FIRMWARE_BODY_LIMIT,
         ),
@@ -73,7 +56,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_RELEASE),
             "devices.release_own",
             "Gives up one of one's own devices.",
-            answer=Ok,
+            answer="Ok",
         ),
         route(
             "PUT",
@@ -81,8 +64,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_PING),
             "calls.ping_own",
             "Tells whether one of one's own devices answers now.",
-            request=Nothing,
-            answer=Pinged,
+            request="Nothing",
+            answer="Pinged",
         ),
         # A variable or function may have a keyword's name, and POST /events is a function too.
         route(
@@ -91,8 +74,8 @@ FAMILY: Final = Family(
             Bearer(Action.VARIABLE_GET),
             "calls.read_own",
             "Reads a variable.",
-            query=FormatQuery,
-            answer=(VariableReturn, Raw("text/plain; charset=utf-8")),
+            query="FormatQuery",
+            answer=("VariableReturn", Raw("text/plain; charset=utf-8")),
             errors=(408,),
             direct="calls.read_own_soon",
         ),
@@ -102,9 +85,9 @@ FAMILY: Final = Family(
             Bearer(Action.FUNCTION_CALL),
             "calls.call_own",
             "Calls a function.",
-            query=FormatQuery,
-            request=FunctionCall,
-            answer=(FunctionReturn, Raw("text/plain; charset=utf-8")),
+            query="FormatQuery",
+            request="FunctionCall",
+            answer=("FunctionReturn", Raw("text/plain; charset=utf-8")),
             direct="calls.call_own_soon",
         ),
     ),

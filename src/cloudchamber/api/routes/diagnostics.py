@@ -5,16 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.common import Nothing, Ok
-from cloudchamber.api.schemas.diagnostics import (
-    Area,
-    AreaOfProduct,
-    HistoryQuery,
-    LastVitals,
-    LocationFound,
-    LocationList,
-    VitalsList,
-)
 
 _OWN: Final = "/v1/diagnostics/{device}"
 _PRODUCTS: Final = f"{PRODUCT}/diagnostics/{{device}}"
@@ -29,8 +19,8 @@ FAMILY: Final = Family(
             Bearer(Action.DIAGNOSTICS_UPDATE),
             "diagnostics.refresh_own",
             "Asks one of one's own devices for its vitals.",
-            request=Nothing,
-            answer={202: Ok},
+            request="Nothing",
+            answer={202: "Ok"},
         ),
         route(
             "POST",
@@ -38,8 +28,8 @@ FAMILY: Final = Family(
             Bearer(Action.DIAGNOSTICS_UPDATE),
             "diagnostics.refresh_of_product",
             "Asks a product's device for its vitals.",
-            request=Nothing,
-            answer={202: Ok},
+            request="Nothing",
+            answer={202: "Ok"},
         ),
         route(
             "GET",
@@ -47,7 +37,7 @@ FAMILY: Final = Family(
             Bearer(Action.DIAGNOSTICS_GET),
             "diagnostics.last_own",
             "Shows the last vitals of one of one's own devices.",
-            answer=LastVitals,
+            answer="LastVitals",
         ),
         route(
             "GET",
@@ -55,7 +45,7 @@ FAMILY: Final = Family(
             Bearer(Action.DIAGNOSTICS_GET),
             "diagnostics.last_of_product",
             "Shows the last vitals of a product's device.",
-            answer=LastVitals,
+            answer="LastVitals",
         ),
         route(
             "GET",
@@ -63,8 +53,8 @@ FAMILY: Final = Family(
             Bearer(Action.DIAGNOSTICS_GET),
             "diagnostics.history_own",
             "Lists vitals of one of one's own devices, the newest first; as CSV where the client accepts text/csv.",
-            query=HistoryQuery,
-            answer=(VitalsList, Raw("text/csv; charset=utf-8")),
+            query="HistoryQuery",
+            answer=("VitalsList", Raw("text/csv; charset=utf-8")),
         ),
         route(
             "GET",
@@ -72,8 +62,8 @@ FAMILY: Final = Family(
             Bearer(Action.DIAGNOSTICS_GET),
             "diagnostics.history_of_product",
             "Lists vitals of a product's device, the newest first; as CSV where the client accepts text/csv.",
-            query=HistoryQuery,
-            answer=(VitalsList, Raw("text/csv; charset=utf-8")),
+            query="HistoryQuery",
+            answer=("VitalsList", Raw("text/csv; charset=utf-8")),
         ),
         route(
             "GET",
@@ -81,8 +71,8 @@ FAMILY: Final = Family(
             Bearer(Action.LOCATIONS_GET),
             "locations.of_product",
             "Lists where a product's devices are, or with a date_range where they were.",
-            query=AreaOfProduct,
-            answer=LocationList,
+            query="AreaOfProduct",
+            answer="LocationList",
         ),
         route(
             "GET",
@@ -90,8 +80,8 @@ FAMILY: Final = Family(
             Bearer(Action.LOCATIONS_GET),
             "locations.of_device",
             "Tells where a product's device is, or with a date_range where it was.",
-            query=Area,
-            answer=LocationFound,
+            query="Area",
+            answer="LocationFound",
         ),
     ),
 )

@@ -5,8 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Stream, route
 from cloudchamber.api.routes.paths import DEVICE, DEVICE_OF_PRODUCT, LEGACY_PRODUCT, ORGANIZATION, PRODUCT
-from cloudchamber.api.schemas.common import Ok
-from cloudchamber.api.schemas.events import NewEvent
 
 
 def _events(path: str) -> tuple[str, str]:
@@ -23,8 +21,8 @@ FAMILY: Final = Family(
             Bearer(Action.EVENTS_SEND),
             "events.publish_own",
             "Publishes an event to one's own devices, streams and webhooks.",
-            request=NewEvent,
-            answer=Ok,
+            request="NewEvent",
+            answer="Ok",
             direct="events.publish_own_soon",
         ),
         route(
@@ -33,8 +31,8 @@ FAMILY: Final = Family(
             Bearer(Action.EVENTS_SEND),
             "events.publish_of_product",
             "Publishes an event to a product's devices, streams and webhooks.",
-            request=NewEvent,
-            answer=Ok,
+            request="NewEvent",
+            answer="Ok",
         ),
         route(
             "GET",
@@ -78,8 +76,8 @@ FAMILY: Final = Family(
             Bearer(Action.EVENTS_SEND),
             "events.publish_of_organization",
             "Publishes an event to all of an organization's devices, its streams and webhooks.",
-            request=NewEvent,
-            answer=Ok,
+            request="NewEvent",
+            answer="Ok",
         ),
         route(
             "GET",

@@ -5,7 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import FIRMWARE_BODY_LIMIT, Bearer, Family, Raw, route
 from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.firmware import Firmware, FirmwareChanges, NewFirmware, NewRelease
 
 _FIRMWARE: Final = f"{PRODUCT}/firmware"
 _VERSION: Final = f"{_FIRMWARE}/{{version}}"
@@ -20,7 +19,7 @@ FAMILY: Final = Family(
             Bearer(Action.FIRMWARE_LIST),
             "firmware.list",
             "Lists the versions of a product's firmware.",
-            answer=list[Firmware],
+            answer="list[Firmware]",
         ),
         route(
             "POST",
@@ -28,8 +27,8 @@ FAMILY: Final = Family(
             Bearer(Action.FIRMWARE_CREATE),
             "firmware.upload",
             "Uploads a version of a product's firmware.",
-            request=NewFirmware,
-            answer={201: Firmware},
+            request="NewFirmware",
+            answer={201: "Firmware"},
             body_limit=FIRMWARE_BODY_LIMIT,
         ),
         route(
@@ -38,18 +37,18 @@ FAMILY: Final = Family(
             Bearer(Action.FIRMWARE_RELEASE),
             "firmware.release",
             "Releases a version to a product's devices.",
-            request=NewRelease,
-            answer=Firmware,
+            request="NewRelease",
+            answer="Firmware",
         ),
-        route("GET", _VERSION, Bearer(Action.FIRMWARE_GET), "firmware.get", "Shows a version.", answer=Firmware),
+        route("GET", _VERSION, Bearer(Action.FIRMWARE_GET), "firmware.get", "Shows a version.", answer="Firmware"),
         route(
             "PUT",
             _VERSION,
             Bearer(Action.FIRMWARE_UPDATE),
             "firmware.update",
             "Changes what is written about a version.",
-            request=FirmwareChanges,
-            answer=Firmware,
+            request="FirmwareChanges",
+            answer="Firmware",
         ),
         route(
             "DELETE",

@@ -5,7 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
 from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.groups import GroupChanges, GroupList, GroupsQuery, NewGroup, OneGroup
 
 _GROUPS: Final = f"{PRODUCT}/groups"
 _GROUP: Final = f"{_GROUPS}/{{group}}"
@@ -20,8 +19,8 @@ FAMILY: Final = Family(
             Bearer(Action.GROUPS_LIST),
             "groups.list",
             "Lists a product's groups.",
-            query=GroupsQuery,
-            answer=GroupList,
+            query="GroupsQuery",
+            answer="GroupList",
         ),
         route(
             "POST",
@@ -29,19 +28,19 @@ FAMILY: Final = Family(
             Bearer(Action.GROUPS_CREATE),
             "groups.create",
             "Adds a group to a product.",
-            request=NewGroup,
-            answer={201: OneGroup},
+            request="NewGroup",
+            answer={201: "OneGroup"},
             errors=(409,),
         ),
-        route("GET", _GROUP, Bearer(Action.GROUPS_GET), "groups.get", "Shows a group.", answer=OneGroup),
+        route("GET", _GROUP, Bearer(Action.GROUPS_GET), "groups.get", "Shows a group.", answer="OneGroup"),
         route(
             "PUT",
             _GROUP,
             Bearer(Action.GROUPS_UPDATE),
             "groups.update",
             "Changes a group's name, color or description.",
-            request=GroupChanges,
-            answer=OneGroup,
+            request="GroupChanges",
+            answer="OneGroup",
             errors=(409,),
         ),
         route(

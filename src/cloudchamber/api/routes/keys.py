@@ -4,7 +4,6 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Public, Raw, route
-from cloudchamber.api.schemas.keys import DeviceKey, KeyFormat, Provisioned, SerialNumberFound, SerialNumberQuery
 
 FAMILY: Final = Family(
     "Keys",
@@ -16,8 +15,8 @@ FAMILY: Final = Family(
             Bearer(Action.KEYS_UPDATE),
             "keys.provision",
             "Sends the public key of a device of one's own, or of a product's.",
-            request=DeviceKey,
-            answer=Provisioned,
+            request="DeviceKey",
+            answer="Provisioned",
             limit="search",
         ),
         route(
@@ -26,7 +25,7 @@ FAMILY: Final = Family(
             Public("the public half of a key, which every device has"),
             "keys.of_server",
             "Shows the server's public key, which devices hold.",
-            query=KeyFormat,
+            query="KeyFormat",
             answer=(Raw("application/x-pem-file"), Raw("application/octet-stream")),
         ),
         route(
@@ -35,8 +34,8 @@ FAMILY: Final = Family(
             Bearer(Action.SERIAL_NUMBERS_GET),
             "keys.by_serial_number",
             "Tells the id of the device that has a serial number.",
-            query=SerialNumberQuery,
-            answer=SerialNumberFound,
+            query="SerialNumberQuery",
+            answer="SerialNumberFound",
             limit="serial_number",
         ),
     ),

@@ -6,8 +6,6 @@ from typing import Final
 
 from cloudchamber.api.routes.model import AnyToken, Family, Route, route
 from cloudchamber.api.routes.paths import DEVICE, ORGANIZATION, PRODUCT, PRODUCT_DEVICE
-from cloudchamber.api.schemas.common import Nothing
-from cloudchamber.api.schemas.errors import Failure
 
 _ROOTS: Final = ("/v1", ORGANIZATION)
 _ENVIRONMENTS: Final = ("/v1/env", f"{ORGANIZATION}/env", f"{PRODUCT}/env")
@@ -20,8 +18,8 @@ def _below(roots: tuple[str, ...], path: str) -> tuple[str, ...]:
 def _later(path: str | tuple[str, ...], **methods: str) -> Iterator[Route]:
     """`GET="Lists ..."`, a sentence for each method."""
     for method, summary in methods.items():
-        request = Nothing if method in {"POST", "PUT", "PATCH"} else None
-        yield route(method, path, AnyToken(), "later.answer", summary, request=request, answer={501: Failure})
+        request = "Nothing" if method in {"POST", "PUT", "PATCH"} else None
+        yield route(method, path, AnyToken(), "later.answer", summary, request=request, answer={501: "Failure"})
 
 
 FAMILY: Final = Family(

@@ -6,7 +6,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Route, route
 from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.metrics import Metrics, MetricsQuery
 
 
 def _metric(path: str | tuple[str, ...], action: Action, handler: str, summary: str) -> Route:
@@ -17,8 +16,8 @@ def _metric(path: str | tuple[str, ...], action: Action, handler: str, summary: 
         Bearer(action),
         f"metrics.{handler}",
         summary,
-        query=MetricsQuery,
-        answer=Metrics,
+        query="MetricsQuery",
+        answer="Metrics",
     )
 
 

@@ -1,8 +1,9 @@
 """What a row of the route table says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.access.model import Action
 
@@ -17,21 +18,18 @@ IMPORT_BODY_LIMIT: Final = 8 * MIB
 FIRMWARE_BODY_LIMIT: Final = 5 * MIB + 64 * KIB
 
 
-@dataclass(frozen=True, slots=True)
-class Public:
+class Public(msgspec.Struct, frozen=True):
     """Open to everybody, and why. No credentials are looked at: a stale token that an SDK sends along is ignored."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Public):
+class Page(Public, frozen=True):
     """A hosted page. Whoever comes signs in on it; a form counts only when it came from the page itself, and no page of
     another origin may read it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Console(Page):
+class Console(Page, frozen=True):
     """A page of the console, for a user who is signed in; everybody else is sent to sign in. `action` is what the user
     needs on the product or organization of the path, and where there is neither, on their account. The body is left
     unread until the user is known."""
@@ -39,32 +37,27 @@ class Console(Page):
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCredentials:
+class ClientCredentials(msgspec.Struct, frozen=True):
     """A client's id and secret, checked by the handler's service in the order that clients can tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bearer:
+class Bearer(msgspec.Struct, frozen=True):
     """A token. `action` is the scope that a limited token needs; the service decides on whose things it may act."""
 
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class AnyToken:
+class AnyToken(msgspec.Struct, frozen=True):
     """A token of any kind, whatever its scopes: for what answers everybody alike."""
 
 
-@dataclass(frozen=True, slots=True)
-class BearerOrClient:
+class BearerOrClient(msgspec.Struct, frozen=True):
     """A client's id and secret, or the bare id of a web client, or else a token."""
 
     action: Action
 
 
-@dataclass(frozen=True, slots=True)
-class BearerOrPassword:
+class BearerOrPassword(msgspec.Struct, frozen=True):
     """A user's name and password by Basic, or else a token."""
 
     action: Action
@@ -73,34 +66,33 @@ class BearerOrPassword:
 Access = Public | ClientCredentials | Bearer | AnyToken | BearerOrClient | BearerOrPassword
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(msgspec.Struct, frozen=True):
     """An answer that is not JSON: a file's bytes, a page. `content_type` is its media type."""
 
     content_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(msgspec.Struct, frozen=True):
     """An answer that goes on until one side hangs up: server-sent events."""
 
     content_type: str = "text/event-stream"
 
 
-# A msgspec Struct, or a list of one: JSON. msgspec has no unions of Structs, so a tuple means "one of these".
-Document = Any
-Answer = Document | Raw | Stream | tuple[Any, ...] | None
+# The name of a document of `api/schemas/`, or `list[NAME]`: JSON. A tuple means "one of these".
+Named = str
+Answer = Named | Raw | Stream | tuple[Named | Raw | Stream, ...] | None
 """None: no body."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """One row. Written with `route(...)`; see the package's docstring for how.
 
     `switch` names a setting under `compat` that must be on for this route to be there, or with a leading `not `, off.
     `limit` names the class of requests that this one counts for where they are limited by address. `errors` are
     statuses of errors beyond those that every route with its kind of access can give (`errors_of`). `direct` names a
     handler that answers without an ASGI request (api/direct.py).
+
+    Documents are named, because nothing that serves requests looks at them: `query`, `request` and `answer` load them.
     """
 
     method: str
@@ -108,18 +100,42 @@ class Route:
     access: Access
     handler: str
     summary: str = ""
-    query: type | None = None
-    request: Document = None
-    answer: Mapping[int, Answer] | None = None
+    query_name: Named | None = None
+    request_name: Named | tuple[Named, ...] | None = None
+    answer_names: Mapping[int, Answer] | None = None
     errors: tuple[int, ...] = ()
     body_limit: int = DEFAULT_BODY_LIMIT
     limit: str | None = None
     switch: str | None = None
     direct: str | None = None
 
+    @property
+    def query(self) -> Any:
+        return document(self.query_name)
 
-@dataclass(frozen=True, slots=True)
-class Family:
+    @property
+    def request(self) -> Any:
+        return document(self.request_name)
+
+    @property
+    def answer(self) -> Mapping[int, Any] | None:
+        names = self.answer_names
+        return None if names is None else {status: document(name) for status, name in names.items()}
+
+
+def document(name: Any) -> Any:
+    """The Struct that is named, or a list of one; of a tuple, each. What is no name is given back."""
+    if isinstance(name, tuple):
+        return tuple(document(each) for each in name)
+    if not isinstance(name, str):
+        return name
+    from cloudchamber.api.schemas import documents
+
+    inner = name.removeprefix("list[").removesuffix("]")
+    return documents()[name] if inner == name else list[documents()[inner]]  # type: ignore[misc]
+
+
+class Family(msgspec.Struct, frozen=True):
     """Routes that are read together: a heading of the documentation, a tag of the OpenAPI document."""
 
     name: str
@@ -134,16 +150,16 @@ def route(
     handler: str,
     summary: str = "",
     *,
-    query: type | None = None,
-    request: Document = None,
-    answer: Document | Mapping[int, Answer] = None,
+    query: Named | None = None,
+    request: Named | tuple[Named, ...] | None = None,
+    answer: Answer | Mapping[int, Answer] = None,
     errors: tuple[int, ...] = (),
     body_limit: int = DEFAULT_BODY_LIMIT,
     limit: str | None = None,
     switch: str | None = None,
     direct: str | None = None,
 ) -> Route:
-    """A row. `answer` may be the document of a plain 200 alone."""
+    """A row. `answer` may be the name of a plain 200's document alone."""
     paths = (path,) if isinstance(path, str) else path
     answers = answer if answer is None or isinstance(answer, Mapping) else {200: answer}
     return Route(

@@ -5,18 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, BearerOrPassword, ClientCredentials, Family, Public, route
 from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.common import Nothing, Ok
-from cloudchamber.api.schemas.errors import OAuthFailure
-from cloudchamber.api.schemas.oauth import (
-    CurrentToken,
-    Grant,
-    Introspection,
-    ListedToken,
-    ProductTokenList,
-    ProductTokens,
-    Token,
-    TokenInQuestion,
-)
 
 FAMILY: Final = Family(
     "Tokens",
@@ -28,8 +16,8 @@ FAMILY: Final = Family(
             ClientCredentials(),
             "oauth.token",
             "Gives a token for a password, a client's credentials or a refresh token.",
-            request=Grant,
-            answer=Token,
+            request="Grant",
+            answer="Token",
             limit="token",
             direct="oauth.token_soon",
         ),
@@ -41,7 +29,7 @@ FAMILY: Final = Family(
                 ClientCredentials(),
                 "oauth.token",
                 "Tells that the method must be POST.",
-                answer={400: OAuthFailure},
+                answer={400: "OAuthFailure"},
                 limit="token",
             )
             for method in ("GET", "PUT", "DELETE")
@@ -52,8 +40,8 @@ FAMILY: Final = Family(
             ClientCredentials(),
             "oauth.revoke",
             "Ends a token of the client that asks (RFC 7009).",
-            request=TokenInQuestion,
-            answer=Nothing,
+            request="TokenInQuestion",
+            answer="Nothing",
         ),
         route(
             "POST",
@@ -61,8 +49,8 @@ FAMILY: Final = Family(
             ClientCredentials(),
             "oauth.introspect",
             "Tells what a token of the client or its product is good for (RFC 7662).",
-            request=TokenInQuestion,
-            answer=Introspection,
+            request="TokenInQuestion",
+            answer="Introspection",
             direct="oauth.introspect_now",
         ),
         route(
@@ -71,8 +59,8 @@ FAMILY: Final = Family(
             Bearer(Action.PRODUCTS_UPDATE),
             "access_tokens.of_product",
             "Lists the tokens that act for a product or its customers.",
-            query=ProductTokens,
-            answer=ProductTokenList,
+            query="ProductTokens",
+            answer="ProductTokenList",
         ),
         route(
             "DELETE",
@@ -88,7 +76,7 @@ FAMILY: Final = Family(
             BearerOrPassword(Action.TOKENS_GET),
             "access_tokens.list_own",
             "Lists the tokens of whoever asks.",
-            answer=list[ListedToken],
+            answer="list[ListedToken]",
             limit="login",
         ),
         route(
@@ -97,7 +85,7 @@ FAMILY: Final = Family(
             Bearer(Action.TOKENS_REVOKE),
             "access_tokens.revoke_all",
             "Revokes all tokens of whoever asks.",
-            answer=Ok,
+            answer="Ok",
         ),
         route(
             "GET",
@@ -105,7 +93,7 @@ FAMILY: Final = Family(
             Bearer(Action.TOKENS_GET),
             "access_tokens.current",
             "Tells of the token that is in use.",
-            answer=CurrentToken,
+            answer="CurrentToken",
         ),
         route(
             "DELETE",
@@ -113,7 +101,7 @@ FAMILY: Final = Family(
             Bearer(Action.TOKENS_REVOKE),
             "access_tokens.revoke_current",
             "Revokes the token that is in use.",
-            answer=Ok,
+            answer="Ok",
         ),
         route(
             "DELETE",
@@ -121,7 +109,7 @@ FAMILY: Final = Family(
             Public("whoever knows a token may end it; SDK and CLI send no credentials"),
             "access_tokens.revoke",
             "Revokes a token.",
-            answer=Ok,
+            answer="Ok",
             errors=(401,),
             limit="login",
             switch="unauthenticated_revoke",
@@ -132,7 +120,7 @@ FAMILY: Final = Family(
             BearerOrPassword(Action.TOKENS_REVOKE),
             "access_tokens.revoke_as",
             "Revokes a token.",
-            answer=Ok,
+            answer="Ok",
             limit="login",
             switch="not unauthenticated_revoke",
         ),

@@ -5,24 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
 from cloudchamber.api.routes.paths import ORGANIZATION, PRODUCT
-from cloudchamber.api.schemas.common import Ok
-from cloudchamber.api.schemas.organizations import (
-    ApiUserChanges,
-    ApiUserCreated,
-    ApiUserUpdated,
-    Invitation,
-    InvitationCode,
-    InvitedAnswer,
-    MemberChanges,
-    MemberUpdated,
-    NewApiUser,
-    NewOrganization,
-    OrganizationAnswer,
-    OrganizationChanges,
-    OrganizationList,
-    TeamList,
-)
-from cloudchamber.api.schemas.products import NewProduct, ProductAnswer, ProductFields, ProductList
 
 _TEAM: Final = (f"{PRODUCT}/team", f"{ORGANIZATION}/team")
 _MEMBER: Final = tuple(f"{team}/{{username}}" for team in _TEAM)
@@ -37,7 +19,7 @@ FAMILY: Final = Family(
             Bearer(Action.ORGANIZATIONS_LIST),
             "organizations.list_own",
             "Lists the organizations that the user is in.",
-            answer=OrganizationList,
+            answer="OrganizationList",
         ),
         route(
             "POST",
@@ -45,8 +27,8 @@ FAMILY: Final = Family(
             Bearer(Action.ORGANIZATIONS_CREATE),
             "organizations.create",
             "Makes an organization that the user owns.",
-            request=NewOrganization,
-            answer=OrganizationAnswer,
+            request="NewOrganization",
+            answer="OrganizationAnswer",
         ),
         route(
             "GET",
@@ -54,7 +36,7 @@ FAMILY: Final = Family(
             Bearer(Action.ORGANIZATIONS_GET),
             "organizations.get",
             "Shows an organization.",
-            answer=OrganizationAnswer,
+            answer="OrganizationAnswer",
         ),
         route(
             "PUT",
@@ -62,8 +44,8 @@ FAMILY: Final = Family(
             Bearer(Action.ORGANIZATIONS_UPDATE),
             "organizations.update",
             "Renames an organization; for its owner.",
-            request=OrganizationChanges,
-            answer=OrganizationAnswer,
+            request="OrganizationChanges",
+            answer="OrganizationAnswer",
         ),
         route(
             "DELETE",
@@ -79,7 +61,7 @@ FAMILY: Final = Family(
             Bearer(Action.PRODUCTS_LIST),
             "organizations.list_products",
             "Lists an organization's products.",
-            answer=ProductList,
+            answer="ProductList",
         ),
         route(
             "POST",
@@ -87,8 +69,8 @@ FAMILY: Final = Family(
             Bearer(Action.PRODUCTS_CREATE),
             "organizations.create_product",
             "Makes a product of an organization.",
-            request=(NewProduct, ProductFields),
-            answer=ProductAnswer,
+            request=("NewProduct", "ProductFields"),
+            answer="ProductAnswer",
         ),
         route(
             "GET",
@@ -96,7 +78,7 @@ FAMILY: Final = Family(
             Bearer(Action.TEAM_LIST),
             "teams.list",
             "Lists the team: people, invitations and API users.",
-            answer=TeamList,
+            answer="TeamList",
         ),
         route(
             "POST",
@@ -104,8 +86,8 @@ FAMILY: Final = Family(
             Bearer(Action.TEAM_INVITE),
             "teams.invite",
             "Takes a person into the team, or makes an API user and shows its token.",
-            request=(Invitation, NewApiUser),
-            answer=(InvitedAnswer, ApiUserCreated),
+            request=("Invitation", "NewApiUser"),
+            answer=("InvitedAnswer", "ApiUserCreated"),
         ),
         route(
             "POST",
@@ -113,8 +95,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "teams.accept",
             "Takes the place in a team that the user was invited to by mail.",
-            request=InvitationCode,
-            answer=Ok,
+            request="InvitationCode",
+            answer="Ok",
         ),
         *(
             route(
@@ -123,8 +105,8 @@ FAMILY: Final = Family(
                 Bearer(Action.TEAM_UPDATE),
                 "teams.change",
                 "Changes a member's role, or an API user's name or scopes.",
-                request=(MemberChanges, ApiUserChanges),
-                answer=(MemberUpdated, ApiUserUpdated),
+                request=("MemberChanges", "ApiUserChanges"),
+                answer=("MemberUpdated", "ApiUserUpdated"),
             )
             for method in ("PUT", "POST")
         ),
@@ -134,7 +116,7 @@ FAMILY: Final = Family(
             Bearer(Action.TEAM_REMOVE),
             "teams.remove",
             "Takes a member, an invitation or an API user out of the team.",
-            answer=Ok,
+            answer="Ok",
         ),
     ),
 )

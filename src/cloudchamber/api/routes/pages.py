@@ -3,18 +3,10 @@
 from typing import Final
 
 from cloudchamber.api.routes.model import ClientCredentials, Family, Page, Public, Raw, Route, route
-from cloudchamber.api.schemas.errors import OAuthFailure
-from cloudchamber.api.schemas.oauth import (
-    DeviceAuthorization,
-    NewDeviceAuthorization,
-    PageForm,
-    ServerMetadata,
-    SetupToken,
-)
 
 _HTML: Final = Raw("text/html; charset=utf-8")
 # What went wrong is a page, too; JSON where nothing is known to be right yet, or where the page was never reached.
-_FAILURE: Final = (_HTML, OAuthFailure)
+_FAILURE: Final = (_HTML, "OAuthFailure")
 _ANSWERS: Final = {200: _HTML, 303: None, **dict.fromkeys((400, 403, 404, 429, 503), _FAILURE)}
 
 
@@ -28,7 +20,7 @@ def _page(path: str, handler: str, reason: str, summary: str, *, limit: str | No
             Page(reason),
             handler,
             summary,
-            request=PageForm,
+            request="PageForm",
             answer=_ANSWERS,
             limit=limit,
         ),
@@ -45,7 +37,7 @@ FAMILY: Final = Family(
             Public("tells programs where everything is (RFC 8414)"),
             "web_oauth.metadata",
             "Tells what this authorization server can do, and where (RFC 8414).",
-            answer=ServerMetadata,
+            answer="ServerMetadata",
         ),
         route(
             "POST",
@@ -53,8 +45,8 @@ FAMILY: Final = Family(
             ClientCredentials(),
             "web_oauth.device_authorization",
             "Begins the log-in of a device without a keyboard (RFC 8628).",
-            request=NewDeviceAuthorization,
-            answer=DeviceAuthorization,
+            request="NewDeviceAuthorization",
+            answer="DeviceAuthorization",
             limit="token",
         ),
         *_page(
@@ -112,8 +104,8 @@ FAMILY: Final = Family(
             Page("the set-up page's script, with its session's cookie"),
             "setup_pages.token",
             "Gives the set-up page a token for whoever is signed in.",
-            request=PageForm,
-            answer=SetupToken,
+            request="PageForm",
+            answer="SetupToken",
             errors=(401, 403),
             limit="login",
         ),

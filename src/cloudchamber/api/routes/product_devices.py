@@ -13,28 +13,6 @@ from cloudchamber.api.routes.paths import (
     PRODUCT_DEVICE_KEYWORDS,
     names_below,
 )
-from cloudchamber.api.schemas.common import Nothing, Ok
-from cloudchamber.api.schemas.devices import (
-    FormatQuery,
-    FunctionCall,
-    FunctionReturn,
-    Pinged,
-    Signaled,
-    VariableReturn,
-)
-from cloudchamber.api.schemas.firmware import Flashing
-from cloudchamber.api.schemas.product_devices import (
-    Import,
-    ImportQuery,
-    ImportReport,
-    ManyDeviceChanges,
-    ProductDeviceChanged,
-    ProductDeviceChanges,
-    ProductDeviceDetail,
-    ProductDeviceList,
-    ProductDevicesQuery,
-    Removal,
-)
 
 _NAMES: Final = tuple(path for device in DEVICE_OF_PRODUCT for path in names_below(device, PRODUCT_DEVICE_KEYWORDS))
 
@@ -48,8 +26,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_LIST),
             "product_devices.list",
             "Lists a product's devices, filtered and sorted.",
-            query=ProductDevicesQuery,
-            answer=ProductDeviceList,
+            query="ProductDevicesQuery",
+            answer="ProductDeviceList",
         ),
         route(
             "POST",
@@ -57,9 +35,9 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_IMPORT),
             "product_devices.import_",
             "Imports devices into a product.",
-            query=ImportQuery,
-            request=Import,
-            answer=ImportReport,
+            query="ImportQuery",
+            request="Import",
+            answer="ImportReport",
             body_limit=IMPORT_BODY_LIMIT,
         ),
         route(
@@ -68,8 +46,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_UPDATE),
             "product_devices.update_many",
             "Puts devices of a product into groups, or takes them out.",
-            request=ManyDeviceChanges,
-            answer=Ok,
+            request="ManyDeviceChanges",
+            answer="Ok",
         ),
         route(
             "GET",
@@ -77,7 +55,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_GET),
             "product_devices.get",
             "Shows one of a product's devices.",
-            answer=ProductDeviceDetail,
+            answer="ProductDeviceDetail",
         ),
         route(
             "PUT",
@@ -85,8 +63,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_UPDATE),
             "product_devices.update",
             "Changes one of a product's devices, makes it signal, or flashes it.",
-            request=ProductDeviceChanges,
-            answer=(ProductDeviceChanged, Signaled, Flashing),
+            request="ProductDeviceChanges",
+            answer=("ProductDeviceChanged", "Signaled", "Flashing"),
             errors=(409, 500, 501),
             body_limit=FIRMWARE_BODY_LIMIT,
         ),
@@ -96,7 +74,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_REMOVE),
             "product_devices.remove",
             "Removes a device from a product.",
-            request=Removal,
+            request="Removal",
             answer={204: None},
         ),
         route(
@@ -105,7 +83,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_RELEASE),
             "product_devices.release",
             "Takes a device from its owner; it stays in the product.",
-            answer=Ok,
+            answer="Ok",
         ),
         route(
             "PUT",
@@ -113,8 +91,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_PING),
             "calls.ping_of_product",
             "Tells whether one of a product's devices answers now.",
-            request=Nothing,
-            answer=Pinged,
+            request="Nothing",
+            answer="Pinged",
         ),
         route(
             "GET",
@@ -122,8 +100,8 @@ FAMILY: Final = Family(
             Bearer(Action.VARIABLE_GET),
             "calls.read_of_product",
             "Reads a variable of one of a product's devices.",
-            query=FormatQuery,
-            answer=(VariableReturn, Raw("text/plain; charset=utf-8")),
+            query="FormatQuery",
+            answer=("VariableReturn", Raw("text/plain; charset=utf-8")),
             errors=(408,),
             direct="calls.read_of_product_soon",
         ),
@@ -133,9 +111,9 @@ FAMILY: Final = Family(
             Bearer(Action.FUNCTION_CALL),
             "calls.call_of_product",
             "Calls a function of one of a product's devices.",
-            query=FormatQuery,
-            request=FunctionCall,
-            answer=(FunctionReturn, Raw("text/plain; charset=utf-8")),
+            query="FormatQuery",
+            request="FunctionCall",
+            answer=("FunctionReturn", Raw("text/plain; charset=utf-8")),
             direct="calls.call_of_product_soon",
         ),
     ),

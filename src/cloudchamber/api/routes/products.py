@@ -5,14 +5,6 @@ from typing import Final
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
 from cloudchamber.api.routes.paths import PRODUCT
-from cloudchamber.api.schemas.products import (
-    NewProduct,
-    ProductAnswer,
-    ProductChanges,
-    ProductFieldChanges,
-    ProductFields,
-    ProductList,
-)
 
 FAMILY: Final = Family(
     "Products",
@@ -24,7 +16,7 @@ FAMILY: Final = Family(
             Bearer(Action.PRODUCTS_LIST),
             "products.list_all",
             "Lists the products in whose team the user is; for a client or an API user, those that it belongs to.",
-            answer=ProductList,
+            answer="ProductList",
         ),
         route(
             "GET",
@@ -32,7 +24,7 @@ FAMILY: Final = Family(
             Bearer(Action.PRODUCTS_LIST),
             "products.list_outside_organizations",
             "Lists the products outside of organizations in whose team the user is.",
-            answer=ProductList,
+            answer="ProductList",
         ),
         route(
             "POST",
@@ -40,18 +32,18 @@ FAMILY: Final = Family(
             Bearer(Action.PRODUCTS_CREATE),
             "products.create",
             "Makes a product that belongs to the user.",
-            request=(NewProduct, ProductFields),
-            answer=ProductAnswer,
+            request=("NewProduct", "ProductFields"),
+            answer="ProductAnswer",
         ),
-        route("GET", PRODUCT, Bearer(Action.PRODUCTS_GET), "products.get", "Shows a product.", answer=ProductAnswer),
+        route("GET", PRODUCT, Bearer(Action.PRODUCTS_GET), "products.get", "Shows a product.", answer="ProductAnswer"),
         route(
             "PUT",
             PRODUCT,
             Bearer(Action.PRODUCTS_UPDATE),
             "products.update",
             "Changes a product's name, description or settings; for Administrators.",
-            request=(ProductChanges, ProductFieldChanges),
-            answer=ProductAnswer,
+            request=("ProductChanges", "ProductFieldChanges"),
+            answer="ProductAnswer",
         ),
         route(
             "DELETE",

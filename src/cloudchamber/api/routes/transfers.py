@@ -4,8 +4,6 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, route
-from cloudchamber.api.schemas.common import Ok
-from cloudchamber.api.schemas.transfers import OneTransfer, TransferAnswer, TransferList
 
 _TRANSFER: Final = "/v1/transfers/{transfer}"
 
@@ -19,7 +17,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_TRANSFER),
             "transfers.list_own",
             "Lists what you are asked for, and what you asked for.",
-            answer=TransferList,
+            answer="TransferList",
         ),
         route(
             "GET",
@@ -27,7 +25,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_TRANSFER),
             "transfers.get",
             "Shows a transfer.",
-            answer=OneTransfer,
+            answer="OneTransfer",
             errors=(404,),
         ),
         route(
@@ -36,8 +34,8 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_TRANSFER),
             "transfers.decide",
             "Gives one of your devices to whoever asks for it, or does not.",
-            request=TransferAnswer,
-            answer=Ok,
+            request="TransferAnswer",
+            answer="Ok",
             errors=(404, 409),
         ),
         route(
@@ -46,7 +44,7 @@ FAMILY: Final = Family(
             Bearer(Action.DEVICES_TRANSFER),
             "transfers.cancel",
             "Takes back your request for somebody's device.",
-            answer=Ok,
+            answer="Ok",
             errors=(404, 409),
         ),
     ),

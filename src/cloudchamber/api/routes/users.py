@@ -4,22 +4,6 @@ from typing import Final
 
 from cloudchamber.access.model import Action
 from cloudchamber.api.routes.model import Bearer, Family, Public, route
-from cloudchamber.api.schemas.common import Message, Ok
-from cloudchamber.api.schemas.users import (
-    AccountEnd,
-    CurrentPassword,
-    Identity,
-    MfaConfirmation,
-    MfaEnrolled,
-    MfaEnrolment,
-    MfaFactors,
-    NewUser,
-    PasswordReset,
-    Profile,
-    ProfileChange,
-    RecoveryCodes,
-    ResetRequest,
-)
 
 FAMILY: Final = Family(
     "Users",
@@ -31,8 +15,8 @@ FAMILY: Final = Family(
             Public("registration, where the server has it open"),
             "users.register",
             "Makes an account.",
-            request=NewUser,
-            answer=Ok,
+            request="NewUser",
+            answer="Ok",
             errors=(403,),
             limit="login",
         ),
@@ -42,7 +26,7 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_GET),
             "users.profile",
             "Shows the account of whoever asks.",
-            answer=Profile,
+            answer="Profile",
         ),
         route(
             "PUT",
@@ -50,8 +34,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.update",
             "Changes the account's information, its name or its password.",
-            request=ProfileChange,
-            answer={200: (Message, Profile)},
+            request="ProfileChange",
+            answer={200: ("Message", "Profile")},
         ),
         route(
             "DELETE",
@@ -59,8 +43,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.delete",
             "Deletes the account and all that is its own; its devices become nobody's.",
-            request=AccountEnd,
-            answer=Message,
+            request="AccountEnd",
+            answer="Message",
             errors=(409,),
             limit="login",
         ),
@@ -70,7 +54,7 @@ FAMILY: Final = Family(
             Bearer(Action.TOKENS_GET),
             "users.identify",
             "Tells who holds the token.",
-            answer=Identity,
+            answer="Identity",
         ),
         route(
             "GET",
@@ -78,7 +62,7 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.begin_mfa",
             "Begins to set up an authenticator app.",
-            answer=MfaEnrolment,
+            answer="MfaEnrolment",
         ),
         route(
             "POST",
@@ -86,8 +70,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.confirm_mfa",
             "Makes the app a second factor, by its first code.",
-            request=MfaConfirmation,
-            answer=MfaEnrolled,
+            request="MfaConfirmation",
+            answer="MfaEnrolled",
         ),
         route(
             "PUT",
@@ -95,8 +79,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.disable_mfa",
             "Takes all second factors away.",
-            request=CurrentPassword,
-            answer=Ok,
+            request="CurrentPassword",
+            answer="Ok",
         ),
         route(
             "GET",
@@ -104,7 +88,7 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_GET),
             "users.list_mfa",
             "Lists the authenticator apps, and how many recovery codes are left.",
-            answer=MfaFactors,
+            answer="MfaFactors",
         ),
         route(
             "DELETE",
@@ -112,8 +96,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.remove_mfa",
             "Takes one authenticator app away.",
-            request=CurrentPassword,
-            answer=Ok,
+            request="CurrentPassword",
+            answer="Ok",
         ),
         route(
             "POST",
@@ -121,8 +105,8 @@ FAMILY: Final = Family(
             Bearer(Action.ACCOUNT_UPDATE),
             "users.new_recovery_codes",
             "Gives new recovery codes; the old ones end.",
-            request=CurrentPassword,
-            answer=RecoveryCodes,
+            request="CurrentPassword",
+            answer="RecoveryCodes",
             errors=(404,),
         ),
         route(
@@ -131,8 +115,8 @@ FAMILY: Final = Family(
             Public("asks for an e-mail; the answer tells nothing"),
             "users.request_reset",
             "Mails a token with which the password can be set anew.",
-            request=ResetRequest,
-            answer=Message,
+            request="ResetRequest",
+            answer="Message",
             limit="reset",
         ),
         route(
@@ -141,8 +125,8 @@ FAMILY: Final = Family(
             Public("the mailed token is the credential"),
             "users.complete_reset",
             "Sets a new password.",
-            request=PasswordReset,
-            answer=Ok,
+            request="PasswordReset",
+            answer="Ok",
             limit="reset",
         ),
     ),
