@@ -12,8 +12,9 @@ little else to do, or so much has grown old that what nobody needs of it might b
 import asyncio
 import gc
 import time
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 YOUNG: Final = 700
 """So many more objects than are gone: then the young ones are looked at."""
@@ -35,8 +36,7 @@ LOOK_S: Final = 1.0
 _NEVER: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(msgspec.Struct, frozen=True):
     """Since the last full look."""
 
     times: int

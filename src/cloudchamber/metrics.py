@@ -5,15 +5,15 @@ loaded with the first request for it: prometheus_client takes 2 MB, and not ever
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Gauges:
+class Gauges(msgspec.Struct, frozen=True):
     gauges: dict[str, tuple[str, Callable[[], float]]]
     """Name to help text and the function that gives the figure."""
     counters: dict[str, tuple[str, str, Callable[[], dict[str, int]]]]

@@ -25,7 +25,7 @@ def device(number: int = 1, **fields) -> DeviceRecord:
 
 
 def standing(**fields) -> Standing:
-    empty = {name: False if name.startswith("is_") else None for name in Standing.__dataclass_fields__}
+    empty = {name: False if name.startswith("is_") else None for name in Standing.__struct_fields__}
     return Standing(**(empty | fields))
 
 

@@ -1,6 +1,5 @@
 """Actions, roles and resources: the words in which rights are decided."""
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 import msgspec
@@ -123,16 +122,14 @@ class OwnedByCustomer(msgspec.Struct, frozen=True):
 Owner = OwnedByUser | OwnedByCustomer
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationResource:
+class OrganizationResource(msgspec.Struct, frozen=True):
     """An organization, and the role in it of the user who asks (None for everybody who is not in its team)."""
 
     id: OrganizationId
     role: Role | None
 
 
-@dataclass(frozen=True, slots=True)
-class ProductResource:
+class ProductResource(msgspec.Struct, frozen=True):
     """A product, and the role in it of the user who asks (None for everybody who is not in its team). The role is the
     higher one of those that the user has in the product and in its organization."""
 
@@ -160,8 +157,7 @@ class ProductDeviceResource(msgspec.Struct, frozen=True):
     is_denied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationDeviceResource:
+class OrganizationDeviceResource(msgspec.Struct, frozen=True):
     """A device of any product of an organization, reached through that: `/v1/orgs/:o/devices/:id`."""
 
     id: DeviceId
@@ -171,13 +167,11 @@ class OrganizationDeviceResource:
     is_denied: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OwnThings:
+class OwnThings(msgspec.Struct, frozen=True):
     """What belongs to whoever asks: their list of devices, their tokens, their claim codes, their events."""
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(msgspec.Struct, frozen=True):
     """What only a person with a user account has: profile, clients and products of their own, organizations."""
 
 

@@ -26,9 +26,10 @@ API user's is limited. A quarantined or denied device may be seen, not used.
 Clients stop at Developer because a Developer can make one: with more, they would lift themselves above their role.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from cloudchamber.access.model import (
     Account,
@@ -76,13 +77,11 @@ class Reason(Enum):
     DENIED = "The device is on its product's deny list."
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(msgspec.Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     reason: Reason
 
 

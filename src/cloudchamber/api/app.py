@@ -4,10 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import falcon.asgi
+import msgspec
 
 from cloudchamber.access.requester import describe
 from cloudchamber.api.access_tokens import AccessTokensResource
@@ -86,8 +86,7 @@ class App(falcon.asgi.App[EdgeRequest, falcon.asgi.Response]):
         await super().__call__(scope, receive, send)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Routes of another package that the same server answers, the objects that their handlers name, what ends the
     work that they began, and what errors look like below them."""
 

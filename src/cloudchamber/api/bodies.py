@@ -7,7 +7,6 @@ that stands there twice becomes a list, so that whoever wants one value can refu
 import io
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote_to_bytes
 
@@ -47,8 +46,7 @@ class BodyInvalid(Invalid):
     code: ClassVar[str] = "body_invalid"
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(msgspec.Struct, frozen=True):
     """A file part of a multipart body; `field` is its name in the form."""
 
     field: str

@@ -3,11 +3,11 @@
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import falcon
 import falcon.asgi
+import msgspec
 
 from cloudchamber.api.call import EdgeRequest
 from cloudchamber.api.errors import Header, Rendered, render, text_error
@@ -20,8 +20,7 @@ from cloudchamber.oauth.errors import OAuthError
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class FailurePages:
+class FailurePages(msgspec.Struct, frozen=True):
     """Below `prefix` people look at what went wrong, so that `render` makes a page of it: of the request, the status
     and the text. It must not fail."""
 

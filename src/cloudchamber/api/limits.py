@@ -11,8 +11,9 @@ and oauth/, where the guess is checked.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from cloudchamber.access.requester import Anonymous, Device
 from cloudchamber.access.requester import Bearer as BearerRequester
@@ -23,8 +24,7 @@ from cloudchamber.errors import TooManyRequests
 from cloudchamber.ratelimit import Allowance, Lockouts
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True):
     times: int
     per_ms: int
     by_principal: bool = False

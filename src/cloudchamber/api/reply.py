@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import falcon.asgi
@@ -30,8 +29,7 @@ def _request_ids() -> Iterator[str]:
 request_id: Final = _request_ids().__next__
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer that is not plain 200 with JSON. `body` is None for no body at all, bytes for a body as it is (with
     its content type among the headers), else what JSON can hold."""
 

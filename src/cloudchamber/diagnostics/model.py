@@ -1,7 +1,8 @@
 """Reports of devices."""
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from cloudchamber.access.model import Owner
 from cloudchamber.clock import Millis
@@ -12,8 +13,7 @@ MAX_KEPT = 1_000
 """Of one device, vitals and locations each: one that reports every second has its last quarter of an hour."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+class Vitals(msgspec.Struct, frozen=True):
     """`payload` is as it is shown: what the device said under `device`, what the cloud knows under `service`. `owner`
     is who had the device then."""
 
@@ -23,8 +23,7 @@ class Vitals:
     payload: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(msgspec.Struct, frozen=True):
     """WGS 84, in degrees. `is_locked`: by satellites, and not by guess."""
 
     latitude: float
@@ -32,14 +31,12 @@ class Location:
     is_locked: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(msgspec.Struct, frozen=True):
     at: Millis
     location: Location
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
+class Box(msgspec.Struct, frozen=True):
     """From its bottom left to its top right; `west` may be beyond `east`, over the date line."""
 
     south: float

@@ -4,8 +4,9 @@ import asyncio
 import json
 import logging
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.access.model import Action, Owner
 from cloudchamber.access.requester import Requester
@@ -39,8 +40,7 @@ _MAX_TASKS: Final = 500
 """Reports that are being written: more are dropped, as devices send others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(msgspec.Struct, frozen=True):
     """Where a device was, the newest stop first."""
 
     device: DeviceRecord

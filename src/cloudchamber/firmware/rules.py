@@ -1,8 +1,9 @@
 """Which firmware a device shall run, whether it may be sent now, and what may be uploaded. Pure."""
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+import msgspec
 
 from cloudchamber.clock import DAY, HOUR, MINUTE, Millis
 from cloudchamber.firmware.errors import FirmwareInvalid
@@ -21,8 +22,7 @@ class Why(Enum):
     DEFAULT = "it is the product's default"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     version: int
     why: Why
 
@@ -78,8 +78,7 @@ class Move(Enum):
     """The update on record is for what is not wanted any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     move: Move
     version: int | None = None
     at: Millis | None = None

@@ -1,8 +1,9 @@
 """Versions of a product's firmware: uploading, describing, releasing, deleting."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from cloudchamber.access.model import Action
 from cloudchamber.access.requester import Requester, User
@@ -37,8 +38,7 @@ _MAX_DESCRIPTION: Final = 5_000
 _MAX_NAME: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True):
     """`is_intelligent`: devices that are online need not wait for their next connect."""
 
     product: ProductId
@@ -46,8 +46,7 @@ class Release:
     is_intelligent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(msgspec.Struct, frozen=True):
     """What people write about a version; None leaves it as it is."""
 
     title: str | None = None

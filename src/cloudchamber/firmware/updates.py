@@ -15,8 +15,10 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action, DeviceResource
@@ -82,8 +84,7 @@ UPDATES_DISABLED: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(msgspec.Struct, frozen=True):
     """`max_running` updates at once. Seconds: `settle_s` after its connect a device is left alone, for it has to
     describe itself first; `start_timeout_s` is how long somebody waits who flashes; `restart_s`: see RESTART_S."""
 

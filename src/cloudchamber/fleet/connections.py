@@ -6,9 +6,10 @@ of the product whose number its firmware says; or in that product at once, where
 """
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.access.requester import Device, describe
 from cloudchamber.bus.inprocess import InProcessBus
@@ -43,8 +44,7 @@ MAX_QUARANTINED: Final = 10_000
 record, as it would without a product."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     worth: Trust
     record: DeviceRecord | None
     moved: tuple[ProductId | None, ProductId | None] | None = None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Final, Literal
 
+import msgspec
+
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, ProductResource, Role
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.clock import Millis
@@ -156,8 +158,7 @@ SEEN_ONLY: Final = "seen-only"
 take its place until the device is approved, imported or claimed."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedKey:
+class RecordedKey(msgspec.Struct, frozen=True):
     """SubjectPublicKeyInfo, DER; `origin` says how it came on record."""
 
     public_key: bytes
@@ -213,8 +214,7 @@ class Custody:
         return cls(product, *owner_columns(owner))
 
 
-@dataclass(frozen=True, slots=True)
-class CustodyEntry:
+class CustodyEntry(msgspec.Struct, frozen=True):
     seq: int
     at: Millis
     device: DeviceId

@@ -4,7 +4,6 @@ Records that requests ask for time and again are kept in memory (cache.py).
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hmac import compare_digest
 from typing import Final
 
@@ -51,8 +50,7 @@ class DeviceView(msgspec.Struct, frozen=True):
     owner_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """A device that is connected without being on record: the key that it proved, and what it said."""
 
     key: bytes

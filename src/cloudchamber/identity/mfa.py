@@ -17,8 +17,10 @@ import base64
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from cloudchamber.access.model import Account, Action
 from cloudchamber.access.requester import Requester, User
@@ -53,8 +55,7 @@ _CODE_WRONG: Final = "Could not validate OTP"
 _TOO_OLD: Final = "OTP expired"
 
 
-@dataclass(frozen=True, slots=True)
-class Enrolment:
+class Enrolment(msgspec.Struct, frozen=True):
     """What an app needs, and the token that brings its first code."""
 
     mfa_token: str

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+import msgspec
+
 from cloudchamber.clock import Millis
 from cloudchamber.ids import ClientId, CustomerId, OrganizationId, ProductId, SecretHash, UserId
 
 
-@dataclass(frozen=True, slots=True)
-class UserAccount:
+class UserAccount(msgspec.Struct, frozen=True):
     id: UserId
     username: str
     password_hash: str | None
@@ -18,8 +19,7 @@ class UserAccount:
     created_at: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(msgspec.Struct, frozen=True):
     """An authenticator app that a user has set up. `sealed` is the secret that it shares with us."""
 
     id: str
@@ -54,8 +54,7 @@ class Challenge:
     expires_at: Millis
 
 
-@dataclass(frozen=True, slots=True)
-class CodeFailures:
+class CodeFailures(msgspec.Struct, frozen=True):
     """Wrong codes in a row, over all log-ins of a user."""
 
     count: int

@@ -1,10 +1,11 @@
 """What user names and passwords may be, and how often somebody may try."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.clock import DAY, MINUTE, Millis
 from cloudchamber.identity.errors import (
@@ -48,8 +49,7 @@ def is_address(username: str) -> bool:
     return bool(local and at and domain) and not any(c.isspace() or c in '<>(),;:"' for c in username)
 
 
-@dataclass(frozen=True, slots=True)
-class PasswordPolicy:
+class PasswordPolicy(msgspec.Struct, frozen=True):
     """Which passwords are taken. Any characters are, in any composition (OWASP ASVS 6.2)."""
 
     min_length: int = 1

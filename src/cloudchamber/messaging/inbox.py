@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.connections import Connections, KeyRefused
@@ -48,16 +50,14 @@ class DescribedDevice:
     describe: Describe
 
 
-@dataclass(frozen=True, slots=True)
-class VitalsTold:
+class VitalsTold(msgspec.Struct, frozen=True):
     """Without being asked. `metrics` are as they came."""
 
     member: Member
     metrics: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(msgspec.Struct, frozen=True):
     """The data of a `loc` event, as it came."""
 
     member: Member

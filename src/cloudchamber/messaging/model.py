@@ -1,6 +1,5 @@
 """Events and who listens to them."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
@@ -46,38 +45,33 @@ class Event(Struct, frozen=True):
         return self.owner.id if self.owner is not None else None
 
 
-@dataclass(frozen=True, slots=True)
-class OwnEvents:
+class OwnEvents(Struct, frozen=True):
     """Events of everything that `owner` owns."""
 
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class OwnAndPublicEvents:
+class OwnAndPublicEvents(Struct, frozen=True):
     """Public events of everybody, and all of one's own."""
 
     owner: Owner
 
 
-@dataclass(frozen=True, slots=True)
-class OwnDeviceEvents:
+class OwnDeviceEvents(Struct, frozen=True):
     """Events of one device, for as long as it belongs to `owner`."""
 
     owner: Owner
     device: DeviceId
 
 
-@dataclass(frozen=True, slots=True)
-class ProductEvents:
+class ProductEvents(Struct, frozen=True):
     """Events of a whole product, whoever owns its devices, and what is published to its whole organization."""
 
     product: ProductId
     organization: OrganizationId
 
 
-@dataclass(frozen=True, slots=True)
-class ProductDeviceEvents:
+class ProductDeviceEvents(Struct, frozen=True):
     """Events of one device, for as long as it is in `product`."""
 
     product: ProductId
@@ -85,8 +79,7 @@ class ProductDeviceEvents:
     device: DeviceId
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationEvents:
+class OrganizationEvents(Struct, frozen=True):
     """Events of all products of an organization, and what is published to it."""
 
     organization: OrganizationId

@@ -1,8 +1,9 @@
 """What messaging asks of the gateway, and what the gateway tells the rest of the cloud."""
 
 from collections.abc import Callable, Collection, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.model import Event
@@ -72,15 +73,13 @@ class DeviceLink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """`public_key_der` is the device's key: the one it brought, or the one on record when it brought none."""
 
     public_key_der: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class NotAdmitted:
+class NotAdmitted(msgspec.Struct, frozen=True):
     """`reason` is for the log; the device is told nothing."""
 
     reason: str

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from cloudchamber.access.model import OrganizationResource, ProductResource, Role
 from cloudchamber.access.requester import Requester, User
 from cloudchamber.clock import Millis
@@ -19,8 +21,7 @@ TEAM_CHANGED: Final = "team.changed"
 """Bus subject; the message is a TeamChanged."""
 
 
-@dataclass(frozen=True, slots=True)
-class TeamChanged:
+class TeamChanged(msgspec.Struct, frozen=True):
     """Who may do what in `product`, or in `organization` and all of its products, is another matter now. `user` is set
     where it is so for one person: what they hold open there by the old role has to be opened again. `is_gone`: so has
     what anybody holds open there, for the place itself is no more."""
@@ -37,8 +38,7 @@ class TeamChanged:
         return cls(organization=place.id, user=user)
 
 
-@dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(msgspec.Struct, frozen=True):
     """`team` maps its members, the owner among them, to their roles. A personal one holds what its owner makes outside
     of organizations, and is found by whoever was told of it, like any other."""
 
@@ -108,8 +108,7 @@ class ApiUserAccount:
     has_token: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Team:
+class Team(msgspec.Struct, frozen=True):
     members: tuple[Member, ...]
     invitations: tuple[Invitation, ...]
     api_users: tuple[ApiUserAccount, ...]

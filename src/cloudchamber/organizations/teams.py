@@ -7,8 +7,10 @@ tokens are deleted, and the event streams that somebody holds open by the old ro
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
+
+import msgspec
 
 from cloudchamber.access.model import Account, Action, OrganizationResource, ProductResource, Role
 from cloudchamber.access.requester import Bearer, User, describe
@@ -55,8 +57,7 @@ INVITATION_PATH: Final = "/oauth/invitation"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ApiUserChanged:
+class ApiUserChanged(msgspec.Struct, frozen=True):
     """`token`: the new one, where the scopes changed; it is shown this once."""
 
     user: ApiUserAccount

@@ -3,8 +3,9 @@ the custody log: of a thousand who claim one device at once, one gets it."""
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser, Owner, OwnThings
 from cloudchamber.access.requester import Customer, Requester, User, describe
@@ -26,8 +27,7 @@ from cloudchamber.ownership.store import ClaimCodeStore
 from cloudchamber.storage.database import Database, Transaction
 
 
-@dataclass(frozen=True, slots=True)
-class NewClaimCode:
+class NewClaimCode(msgspec.Struct, frozen=True):
     """`device_ids`: what the requester owns already, so that an app can see the new one appear."""
 
     code: str

@@ -1,9 +1,10 @@
 """What is shown: metrics over a time that is cut into buckets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from cloudchamber.access.model import Action
 from cloudchamber.clock import DAY, HOUR, MINUTE, Millis
@@ -52,8 +53,7 @@ class Metric(Enum):
         return self.value[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(msgspec.Struct, frozen=True):
     """A time in buckets of one size; each begins at a multiple of its size since 1970. `since` is the beginning of the
     first one, `until` the end of the last."""
 
@@ -71,8 +71,7 @@ class Window:
         return self.size_ms // MINUTE
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True):
     """`minutes` of it the server was there to look: a bucket without any is left out, because nobody knows what
     happened in it. `figures` by Figure; ONLINE is a sum over the minutes."""
 
@@ -87,8 +86,7 @@ class Bucket:
         return self.figures[figure]
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(msgspec.Struct, frozen=True):
     """The buckets of a window in which the server ran, oldest first."""
 
     window: Window

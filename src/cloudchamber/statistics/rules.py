@@ -11,8 +11,9 @@ which nothing happens has no grid and costs nothing, and yet zero (the server ra
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from cloudchamber.clock import DAY, HOUR, MINUTE, Millis
 from cloudchamber.statistics.errors import WindowInvalid
@@ -103,8 +104,7 @@ def unpack_total(packed: bytes) -> list[int]:
     return [*known[:FIGURES], *[0] * (FIGURES - len(known))]
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """An hour as it is on record: by the minute, or as a total."""
 
     at: Millis

@@ -14,6 +14,8 @@ from enum import IntFlag
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.values import VariableType
 
@@ -50,8 +52,7 @@ def _shared(functions: tuple[str, ...], variables: tuple[tuple[str, VariableType
     return Application(functions, dict(variables))
 
 
-@dataclass(frozen=True, slots=True)
-class Describe:
+class Describe(msgspec.Struct, frozen=True):
     """A complete description. `system` is the JSON object of the system part, in the firmware's own keys; None: as it
     was told before."""
 
@@ -74,16 +75,14 @@ def digest_of(system: Mapping[str, Any]) -> bytes:
     return hashlib.blake2s(json.dumps(dict(system)).encode(), digest_size=DIGEST_SIZE).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True):
     """What one message told: either part may be missing."""
 
     application: Application | None
     system: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(msgspec.Struct, frozen=True):
     """One diagnostics value. `failed`: the device could not measure it, and `value` is a system error number."""
 
     id: int

@@ -13,8 +13,8 @@ Firmware finds moduli at fixed offsets and assumes the exponent 65537: a key of 
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
+import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -43,8 +43,7 @@ MAX_DOMAIN = 63
 _HOST_NAME = re.compile(rf"(?=.{{1,{MAX_DOMAIN}}}\Z)(?:[A-Za-z0-9._-]|\$id)+")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerAddress:
+class ServerAddress(msgspec.Struct, frozen=True):
     """`host` is an IPv4 address or a domain name; `port` None is the default of the transport. Devices on UDP go to
     their built-in port whatever stands here."""
 
@@ -52,8 +51,7 @@ class ServerAddress:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerKeyFile:
+class ServerKeyFile(msgspec.Struct, frozen=True):
     public_key_der: bytes
     address: ServerAddress | None
 

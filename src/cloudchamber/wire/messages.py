@@ -300,8 +300,7 @@ def subscribe(message_id: int, subscription: Subscription, confirmable: bool, sa
 # --- Goodbye ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Goodbye:
+class Goodbye(Struct, frozen=True):
     """Why the device disconnects (Device OS 2.0 and later). `sleep_s` in seconds; what it does not tell is None.
 
     Cloud reasons: 1 error, 2 user, 3 network disconnect, 4 listening, 5 reset, 6 sleep, 7 unknown, 8 server moved.
@@ -364,8 +363,7 @@ def _varint_untrusted(data: bytes, position: int) -> tuple[int, int]:
 # --- blocks (RFC 7959) -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     number: int
     more: bool
     size_exponent: int

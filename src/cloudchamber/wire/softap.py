@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
+import msgspec
+
 from cloudchamber.wire.errors import WireError
 
 VERSION: Final = 2
@@ -55,8 +57,7 @@ class Eap(IntEnum):
     PEAP = 25
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One command; `body` is as it came, JSON or nothing."""
 
     command: str
@@ -180,8 +181,7 @@ def setting_untrusted(body: bytes) -> tuple[str, str]:
     return key, value[:MAX_VALUE_LENGTH]
 
 
-@dataclass(frozen=True, slots=True)
-class AccessPoint:
+class AccessPoint(msgspec.Struct, frozen=True):
     """What `scan-ap` tells of a network. `rssi` in dBm, `rate` in kbit/s."""
 
     ssid: str

@@ -1,6 +1,6 @@
 """Signing in, up and out on a hosted page, in the realm of the client that a page is about."""
 
-from dataclasses import dataclass
+import msgspec
 
 from cloudchamber.access.model import OrganizationResource
 from cloudchamber.access.requester import UNLIMITED, Anonymous, OrganizationClient, ProductClient, describe
@@ -25,8 +25,7 @@ from cloudchamber.organizations.service import Organizations
 BRAND = "cloudchamber"
 
 
-@dataclass(frozen=True, slots=True)
-class NeedsCode:
+class NeedsCode(msgspec.Struct, frozen=True):
     """The password was right; a second factor is on."""
 
     mfa_token: str

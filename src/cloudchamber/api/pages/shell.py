@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import msgspec
+
 from cloudchamber.api.call import Call
 from cloudchamber.api.errors import Header
 from cloudchamber.api.pages.templates import templates
@@ -50,8 +52,7 @@ class FormForged(CloudError):
     code = "form_forged"
 
 
-@dataclass(frozen=True, slots=True)
-class Realm:
+class Realm(msgspec.Struct, frozen=True):
     """Whose account a page is about: the customers of a product, or the users of the cloud. Each has a session of its
     own, so that one browser can be somebody's customer and a maker at once."""
 

@@ -1,7 +1,8 @@
 """The steps that every page begins with: nobody gets past `require` who is not signed in."""
 
-from dataclasses import dataclass
 from urllib.parse import urlencode
+
+import msgspec
 
 from cloudchamber.api.pages.account import NeedsCode, People
 from cloudchamber.api.pages.shell import Realm, Shell, Visit
@@ -14,8 +15,7 @@ from cloudchamber.oauth.web.model import BrowserSession
 _WRONG = "E-mail or password is wrong."
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A page that somebody signs in for. `action` is its own address, to which every form goes and comes back from."""
 
     realm: Realm

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+import msgspec
+
 from cloudchamber.access.model import Owner
 from cloudchamber.ids import DeviceId, ProductId
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """As much of a device on record as decides whether it joins. `is_seen_only`: nobody has named it yet, it stands in
     a product's quarantine because it connected."""
 

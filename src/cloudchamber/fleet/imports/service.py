@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+import msgspec
+
 from cloudchamber.access.model import Action, OwnedByUser
 from cloudchamber.access.requester import Requester, describe
 from cloudchamber.access.service import require
@@ -53,8 +55,7 @@ class _Lines:
         return list(dict.fromkeys(device for device in self.devices.values() if device is not None))
 
 
-@dataclass(frozen=True, slots=True)
-class _Done:
+class _Done(msgspec.Struct, frozen=True):
     verdicts: Mapping[DeviceId, Verdict]
     misfits: Mapping[DeviceId, Misfit]
     created: Sequence[DeviceId]

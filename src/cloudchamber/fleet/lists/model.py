@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from cloudchamber.ids import DeviceId
 
 
@@ -36,8 +38,7 @@ class DeviceFilter:
 _ALL = DeviceFilter()
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True):
     """A device that a filter lets through, with what it is sorted by: None while it has no name, no firmware of the
     product, or never connected."""
 
@@ -45,8 +46,7 @@ class Hit:
     key: str | int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """Rows of one part of a list: `known` have something to be sorted by, and come first."""
 
     known: bool

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from cloudchamber.access.model import Owner
 from cloudchamber.clock import Millis
 from cloudchamber.ids import DeviceId
@@ -33,8 +35,7 @@ class Transfer:
     decided_at: Millis | None
 
 
-@dataclass(frozen=True, slots=True)
-class TransferView:
+class TransferView(msgspec.Struct, frozen=True):
     """A transfer as one of the two sees it: the giver is told who asks. The taker is told nothing of the giver."""
 
     transfer: Transfer

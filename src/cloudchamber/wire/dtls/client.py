@@ -9,10 +9,10 @@ it finds the session behind an address that it does not know. How they are marke
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
 from cloudchamber.wire.dtls import handshake_messages as messages
@@ -71,8 +71,7 @@ class Dialect(Enum):
         return CID_RFC_9146 if self is Dialect.RFC_CID else CID_DRAFT_254
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSetup:
+class ClientSetup(msgspec.Struct, frozen=True):
     device_id: bytes
     device_key: EllipticCurvePrivateKey
     server_key: EllipticCurvePublicKey

@@ -1,6 +1,6 @@
 """What one device can take, from what its Hello tells."""
 
-from dataclasses import dataclass
+import msgspec
 
 from cloudchamber.wire.messages import Hello
 from cloudchamber.wire.tcp.channel import plaintext_limit
@@ -17,8 +17,7 @@ _LARGEST_BUFFER = 2048
 _EVENT_OVERHEAD = 80
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceLimits:
+class DeviceLimits(msgspec.Struct, frozen=True):
     """All in bytes."""
 
     max_message: int

@@ -6,16 +6,16 @@ monotonic time: what a store is given is a `SessionMemory`.
 """
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
+
+import msgspec
 
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import Hello, Subscription
 
 
-@dataclass(frozen=True, slots=True)
-class Alike:
+class Alike(msgspec.Struct, frozen=True):
     """`hello` is without its device id."""
 
     hello: Hello
@@ -54,8 +54,7 @@ class Own(NamedTuple):
 _OWN: Final = struct.Struct(">12s8s??BB5H5d")
 
 
-@dataclass(frozen=True, slots=True)
-class PackedSession:
+class PackedSession(msgspec.Struct, frozen=True):
     alike: Alike
     _data: bytes
 

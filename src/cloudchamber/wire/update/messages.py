@@ -9,8 +9,9 @@ chunks. Devices read these by offset too, so builders keep to exactly the option
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from cloudchamber.wire.coap import Code, Message, Option, Type, uint
 from cloudchamber.wire.errors import WireError
@@ -29,8 +30,7 @@ _BEGIN_AT: Final = 8
 """Of a message with a one-byte token: where the device reads the payload, after its marker at 7."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(msgspec.Struct, frozen=True):
     is_fast: bool
     chunk_size: int
     length: int
@@ -71,8 +71,7 @@ def chunk(message_id: int, token: int, data: bytes, index: int | None, *, confir
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True):
     """`index` is None in the slow form. `is_whole`: the checksum fits."""
 
     data: bytes
@@ -141,8 +140,7 @@ MAX_WINDOW: Final = 4096
 """Larger than 128 KiB of the smallest chunks; a device that says more would only make us keep more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     size: int
     sha256: bytes | None
     chunk_size: int
@@ -171,8 +169,7 @@ def read_start_untrusted(message: Message) -> Start:
     return Start(size, sha256, chunk_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     window: int
     offset: int
 
@@ -213,8 +210,7 @@ def acknowledgement(message_id: int, cumulative: int, later: int) -> Message:
     return Message(Type.NON, Code.POST, message_id, b"", options, payload)
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(msgspec.Struct, frozen=True):
     cumulative: int
     later: int
 

@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+import msgspec
+
 from cloudchamber.wire.errors import WireError
 
 
@@ -44,8 +46,7 @@ class Function(IntEnum):
     ASSET = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(msgspec.Struct, frozen=True):
     """`version` is the lowest that will do."""
 
     function: int

@@ -7,8 +7,9 @@ later: between the moment at which a sender has something to say and that in whi
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from cloudchamber.wire.coap import Message
 from cloudchamber.wire.events import Outcome, TimedOut
@@ -20,8 +21,7 @@ ID_WAIT_S: Final = 1.0
 """When all message ids of the last minutes are in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """A file for a device. Many sessions share one. `sha256`: its 32 bytes."""
 
     data: bytes
