@@ -29,6 +29,7 @@ NAMES: Final = ("start", "idle")
 READY: Final = "until it is ready"
 ANSWERED: Final = "until the first right answer"
 IDLE: Final = "idle"
+LOOKED_AT: Final = "after a page of the console"
 NOTHING: Final = "nothing on record"
 
 _DEVICES_FOR_EACH_CUSTOMER: Final = 10
@@ -159,19 +160,22 @@ def _issue(url: str, filled: Filled) -> None:
 def _idle(
     run: Run, many: str, empty: Filled, full: Filled, peers: list[tuple[str, str]], about: Told, missing: dict[str, str]
 ) -> Section:
-    rows: dict[tuple[str, str], Row] = {}
+    rows: dict[tuple[str, str, str], Row] = {}
 
-    def note(setting: str, subject: str, pid: int) -> None:
+    def note(setting: str, subject: str, pid: int, work: str = IDLE) -> None:
         time.sleep(_SETTLED_AFTER_S)
-        rows.setdefault((setting, subject), Row(IDLE, setting, subject, [])).rounds.append(memory(pid))
+        rows.setdefault((work, setting, subject), Row(work, setting, subject, [])).rounds.append(memory(pid))
 
     run.steps.expect(run.rounds * (3 + len(peers)))
     for _ in range(run.rounds):
         for setting, filled in (("a new folder", None), (NOTHING, empty), (many, full)):
             run.steps.begin(f"idle, {setting}")
             data = _new(run.folder) / "data" if filled is None else filled.data
-            with listening(serve(data), run.folder / "serve.log") as (pid, _):
+            with listening(serve(data), run.folder / "serve.log") as (pid, addresses):
                 note(setting, OURS, pid)
+                if filled is empty:
+                    httpx.get(f"{addresses['http']}/console/sign-in", trust_env=False).raise_for_status()
+                    note(setting, OURS, pid, LOOKED_AT)
             run.steps.end()
         for peer, release in peers:
             run.steps.begin(f"{release}, idle")
@@ -187,7 +191,8 @@ _IDLE: Final = f"""
 The process {_SETTLED_AFTER_S:g} s after it was ready, before the first request. *Resident* counts every page that the
 process has in memory; *proportional* counts pages of programs and libraries that several processes share by their
 share, so it is less while other programs of the same language run. A server of several processes counts by the one that
-answers.
+answers. What an idle cloud has not been asked for is not loaded; *after a page of the console* the console is, with
+its templates, and stays.
 """
 
 
