@@ -1,4 +1,4 @@
-"""The ASGI application: Falcon's router over the route table, and what every answer has in common."""
+"""The ASGI application: Falcon over the route table, and what every answer has in common."""
 
 import asyncio
 import logging
@@ -52,6 +52,7 @@ from cloudchamber.api.product_devices import ProductDevicesResource
 from cloudchamber.api.products import ProductsResource
 from cloudchamber.api.reply import JSON, request_id
 from cloudchamber.api.rights import Rights
+from cloudchamber.api.router import Router
 from cloudchamber.api.routes import ROUTES, Page, Route, enabled
 from cloudchamber.api.services import Services
 from cloudchamber.api.sims import SimsResource
@@ -166,9 +167,11 @@ def create_app(services: Services, settings: Settings, *parts: LatePart) -> App:
         rows = enabled(rows, settings.compat)
         pages = frozenset(path for row in rows if isinstance(row.access, Page) for path in row.paths)
         common = Common(proxies, services.limits, pages)
+        router: Any = Router()  # Falcon types its own alone
         app = App(
             media_type=JSON,
             request_type=EdgeRequest,
+            router=router,
             # The log first: a preflight's answer is complete in Common, and what comes after it does not see the
             # request.
             middleware=[*([AccessLog()] if settings.access_log else []), common],
