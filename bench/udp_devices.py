@@ -47,8 +47,9 @@ _RANDOM: Final = slice(27, 59)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """`what`: `handshakes`, `online`, `exchange`, `speak`, `flood`, `echo`, or `hold` (see Crowd). `count` is how many
-    of them are to be done, by `at_once` devices. `server_pid` is the process whose CPU time is read."""
+    """`what`: `handshakes`, `online`, `exchange`, `events`, `speak`, `flood`, `echo`, or `hold` (see Crowd). `count` is
+    how many of them are to be done, by `at_once` devices; of `events`, at once by each. `server_pid` is the process
+    whose CPU time is read."""
 
     what: str
     host: str
@@ -98,6 +99,8 @@ class Device:
         self.id = (FIRST_ID + number).to_bytes(12, "big")
         self.socket = _socket(order)
         self.is_waiting = True
+        self.under_way = self.refused = 0
+        """Events of it: without an answer; refused."""
         self.deadline: float | None = None
         self._secured = secured
         own = generate_private_key(SECP256R1())
@@ -141,8 +144,10 @@ class Device:
                 match told:
                     case Connected():
                         self._say(now)
-                    case PublishAnswered():
-                        self.is_waiting = False
+                    case PublishAnswered(_, accepted):
+                        self.under_way -= 1
+                        self.refused += not accepted
+                        self.is_waiting = self.under_way > 0
                     case VariableAsked(request, _):
                         self.session.answer_variable(request, ANSWER, now)
                     case FunctionCalled(request, _, _):
@@ -158,19 +163,22 @@ class Device:
         own = None if self.session is None else self.session.next_deadline()
         self.deadline = earliest(self.dtls.next_deadline(), own)
 
-    def publish(self, now: float) -> None:
-        """An event. `is_waiting` until it is acknowledged."""
-        self._say(now)
+    def publish(self, now: float, count: int = 1) -> None:
+        """Events. `is_waiting` until all are acknowledged."""
+        for _ in range(count):
+            self._say(now)
         self.pump(now)
 
     def _say(self, now: float) -> None:
         assert self.session is not None
         self.is_waiting = True
+        self.under_way += 1
         self.session.publish("bench", EVENT, now, with_ack=True)
 
 
 class Crowd:
-    """Devices, and what is done with them. Those that came online by `online` stay for `exchange`, `speak`, `hold`."""
+    """Devices, and what is done with them. Those that came online by `online` stay for `exchange`, `events`, `speak`,
+    `hold`."""
 
     def __init__(self) -> None:
         self._poll = select.epoll()
@@ -185,14 +193,19 @@ class Crowd:
             "handshakes": self._handshakes,
             "online": self._come_online,
             "exchange": self._exchange,
+            "events": self._events,
             "speak": self._speak,
             "hold": self._hold,
             "flood": _flood,
             "echo": _echo,
         }[order.what]
-        cpu, started = cpu_time(order.server_pid), time.perf_counter()
+        cpu, own, started = cpu_time(order.server_pid), time.process_time(), time.perf_counter()
+        refused = sum(device.refused for device in self._online)
         done = work(order)
-        return Tally(done, time.perf_counter() - started, cpu_time(order.server_pid) - cpu)
+        took = time.perf_counter() - started
+        failed = sum(device.refused for device in self._online) - refused if order.what == "events" else 0
+        cpu, own = cpu_time(order.server_pid) - cpu, time.process_time() - own
+        return Tally(done - failed, took, cpu, failed, {}, own)
 
     def _handshakes(self, order: Order) -> int:
         """Handshakes alone; nothing is said in the session."""
@@ -246,6 +259,21 @@ class Crowd:
         while any(device.is_waiting for device in devices):
             self._turn(end)
         return done
+
+    def _events(self, order: Order) -> int:
+        """Events of 100 bytes, up to `at_once` of each device on their way."""
+        end = time.monotonic() + _WITHIN_S
+        said = answered = 0
+        while answered < order.count:
+            now = time.monotonic()
+            for device in self._online:
+                room = min(order.at_once - device.under_way, order.count - said)
+                if room > 0:
+                    device.publish(now, room)
+                    said += room
+            self._turn(end)
+            answered = said - sum(device.under_way for device in self._online)
+        return answered
 
     def _speak(self, order: Order) -> int:
         """An event of each device, confirmed."""
