@@ -65,7 +65,8 @@ async def customer(running: testing.Cloud, http: Api, maker: Maker) -> str:
             asked = token if "products" not in path else maker.token
             assert (await http.get(path, headers=bearer(asked))).is_success
     assert (await http.put(f"/v1/devices/{AWAY}", data={"name": "away"}, headers=bearer(token))).is_success
-    assert (await http.get(f"/v1/products/{maker.slug}", headers=bearer(maker.token))).is_success
+    for asked in (maker.token, maker.product_token):
+        assert (await http.get(f"/v1/products/{maker.slug}", headers=bearer(asked))).is_success
     return token
 
 
