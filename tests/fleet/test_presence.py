@@ -1,27 +1,31 @@
 """Devices that come and go together leave on record what each would have left alone."""
 
 import asyncio
+import time
 
 import pytest
 
+from cloudchamber.access.requester import User
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.connections import KeyRefused
 from cloudchamber.fleet.model import Handshake
 from cloudchamber.fleet.presence import MAX_AT_ONCE
 from cloudchamber.storage import database
+from cloudchamber.storage.database import Transaction
 from cloudchamber.storage.errors import StorageBusy
 from tests.world import World, device_id, handshake, key
 
 MANY = MAX_AT_ONCE + 7
 
 
-async def prepared(world: World, count: int) -> None:
-    """Devices on record with their keys, which are in memory."""
+async def prepared(world: World, count: int) -> User:
+    """Devices on record with their keys, which are in memory; and who made their product."""
     ann = await world.user("ann")
     await world.import_(ann, await world.product(ann), *range(1, count + 1))
     for number in range(1, count + 1):
         await world.keys.put_on_record(device_id(number), key(str(number)), "factory")
         assert await world.connections.admit(device_id(number), key(str(number))) is not None
+    return ann
 
 
 async def test_many_come_and_go_at_once(world: World) -> None:
@@ -106,3 +110,32 @@ async def test_more_than_can_wait_are_told_so(world: World, monkeypatch: pytest.
     )
     assert [type(answer) for answer in answers[2:]] == [StorageBusy, StorageBusy]
     assert (await world.record(1)).last_heard == 2
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_who_gave_a_device_up_meanwhile_is_not_its_owner_again(world: World, comes: bool) -> None:
+    """Both may be on the disk with one commit: what is told last is what was written last, and a device that comes
+    enters as that. Its events go where it says."""
+    ann = await prepared(world, 1)
+    await world.ownership.claim(ann, device_id(1))
+
+    async def holds_up_the_writer(_: Transaction) -> None:
+        time.sleep(0.1)  # noqa: ASYNC251 - on the writer's thread
+
+    async def come() -> None:
+        record = await world.connections.online(device_id(1), key("1"), handshake())
+        world.audience.enter(device_id(1), record)
+
+    async def go() -> None:
+        await world.connections.offline(device_id(1), world.clock.now())
+
+    first = asyncio.create_task(world.db.transaction(holds_up_the_writer))
+    await asyncio.sleep(0.02)
+    told = asyncio.create_task(come() if comes else go())
+    await asyncio.sleep(0.02)
+    await asyncio.gather(first, told, world.ownership.unclaim(ann, device_id(1)))
+    assert (await world.record(1)).owner is None
+    assert world.changes[-1].owner is None
+    member = world.audience.member(device_id(1))
+    assert (member is not None) is comes
+    assert member is None or member.owner is None

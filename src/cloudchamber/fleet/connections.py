@@ -31,7 +31,7 @@ from cloudchamber.fleet.presence import NOT_WRITTEN, Came, Left, Presence
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.rules import Place, Trust, is_nobodys, place, trust
-from cloudchamber.fleet.service import Devices, key_algorithm
+from cloudchamber.fleet.service import DEVICE_CHANGED, Devices, key_algorithm
 from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
 from cloudchamber.fleet.updates import UPDATES_FORCED_EVENT
 from cloudchamber.ids import MAX_PRODUCT_ID, DeviceId, ProductId
@@ -82,7 +82,8 @@ class Connections:
         self._clock = clock
         self._trusts_on_first_use = trusts_on_first_use
         self._accepts_unknown = accepts_unknown
-        self._presence = Presence(db, store, keys, self._trust)
+        self._presence = Presence(db, store, keys, self._trust, partial(devices.publish, is_key_kept=True))
+        bus.subscribe(DEVICE_CHANGED, self._presence.changed)
 
     async def admit(self, device: DeviceId, presented: bytes | None) -> bytes | None:
         """The key to go on with, or None when the device is refused. Nothing is recorded yet: the device has shown
@@ -140,7 +141,6 @@ class Connections:
             return await self._come_closer(device, key, handshake, now)
         if written.record is None:
             raise KeyRefused(device)
-        self._devices.publish(written.record, is_key_kept=True)
         return written.record
 
     async def _come_closer(
@@ -268,10 +268,7 @@ class Connections:
 
     async def offline(self, device: DeviceId, last_heard: Millis) -> DeviceRecord | None:
         self._provisional.remove(device)
-        record = (await self._presence.put(Left(device, last_heard))).record
-        if record is not None:
-            self._devices.publish(record, is_key_kept=True)
-        return record
+        return (await self._presence.put(Left(device, last_heard))).record
 
     def _trust(self, record: DeviceRecord | None, recorded: RecordedKey | None, presented: bytes | None) -> Trust:
         return trust(

@@ -5,6 +5,10 @@ than what the statement does. So what comes while one transaction is at the disk
 few statements for all; what comes alone goes at once. Of one device there is one thing in a transaction, and they go in
 the order in which they came.
 
+What was written is published as soon as it is on the disk, before whatever else was committed behind it: who routes a
+device's events by what was published last must not end with an older owner. Who waits for it has its turn later, and
+is given what was published meanwhile.
+
 What has to be looked at more closely is written by whoever asks: a device whose key is not on record yet, and one that
 nobody has named.
 """
@@ -26,6 +30,7 @@ from cloudchamber.storage.errors import StorageBusy
 MAX_AT_ONCE: Final = 64
 """In a transaction. All of them are told in one turn of the loop."""
 
+_Publish = Callable[[DeviceRecord], None]
 _Judge = Callable[[DeviceRecord | None, RecordedKey | None, bytes | None], Trust]
 
 
@@ -62,12 +67,15 @@ _Event = Came | Left
 
 
 class Presence:
-    def __init__(self, db: Database, store: DeviceStore, keys: KeyStore, judge: _Judge) -> None:
-        """`judge` is pure: what a key is worth."""
+    def __init__(self, db: Database, store: DeviceStore, keys: KeyStore, judge: _Judge, publish: _Publish) -> None:
+        """`judge` is pure: what a key is worth. `publish` tells everybody of a record as it is now."""
         self._db = db
         self._store = store
         self._keys = keys
         self._judge = judge
+        self._publish = publish
+        self._settling: dict[DeviceId, Written] = {}
+        """What is on the disk and published, and whoever waits for it has not had its turn yet."""
         self._waiting: deque[tuple[_Event, asyncio.Future[Written]]] = deque()
         self._writing: asyncio.Task[None] | None = None
 
@@ -80,7 +88,17 @@ class Presence:
         self._waiting.append((event, future))
         if self._writing is None:
             self._writing = loop.create_task(self._work())
-        return await future
+        try:
+            written = await future
+        finally:
+            settled = self._settling.pop(event.device, None)
+        return settled or written
+
+    def changed(self, record: DeviceRecord) -> None:
+        """To be told of each record that is published."""
+        settling = self._settling.get(record.id)
+        if settling is not None:
+            self._settling[record.id] = replace(settling, record=record)
 
     async def _work(self) -> None:
         try:
@@ -95,8 +113,12 @@ class Presence:
                         if not future.done():  # who waited is gone
                             future.set_exception(error)
                 else:
-                    for (_, future), each in zip(batch, written, strict=True):
+                    for (event, future), each in zip(batch, written, strict=True):
+                        if each.record is not None:
+                            self._publish(each.record)
                         if not future.done():
+                            if each.record is not None:
+                                self._settling[event.device] = each
                             future.set_result(each)
         finally:
             self._writing = None
