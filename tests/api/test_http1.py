@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloudchamber.api.http1 import Server
+from cloudchamber.api.http1 import MAX_PIPELINED, Server
 from cloudchamber.api.server import make_server
 from tests.api.conftest import ANY_PORT
 
@@ -67,6 +67,8 @@ class Application:
             body += event["body"]
             if not event["more_body"]:
                 break
+        if path == "/headers":
+            body = b" ".join(name for name, _ in scope["headers"])
         await send(start)
         said = f"{scope['method']} {path} {scope['query_string'].decode()} ".encode() + body
         await send({"type": "http.response.body", "body": said[:3], "more_body": True})
@@ -219,6 +221,80 @@ async def test_an_application_hears_that_its_client_is_gone(
     async with asyncio.timeout(5):
         while not application.cut:
             await asyncio.sleep(0.01)
+
+
+async def test_an_application_hears_that_its_client_is_gone_with_further_requests_behind_it(
+    served: tuple[Server, int], application: Application
+) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", served[1])
+    writer.write(get("/listens") + get("/1") + get("/2"))
+    await asyncio.sleep(0.05)
+    writer.close()
+    await writer.wait_closed()
+    async with asyncio.timeout(5):
+        while not application.cut:
+            await asyncio.sleep(0.01)
+
+
+GARBAGE = b"no request\r\n\r\n"
+HALF = b"POST /half HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        (GARBAGE,),
+        (HALF + b"no chunk\r\n",),
+        (HALF, b"no chunk\r\n"),
+        (
+            HALF,
+            b"1\r\na!",
+        ),
+    ],
+)
+async def test_what_is_no_request_is_not_answered_before_those_that_are(
+    talk: Talk, application: Application, behind: tuple[bytes, ...]
+) -> None:
+    asking = asyncio.create_task(talk(get("/waits") + get("/1"), *behind, b"more"))
+    await asyncio.sleep(0.15)
+    assert not asking.done()
+    application.go_on.set()
+    got = await asking
+    assert got.count(b"HTTP/1.1 200 OK") == got.count(b"HTTP/1.1 ") == 2
+    assert got.index(b"/waits") < got.index(b" /1")
+    assert got.count(b"connection: close") == 1
+    assert got.endswith(b"0\r\n\r\n")
+
+
+async def test_what_is_no_request_alone_is_refused(talk: Talk) -> None:
+    for pieces in ((GARBAGE,), (get("/"), GARBAGE), (HALF, b"no chunk\r\n")):
+        assert (await talk(*pieces)).count(b"HTTP/1.1 400 ") == 1
+
+
+async def test_trailers_are_no_headers(talk: Talk) -> None:
+    head = b"POST /headers HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    got = await talk(head + b"1\r\na\r\n0\r\nAuthorization: Bearer a\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n")
+    assert b"host transfer-encoding connection" in got
+    assert b"authorization" not in got
+    assert b"x-forwarded-for" not in got
+
+
+async def test_no_more_is_read_than_is_answered(served: tuple[Server, int], application: Application) -> None:
+    """Each answer lets another piece in, which has more requests than one."""
+    connections = served[0]._state.connections
+    _, writer = await asyncio.open_connection("127.0.0.1", served[1])
+    writer.transport.set_write_buffer_limits(high=1 << 25)
+    body = b"a" * 1000
+    some = b"POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    writer.write(get("/waits") + some * 10_000)
+    await asyncio.sleep(0.1)
+    application.go_on.set()
+    most = 0
+    for _ in range(300):
+        await asyncio.sleep(0)
+        most = max(most, *(len(connection.pipeline) for connection in connections), 0)
+    writer.transport.abort()
+    assert MAX_PIPELINED <= most < 500, "what one piece of input has"
 
 
 async def test_at_the_end_answers_under_way_are_finished(

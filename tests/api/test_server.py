@@ -167,6 +167,20 @@ async def test_headers_without_end_are_cut_off(talk: Talk) -> None:
     assert b"headers are too large" in got
 
 
+async def test_requests_that_come_many_in_a_piece_are_no_long_headers(port: int) -> None:
+    def asks() -> bytes:
+        whole = (GET + b"X: " + b"a" * 200 + b"\r\n\r\n") * 1_000
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(whole[:-30])
+            client.sendall(whole[-30:])
+            got = b""
+            while got.count(b"HTTP/1.1 ") < 1_000 and (piece := client.recv(1 << 20)):
+                got += piece
+            return got
+
+    assert (await asyncio.to_thread(asks)).count(b"HTTP/1.1 200 OK") == 1_000
+
+
 @pytest.mark.parametrize(
     "pieces", [(b"GET / HT",), (GET,), (POST + b"Content-Length: 10\r\n\r\nab",), (GET, b"A: b\r\n", b"C: d\r\n")]
 )

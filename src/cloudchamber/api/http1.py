@@ -31,6 +31,10 @@ Headers = list[tuple[bytes, bytes]]
 # The body of a request that its handler does not read yet.
 _MAX_UNREAD: Final = 64 * 1024
 
+# Requests that wait for their turn. With so many nothing more is read, not even for a handler that listens whether its
+# client is still there; what one piece of input had beyond waits, too.
+MAX_PIPELINED: Final = 16
+
 # RFC 9110 5.1 and 5.5. An application's value with a line end in it would begin a header, or an answer, of its own.
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -68,6 +72,8 @@ class FlowControl:
         self._writable.set()
         self.read_paused = False
         self.write_paused = False
+        self.is_full = False
+        """Nothing is read, whoever asks for it."""
 
     async def drain(self) -> None:
         await self._writable.wait()
@@ -78,7 +84,7 @@ class FlowControl:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        if self.read_paused:
+        if self.read_paused and not self.is_full:
             self.read_paused = False
             self._transport.resume_reading()
 
@@ -118,7 +124,7 @@ class RequestResponseCycle:
         self._default_headers = default_headers
         self._expects_100_continue = expect_100_continue
         self._on_response = on_response
-        self._is_started = False
+        self.is_started = False
         self._is_chunked: bool | None = None
         self._left = 0
         """Bytes of the answer's body that are still to come, where it has a length."""
@@ -138,7 +144,7 @@ class RequestResponseCycle:
                 await self._fail()
 
     async def _fail(self) -> None:
-        if self._is_started or self.disconnected:
+        if self.is_started or self.disconnected:
             self.transport.close()
             return
         headers = [
@@ -170,10 +176,10 @@ class RequestResponseCycle:
         if self.disconnected:
             return
         kind = message["type"]
-        if not self._is_started:
+        if not self.is_started:
             if kind != "http.response.start":
                 raise RuntimeError(f"an answer begins with http.response.start, not with {kind}")
-            self._is_started = True
+            self.is_started = True
             self._expects_100_continue = False
             self._send_head(message["status"], message.get("headers", ()))
             return
@@ -209,6 +215,8 @@ class RequestResponseCycle:
     def _send_body(self, body: bytes, *, is_last: bool) -> None:
         if self.scope["method"] == "HEAD":
             self._left = 0
+            # The head leaves now, before whatever else is answered.
+            self.transport.write(b"")
         elif self._is_chunked:
             chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             self.transport.write(chunk + b"0\r\n\r\n" if is_last else chunk)
@@ -253,6 +261,11 @@ class HttpProtocol(asyncio.Protocol):
         """Whole or half requests whose turn is not yet, the oldest first."""
         self.cycle: RequestResponseCycle | None = None
         """The newest request."""
+        self.running: RequestResponseCycle | None = None
+        """The request that is being answered, or was answered last."""
+        self.in_headers = False
+        self.is_refused = False
+        """What comes is not for the parser any more."""
         self.url = b""
         self.headers: Headers = []
         self.scope: Scope = {}
@@ -268,6 +281,8 @@ class HttpProtocol(asyncio.Protocol):
         self.server_state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.is_refused:
+            return
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -284,10 +299,13 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
-        if self.cycle is not None:
-            if not self.cycle.response_complete:
-                self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        # Whoever is asked may be waiting, and not be the newest.
+        for cycle in (self.running, *self.pipeline):
+            if cycle is not None:
+                if not cycle.response_complete:
+                    cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
         self.flow.resume_writing()
         if exc is None:
             self.transport.close()
@@ -304,6 +322,7 @@ class HttpProtocol(asyncio.Protocol):
     # --- the parser's side --------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        self.in_headers = True
         self.url = b""
         self.headers = []
 
@@ -311,9 +330,12 @@ class HttpProtocol(asyncio.Protocol):
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        # Trailers are no headers (RFC 9110 6.5.1): who looks at a request on its way to us may not look at those.
+        if self.in_headers:
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self.in_headers = False
         url = httptools.parse_url(self.url)
         version = self.parser.get_http_version()
         path = url.path.decode("ascii")
@@ -338,6 +360,7 @@ class HttpProtocol(asyncio.Protocol):
         else:
             self.flow.pause_reading()
             self.pipeline.append(cycle)
+            self.flow.is_full = len(self.pipeline) >= MAX_PIPELINED
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
@@ -387,6 +410,7 @@ class HttpProtocol(asyncio.Protocol):
         )
 
     def start(self, cycle: RequestResponseCycle) -> None:
+        self.running = cycle
         task = self.loop.create_task(cycle.run(self.app))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -395,12 +419,28 @@ class HttpProtocol(asyncio.Protocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self.start(self.pipeline.popleft())
+        self.flow.is_full = len(self.pipeline) >= MAX_PIPELINED
+        self.flow.resume_reading()
 
     def send_400_response(self, msg: str) -> None:
-        """In the API's shape, for requests that never become one."""
+        """In the API's shape, for requests that never become one. Where others are being answered, the connection ends
+        with the last of them instead: nobody may take this for the answer to an earlier request, or for a part of it.
+        """
+        self.is_refused = True
+        newest = self.cycle
+        if newest is not None and not newest.response_complete:
+            if newest.more_body and newest is not self.running:
+                self.pipeline.pop()
+                newest = self.pipeline[-1] if self.pipeline else self.running
+                self.cycle = newest
+            if newest is not None and not newest.more_body:
+                newest.keep_alive = False
+                return
+            if newest is not None and newest.is_started:
+                self.transport.close()
+                return
         body = b'{"ok":false,"error":"' + msg.encode("ascii", "replace") + b'"}'
         self.transport.write(
             b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json; charset=utf-8\r\n"

@@ -97,7 +97,7 @@ class _EdgeTransport:
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
-        if self._protocol is None:
+        if self._protocol is None or self._protocol.is_lingering:
             return
         if self._head:
             if len(data) <= _MAX_JOINED:
@@ -133,6 +133,8 @@ class _Pending:
     response_complete = False
     disconnected = False
     keep_alive = True
+    more_body = False
+    is_started = False
 
     @property
     def message_event(self) -> "_Pending":
@@ -175,7 +177,6 @@ class EdgeProtocol(HttpProtocol):
         self._idle_since = 0.0
         self._head_of: Headers | None = None
         self._head = self._date = b""
-        self._in_headers = False
         self._in_request = False
         self._header_bytes = 0
         self._request_timer: asyncio.TimerHandle | None = None
@@ -220,19 +221,24 @@ class EdgeProtocol(HttpProtocol):
             return
         if self._request_timer is None:
             self._request_timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._too_slow)
-        if self._in_headers:
+        # Of a piece in which other requests ended nobody knows how much is this one's.
+        if self.in_headers and (not self._begun or (is_new and self._begun == 1)):
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
                 self.send_400_response("The request's headers are too large")
 
     def on_message_begin(self) -> None:
         self._begun += 1
-        self._in_request = self._in_headers = True
+        if self._request_timer is not None:
+            # Another one's, that ended in this very piece of input.
+            self._request_timer.cancel()
+            self._request_timer = None
+        self._in_request = True
         self._header_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._in_headers = False
+        self.in_headers = False
         version = self.parser.get_http_version()
         if len(self.headers) > MAX_HEADERS or version not in _VERSIONS:
             raise _RequestRefused
@@ -307,7 +313,7 @@ class EdgeProtocol(HttpProtocol):
     def _begin(self, direct: DirectAnswers, asked: Asked, soon: Soon) -> None:
         # From here on further requests of this connection wait for the answer, as for any other.
         self._soon = pending = _PendingSoon(asked, soon)
-        self.cycle = cast("RequestResponseCycle", pending)
+        self.cycle = self.running = cast("RequestResponseCycle", pending)
         cancel = soon.begin(partial(self._told, direct, pending))
         if not pending.response_complete:
             pending.cancel = cancel
@@ -378,7 +384,7 @@ class EdgeProtocol(HttpProtocol):
             return True
         # From here on further requests of this connection wait for the answer, as for any other.
         pending = _PendingForm(self.url, self.headers, body)
-        self.cycle = cast("RequestResponseCycle", pending)
+        self.cycle = self.running = cast("RequestResponseCycle", pending)
         task = self.loop.create_task(self._answer_later(pending, answer))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -504,7 +510,7 @@ class EdgeProtocol(HttpProtocol):
         super().connection_lost(exc)
         # Otherwise only the garbage collector could tell that nobody needs this any more, and it looks seldom
         # (garbage.py). A request that is still being answered has a task, which holds what it needs.
-        self.scope, self.cycle = {}, None
+        self.scope, self.cycle, self.running = {}, None, None
         cast("_EdgeTransport", self.transport).lost()
 
     def _too_slow(self) -> None:
