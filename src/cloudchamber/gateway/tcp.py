@@ -62,7 +62,7 @@ class TcpGateway:
         self._accepts = 1
         """So many at a time: more and more, while there are more."""
         self._links: set[_Link] = set()
-        self._strangers: dict[_Link, float] = {}  # oldest first, with the time of its arrival
+        self._strangers: dict[_Link, float] = {}  # oldest first, with the time of its arrival or its admission
         self._changed = asyncio.Event()
         self.closed: Counter[CloseReason] = Counter()
         """How often connections ended, by reason."""
@@ -213,6 +213,11 @@ class TcpGateway:
         )
         return TcpSession(connection, link, self._services)
 
+    def admitted(self, link: "_Link") -> None:
+        """Its patience begins anew, once: in a storm it may have waited for our part of the handshake for long."""
+        if self._strangers.pop(link, None) is not None:
+            self._strangers[link] = asyncio.get_running_loop().time()
+
     def proven(self, link: "_Link") -> None:
         self._strangers.pop(link, None)
         self._room_is_there()
@@ -278,6 +283,9 @@ class _Link(Socket):
                 log.info("device %s at %s does not read any more: dropped", self.session.device, self._ip)
                 self._gateway.unread += 1
                 self.abort()
+
+    def admitted(self) -> None:
+        self._gateway.admitted(self)
 
     def proven(self) -> None:
         self._gateway.proven(self)

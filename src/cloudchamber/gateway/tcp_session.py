@@ -42,6 +42,10 @@ class Peer(Protocol):
 
     def send(self, data: bytes) -> None: ...
 
+    def admitted(self) -> None:
+        """The next step is the device's: its Hello."""
+        ...
+
     def proven(self) -> None:
         """The device has proven its key: this is no stranger any more."""
         ...
@@ -173,6 +177,7 @@ class TcpSession(DeviceSession[CloudConnection]):
         else:
             self._device, self._public_key_der = device, key
             self._connection.admit(prepared.reply, prepared.credentials, self._loop.time())
+            self._peer.admitted()
 
     # --- what the machine found ---
 
