@@ -77,6 +77,17 @@ async def test_what_is_saved_at_once_is_saved_as_one_after_the_other(sessions: S
     assert await sessions.by_address("192.0.2.1:5684") == plain
 
 
+async def test_a_session_that_learns_its_device_meanwhile_is_one_session(sessions: SavedSessions) -> None:
+    older = replace(SESSION, id=b"o" * 32, cid=b"o" * 8, device=DEVICE)
+    known = replace(SESSION, device=DEVICE)
+    await asyncio.gather(*map(sessions.save, (older, replace(older, id=b"1" * 32, cid=b"1" * 8, device=None))))
+    some = (replace(SESSION, memory=b"{}"), older, known, replace(known, state=b"later"))
+    # Alone goes what comes first; the others wait for it, and go together.
+    await asyncio.gather(*map(sessions.save, (replace(older, state=b"first"), *some)))
+    assert await sessions.by_device(DEVICE) == replace(known, state=b"later", memory=b"{}")
+    assert await sessions.by_cid(b"o" * 8) is None
+
+
 async def test_a_session_that_cannot_be_saved_takes_no_other_with_it(sessions: SavedSessions) -> None:
     await sessions.save(SESSION)
     taken = replace(SESSION, id=b"t" * 32, device=DEVICE)  # its connection id is another session's

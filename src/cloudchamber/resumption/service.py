@@ -44,14 +44,19 @@ class SavedSessions:
 
     async def _write(self, sessions: Sequence[SavedSession]) -> None:
         now = self._clock.now()
-        newest: dict[str | bytes, SealedSession] = {}
+        newest: dict[bytes, SealedSession] = {}
+        of_devices: dict[str, bytes] = {}
         for session in sessions:
             sealed = self._sealed(session)
-            # Of one device, or of one session without a device, the last one counts.
-            before = newest.pop(sealed.device or sealed.id, None)
-            if before is not None and before.id == sealed.id and sealed.memory is None:
+            # Of one session, and of one device's, the last one counts.
+            before = newest.pop(sealed.id, None)
+            if before is not None and sealed.memory is None:
                 sealed = replace(sealed, memory=before.memory)
-            newest[sealed.device or sealed.id] = sealed
+            if sealed.device is not None:
+                older = of_devices.get(sealed.device, sealed.id)
+                newest.pop(older, None)
+                of_devices[sealed.device] = sealed.id
+            newest[sealed.id] = sealed
 
         async def write(tx: Transaction) -> None:
             for some in in_steps(tuple(newest.values())):
