@@ -420,6 +420,24 @@ async def test_49_a_name_that_never_resolves_holds_up_nobody_else(
     await sender.close()
 
 
+@pytest.mark.parametrize("fails", ["start", "resolver"])
+async def test_a_lookup_that_could_not_be_made_is_made_the_next_time(
+    monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def no_more(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("can't start new thread")
+
+    sender = Sender(reaches_private=True, timeout_s=5.0)
+    async with hosting() as host:
+        with monkeypatch.context() as patch:
+            patch.setattr(*((threading.Thread, "start") if fails == "start" else (socket, "getaddrinfo")), no_more)
+            outcome = failed(await sender.send(request(f"http://localhost:{host.port}/")))
+        assert outcome.reason == "cannot reach host: the name localhost has no address"
+        assert not outcome.is_final
+        assert answered(await sender.send(request(f"http://localhost:{host.port}/"))).status == 200
+    await sender.close()
+
+
 # -- TLS --------------------------------------------------------------------------------------------------------------
 
 

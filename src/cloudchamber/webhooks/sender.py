@@ -83,7 +83,12 @@ class _Lookups:
             loop = asyncio.get_running_loop()
             lookup = self._under_way[(host, port)] = loop.create_future()
             # A daemon: a cloud that stops does not wait for it.
-            threading.Thread(target=self._look_up, args=(loop, host, port), name="webhook-name", daemon=True).start()
+            thread = threading.Thread(target=self._look_up, args=(loop, host, port), name="webhook-name", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # The system has no more threads now; the next one who asks tries again.
+                self._found((host, port), error)
         found = await asyncio.shield(lookup)
         if isinstance(found, Exception):
             raise OSError("no such name") from found
@@ -96,7 +101,7 @@ class _Lookups:
                 (family, str(address[0]))
                 for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             ]
-        except (OSError, UnicodeError) as error:
+        except Exception as error:  # whatever it is, those who wait must hear of it
             found = error
         with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(self._found, (host, port), found)
