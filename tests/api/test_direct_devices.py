@@ -474,6 +474,37 @@ async def test_our_own_bug_ends_one_request(
     caplog.clear()
 
 
+async def test_our_own_bug_at_a_request_s_beginning_ends_one_request(
+    cloud: Cloud,
+    customer: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answered: list[str],
+    contract: list[str],
+) -> None:
+    def fails(*_args: object, **_named: object) -> None:
+        raise ValueError("bug")
+
+    # What has begun is told as it is; what is only looked at can still go the long way.
+    publish = post("/v1/devices/events", customer, {"name": "a"})
+    with monkeypatch.context() as patch:
+        patch.setattr(Streams, "dispatch", fails)
+        (head, body), was_direct = await both(cloud, publish, answered)
+    assert was_direct
+    assert head[9:12] == b"500", body
+    assert len([each for each in caplog.records if each.levelname == "ERROR" and "failed" in each.message]) == 2
+    contract.clear()
+    motd = request("GET", f"/v1/devices/{DEVICE}/motd", customer)
+    with monkeypatch.context() as patch:
+        patch.setattr(Calls, "read_soon", fails)
+        (head, body), was_direct = await both(cloud, motd, answered)
+    assert not was_direct
+    assert head[9:12] == b"200", body
+    assert [each.levelname for each in caplog.records if "direct" in each.message] == ["ERROR"]
+    assert [(await talk(cloud, publish, motd, answers=2))[n][0][9:12] for n in (0, 1)] == [b"200"] * 2
+    caplog.clear()
+
+
 async def test_what_is_refused_late_is_told_as_the_long_way_does(
     cloud: Cloud, customer: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answered: list[str]
 ) -> None:

@@ -21,6 +21,7 @@ its handler may have something written down before it answers, as its last step,
 is asked again the long way.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from inspect import isawaitable, signature
 from typing import Any, Final
@@ -44,6 +45,8 @@ from cloudchamber.api.waiting import client_gone
 from cloudchamber.errors import CloudError
 from cloudchamber.ids import SecretHash, hash_secret
 from cloudchamber.oauth.tokens import Tokens
+
+_log = logging.getLogger(__name__)
 
 Handler = Callable[..., Any]
 FormHandler = Callable[[tuple[str, str] | None, dict[str, str]], Any]
@@ -289,6 +292,10 @@ class DirectAnswers:
             document = way.handler(requester, *asked.params, *data)
         except CloudError:
             return None
+        except Exception:
+            # Our own bug. Nothing has happened yet, and the long way may not have it.
+            _log.exception("%s %s could not be answered directly", way.method, way.template)
+            return None
         if document is None or (self._limits is not None and not self._limits.both(address, requester)):
             return None
         self._tokens.used(requester)
@@ -318,6 +325,9 @@ class DirectAnswers:
             basic, said = client_credentials(form.authorization, parse_form(body))
             document = form.way.handler(basic, said)
         except CloudError:
+            return None
+        except Exception:
+            _log.exception("%s %s could not be answered directly", form.way.method, form.way.template)
             return None
         if document is None:
             return None

@@ -314,7 +314,12 @@ class EdgeProtocol(HttpProtocol):
         # From here on further requests of this connection wait for the answer, as for any other.
         self._soon = pending = _PendingSoon(asked, soon)
         self.cycle = self.running = cast("RequestResponseCycle", pending)
-        cancel = soon.begin(partial(self._told, direct, pending))
+        try:
+            cancel = soon.begin(partial(self._told, direct, pending))
+        except Exception as error:
+            # Our own bug. The parser would take it for the client's.
+            self._told(direct, pending, error)
+            return
         if not pending.response_complete:
             pending.cancel = cancel
 
