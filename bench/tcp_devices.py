@@ -114,6 +114,8 @@ class Device:
         )
         if isinstance(self.connection, _Stranger):
             self.connection.is_secured = False
+        # The cloud speaks first: who was forgotten in the kernel's queue would wait for ever.
+        self.deadline = self.connection.next_deadline() or self.deadline
         return True
 
     def receive(self) -> None:

@@ -4,6 +4,7 @@ nothing is half done (statement 56; `storage/test_durability.py` is the same for
 import asyncio
 import contextlib
 import random
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,10 +34,10 @@ class Answered:
     refreshes: int = 0
 
 
-async def until_killed(work: Callable[[], Awaitable[None]]) -> None:
-    """Errors of the connection end it: that is the death of the server."""
+async def until_killed(work: Callable[[], Awaitable[None]], process: subprocess.Popen[str]) -> None:
+    """Errors of the connection end it, too: who has nothing to ask for sees none."""
     with contextlib.suppress(httpx.TransportError):
-        while True:
+        while process.poll() is None:
             await work()
 
 
@@ -135,7 +136,7 @@ async def test_56_what_was_answered_outlives_kill_9(tmp_path: Path, rounds: int)
                     await check(story, product, answered)
                 work = Work(story, product, answered, chance)
                 each = [work.import_devices, *map(work.claim, CUSTOMERS), *map(work.refresh, CUSTOMERS)]
-                running = [asyncio.create_task(until_killed(one)) for one in each]
+                running = [asyncio.create_task(until_killed(one, cloud.process)) for one in each]
                 await asyncio.sleep(chance.uniform(0.05, 0.6))
                 cloud.process.kill()
                 await asyncio.gather(*running)
