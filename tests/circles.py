@@ -3,19 +3,21 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def no_collector() -> Iterator[None]:
-    """What goes within, goes at once or not at all."""
+def no_collector() -> Iterator[Callable[..., list[object]]]:
+    """What goes within, goes at once or not at all. Gives what is left of some types, without what other tests left."""
     gc.collect()
     gc.disable()
+    before = set(map(id, held := gc.get_objects()))
+
+    def left(*kinds: type) -> list[object]:
+        assert held
+        return [found for found in gc.get_objects() if type(found) in kinds and id(found) not in before]
+
     try:
-        yield
+        yield left
     finally:
         gc.enable()
-
-
-def alive(*kinds: type) -> list[object]:
-    return [found for found in gc.get_objects() if type(found) in kinds]

@@ -19,7 +19,7 @@ from cloudchamber.oauth.issuing import Issuing
 from cloudchamber.oauth.model import NewLogIn
 from cloudchamber.storage.errors import StorageBusy
 from tests.api.conftest import Api, Maker, bearer, make_maker
-from tests.circles import alive, no_collector
+from tests.circles import no_collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -339,11 +339,10 @@ async def test_where_requests_are_limited_each_takes_the_long_way(
 
 async def test_nothing_is_left_of_a_connection(cloud: Cloud, maker: Maker) -> None:
     await asyncio.sleep(0.05)
-    before = set(map(id, alive(EdgeProtocol, _PendingForm)))  # of the tests' own client
-    with no_collector():
+    with no_collector() as left:
         await talk(cloud, post("/oauth/token", maker.client, CC), get("/v1/user", maker.token), answers=2)
         async with connected(cloud) as (_, writer):
             writer.write(post("/oauth/token", maker.client, CC))
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.3)
-        assert set(map(id, alive(EdgeProtocol, _PendingForm))) == before
+        assert left(EdgeProtocol, _PendingForm) == []

@@ -13,7 +13,7 @@ from cloudchamber.api import server as server_module
 from cloudchamber.api.http1 import RequestResponseCycle
 from cloudchamber.api.server import MAX_HEADER_BYTES, MAX_HEADERS, EdgeProtocol, make_server
 from tests.api.conftest import ANY_PORT
-from tests.circles import alive, no_collector
+from tests.circles import no_collector
 
 Talk = Callable[..., Awaitable[bytes]]
 
@@ -252,11 +252,11 @@ async def test_nothing_is_left_of_a_connection(port: int) -> None:
         writer.close()
         await writer.wait_closed()
 
-    with no_collector():
+    with no_collector() as left:
         await ask(GET + b"\r\n", answer=b"200 OK")
         await ask((POST + b"Content-Length: 3\r\n\r\nabc") * 2, answer=b"200 OK")
         await ask(b"no request\r\n\r\n", answer=b"400 Bad Request")
         await ask(POST + b"Content-Length: 3\r\n\r\na", answer=b"")  # gone in the midst of its request
         await ask(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n", answer=b"")  # and while it is answered
         await asyncio.sleep(1.0)
-        assert alive(EdgeProtocol, RequestResponseCycle) == []
+        assert left(EdgeProtocol, RequestResponseCycle) == []

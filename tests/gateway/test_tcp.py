@@ -15,7 +15,7 @@ from cloudchamber.wire import coap
 from cloudchamber.wire.coap import Code, Message, Type
 from cloudchamber.wire.events import Acknowledged
 from cloudchamber.wire.tcp.connection import CloudConnection
-from tests.circles import alive, no_collector
+from tests.circles import no_collector
 from tests.gateway.cloud import ID, SmallCloud, device_id, start_cloud, until
 from tests.gateway.stranger import Insider, Stranger
 
@@ -139,7 +139,7 @@ async def test_a_peer_that_does_not_take_the_last_bytes_does_not_hold_the_stop_u
 
 
 async def test_nothing_is_left_of_a_connection(cloud: SmallCloud) -> None:
-    with no_collector():
+    with no_collector() as left:
         device = await cloud.online()
         session: weakref.ref[TcpSession] = weakref.ref(cloud.hub.session(ID))  # type: ignore[arg-type]
         assert await cloud.hub.call_function(ID, "brew", "1", 5)
@@ -152,6 +152,6 @@ async def test_nothing_is_left_of_a_connection(cloud: SmallCloud) -> None:
         del device
         await asyncio.sleep(0.05)
         assert session() is None, gc.get_referrers(session())
-        assert alive(TcpSession, CloudConnection, _Link) == []
+        assert left(TcpSession, CloudConnection, _Link) == []
     # This test: no task is left of any connection.
     assert len(asyncio.all_tasks()) == 1

@@ -23,7 +23,7 @@ from cloudchamber.wire.reliability import CLOUD
 from cloudchamber.wire.udp import connection as connection_module
 from cloudchamber.wire.udp.connection import CloudDatagramSession
 from cloudchamber.wire.udp.packed import PackedSession
-from tests.circles import alive, no_collector
+from tests.circles import no_collector
 from tests.gateway.cloud import ID, device_id, until
 from tests.gateway.udp_cloud import UdpCloud, start_udp_cloud
 from tests.loops import Turns
@@ -340,10 +340,10 @@ async def test_a_device_that_is_gone_leaves_nothing_in_memory(
     """The store has all of its session, the end of the replay window as well."""
     monkeypatch.setattr(connection_module, "CLOUD", CLOUD._replace(memory_s=0.5))
     monkeypatch.setattr(connection_module, "CLOUD_MEMORY_S", 0.5)
-    with no_collector():
+    with no_collector() as left:
         device = await drowsy.online()
         await until(lambda: drowsy.gateway.dozing == 1)
-        assert alive(UdpSession, DtlsSession, CloudDatagramSession) == []
+        assert left(UdpSession, DtlsSession, CloudDatagramSession) == []
         assert device.publish("alpha", "1")
         await until(lambda: "published" in drowsy.inbox.names(ID))
         await until(lambda: drowsy.gateway.dozing == 1)
@@ -352,7 +352,7 @@ async def test_a_device_that_is_gone_leaves_nothing_in_memory(
         await until(lambda: "offline" in drowsy.inbox.names(ID))
         await until(lambda: drowsy.gateway.sessions == 0)
         assert drowsy.gateway._endpoint.session_count == drowsy.gateway.dozing == 0
-        assert alive(UdpSession, DtlsSession, CloudDatagramSession, Dozing, PackedSession) == []
+        assert left(UdpSession, DtlsSession, CloudDatagramSession, Dozing, PackedSession) == []
     saved = await drowsy.saved.by_device(ID)
     assert saved is not None
     assert (
