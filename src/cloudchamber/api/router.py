@@ -76,9 +76,12 @@ def _find(node: _Node, parts: list[str], at: int, fields: dict[str, Any]) -> _No
     if word is not None and (found := _find(word, parts, at + 1, fields)) is not None:
         return found
     field = node.field
-    if field is not None and (found := _find(field, parts, at + 1, fields)) is not None:
+    if field is not None:
+        # Before what comes behind it: the audit log names them in the order of the path.
         fields[field.name] = parts[at]
-        return found
+        if (found := _find(field, parts, at + 1, fields)) is not None:
+            return found
+        del fields[field.name]
     if node.rest is not None:
         fields[node.rest.name] = "/".join(parts[at:])
         return node.rest
