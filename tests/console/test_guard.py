@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import httpx
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from cloudchamber.access.model import Role
 from cloudchamber.access.rules import MINIMUM_ROLE, ORGANIZATION_ROLE
