@@ -391,7 +391,7 @@ def _requests(run: Run, name: str, work: str, title: str, asked: str) -> Section
         crowds = [_ours_tcp(stack, run, "many", crowd), _ours_udp(stack, run, "many-udp", crowd)]
         some = [(work, asked, subject) for subject in subjects]
         all_of_them = [(work, asked, subject) for subject in crowds]
-        all_of_them += [("a token-checked GET", "", subject) for subject in crowds]
+        all_of_them += [("GET of a product's device", "", subject) for subject in crowds]
         crowded = f"16 connections, {crowd:,} devices"
         settings: list[tuple[str, int, int, float, list[tuple[str, str, _Subject]]]] = [
             ("1 connection, 1 device", 1, 1, run.seconds, some),

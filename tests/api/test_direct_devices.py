@@ -25,6 +25,7 @@ from cloudchamber.storage.errors import StorageBusy
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.webhooks.deliveries import Deliveries
 from tests.api.conftest import Api, Maker, bearer, make_maker
+from tests.api.connections import connected, read, talk
 from tests.gateway.cloud import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -97,34 +98,6 @@ def request(method: str, path: str, token: str | None, body: bytes | None = None
 def post(path: str, token: str | None, body: bytes | dict[str, str] = b"", kind: str | None = FORM) -> bytes:
     sent = urlencode(body).encode() if isinstance(body, dict) else body
     return request("POST", path, token, sent, "" if kind is None else f"Content-Type: {kind}\r\n")
-
-
-@contextlib.asynccontextmanager
-async def connected(cloud: Cloud) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    assert cloud.listening.http is not None
-    reader, writer = await asyncio.open_connection(cloud.listening.http.host, cloud.listening.http.port)
-    try:
-        async with asyncio.timeout(20):
-            yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def read(reader: asyncio.StreamReader, *, has_body: bool = True) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head)
-    return head, await reader.readexactly(int(length[1]) if length is not None and has_body else 0)
-
-
-async def talk(cloud: Cloud, *pieces: bytes, answers: int = 1) -> list[tuple[bytes, bytes]]:
-    """Heads and bodies of the answers to all that is sent on one connection."""
-    async with connected(cloud) as (reader, writer):
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0)
-        return [await read(reader, has_body=not pieces[0].startswith(b"HEAD")) for _ in range(answers)]
 
 
 async def the_long_way(cloud: Cloud, sent: bytes) -> tuple[bytes, bytes]:

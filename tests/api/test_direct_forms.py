@@ -2,9 +2,8 @@
 
 import asyncio
 import base64
-import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from cloudchamber.oauth.issuing import Issuing
 from cloudchamber.oauth.model import NewLogIn
 from cloudchamber.storage.errors import StorageBusy
 from tests.api.conftest import Api, Maker, bearer, make_maker
+from tests.api.connections import connected, read, talk
 from tests.circles import no_collector
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -61,35 +61,6 @@ def post(path: str, client: tuple[str, str] | None, form: dict[str, str], kind: 
 
 def get(path: str, token: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
-
-
-@contextlib.asynccontextmanager
-async def connected(cloud: Cloud) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    assert cloud.listening.http is not None
-    reader, writer = await asyncio.open_connection(cloud.listening.http.host, cloud.listening.http.port)
-    try:
-        async with asyncio.timeout(10):
-            yield reader, writer
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-async def read(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = re.search(rb"content-length: (\d+)", head)
-    assert length is not None, head
-    return head, await reader.readexactly(int(length[1]))
-
-
-async def talk(cloud: Cloud, *pieces: bytes, answers: int = 1) -> list[tuple[bytes, bytes]]:
-    """Heads and bodies of the answers to all that is sent on one connection."""
-    async with connected(cloud) as (reader, writer):
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0)
-        return [await read(reader) for _ in range(answers)]
 
 
 def without_chance(answer: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
@@ -301,7 +272,13 @@ async def test_a_server_that_stops_answers_first_and_closes(
     ("error", "status"), [(log_in_ended(), 400), (StorageBusy("full"), 503), (OSError("bug"), 200)]
 )
 async def test_what_fails_late_is_asked_again_the_long_way(
-    cloud: Cloud, maker: Maker, monkeypatch: pytest.MonkeyPatch, answered: list[str], error: Exception, status: int
+    cloud: Cloud,
+    maker: Maker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answered: list[str],
+    error: Exception,
+    status: int,
 ) -> None:
     real, failures = Issuing.put, [error] if isinstance(error, OSError) else [error, error]
 
@@ -318,6 +295,10 @@ async def test_what_fails_late_is_asked_again_the_long_way(
     assert after == b"[]"
     assert answered == ["/oauth/token"]
     assert not failures
+    # Only what nobody expects: the long way did not fail with it.
+    unexpected = [each for each in caplog.records if "could not be answered directly" in each.message]
+    assert len(unexpected) == (status == 200)
+    caplog.clear()
 
 
 async def test_refusals_are_in_the_audit_log_once(cloud: Cloud, maker: Maker, monkeypatch: pytest.MonkeyPatch) -> None:

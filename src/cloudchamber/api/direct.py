@@ -112,6 +112,15 @@ class Posted(msgspec.Struct, frozen=True):
     content_type: str | None
 
 
+class _Said(msgspec.Struct):
+    """What a request's headers say that counts here."""
+
+    authorization: bytes | None = None
+    forwarded: bytes | None = None
+    kind: bytes | None = None
+    length: bytes | None = None
+
+
 class Answer(msgspec.Struct, frozen=True):
     status: int
     headers: tuple[Header, ...]
@@ -182,19 +191,10 @@ class DirectAnswers:
         found = self._find(b"GET", target)
         if found is None:
             return None
-        authorization = forwarded = None
-        for name, value in headers:
-            if name == _AUTHORIZATION:
-                if authorization is not None:
-                    return None
-                authorization = value
-            elif name == _FORWARDED:
-                if forwarded is not None:
-                    return None
-                forwarded = value
-            elif name in _NOT_PLAIN or name == _CONTENT_LENGTH:
-                return None
-        return self._asked(*found, authorization, forwarded, peer)
+        said = _said(headers)
+        if said is None or said.length is not None:
+            return None
+        return self._asked(*found, said.authorization, said.forwarded, peer)
 
     def read_post(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Posted | Form | None:
         """What a POST asks for, if it may be answered here once its body is there. Arguments as for `read`."""
@@ -202,33 +202,19 @@ class DirectAnswers:
         found = self._find(b"POST", target) if form is None else None
         if form is None and found is None:
             return None
-        authorization = forwarded = length = kind = None
-        for name, value in headers:
-            if name == _AUTHORIZATION:
-                if authorization is not None:
-                    return None
-                authorization = value
-            elif name == _FORWARDED:
-                if forwarded is not None:
-                    return None
-                forwarded = value
-            elif name == _CONTENT_TYPE:
-                if kind is not None:
-                    return None
-                kind = value
-            elif name == _CONTENT_LENGTH:
-                length = value
-            elif name in _NOT_PLAIN:
-                return None
-        # The parser has seen that the length is one number, and that there is but one; the longer is the larger.
+        said = _said(headers)
+        if said is None:
+            return None
+        length, kind = said.length, said.kind
+        # The parser has seen that the length is a number: the longer is the larger.
         if length is None or (len(length), length) > (len(_MAX_BODY), _MAX_BODY):
             return None
         if found is not None:
-            asked = self._asked(*found, authorization, forwarded, peer)
+            asked = self._asked(*found, said.authorization, said.forwarded, peer)
             return None if asked is None else Posted(asked, None if kind is None else kind.decode("latin-1"))
         if form is None or kind is None or kind.lower() not in _FORMS:
             return None
-        return Form(form, None if authorization is None else authorization.decode("latin-1"))
+        return Form(form, None if said.authorization is None else said.authorization.decode("latin-1"))
 
     def _find(self, method: bytes, target: bytes) -> tuple[Way, tuple[str, ...]] | None:
         way = self._whole.get((method, target))
@@ -344,6 +330,29 @@ class DirectAnswers:
         if self.watch is not None:
             self.watch(way, status, body)
         return body
+
+
+def _said(headers: Iterable[tuple[bytes, bytes]]) -> _Said | None:
+    """None: something is said twice, or asks for more than an answer. Of lengths the parser lets no second one by."""
+    said = _Said()
+    for name, value in headers:
+        if name == _AUTHORIZATION:
+            if said.authorization is not None:
+                return None
+            said.authorization = value
+        elif name == _FORWARDED:
+            if said.forwarded is not None:
+                return None
+            said.forwarded = value
+        elif name == _CONTENT_TYPE:
+            if said.kind is not None:
+                return None
+            said.kind = value
+        elif name == _CONTENT_LENGTH:
+            said.length = value
+        elif name in _NOT_PLAIN:
+            return None
+    return said
 
 
 def _way(method: str, path: str, takes: list[str], handler: Handler, scope: str, paths: list[list[str]]) -> Way | None:

@@ -5,6 +5,7 @@ does not bound, a client can use to hold memory or a connection for nothing; eac
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable
 from functools import partial
@@ -25,6 +26,9 @@ from cloudchamber.api.http1 import (
 from cloudchamber.api.reply import JSON, request_id
 from cloudchamber.api.soon import Cancel, Soon
 from cloudchamber.api.sse import CONNECTION, Follower
+from cloudchamber.errors import CloudError
+
+_log = logging.getLogger(__name__)
 
 # Tokens in a query, cookies of a proxy: honest headers have a few kilobytes.
 MAX_HEADER_BYTES: Final = 64 * 1024
@@ -398,8 +402,12 @@ class EdgeProtocol(HttpProtocol):
     async def _answer_later(self, pending: _PendingForm, answer: Awaitable[bytes | None]) -> None:
         try:
             body = await answer
+        except CloudError:
+            # Nothing was changed; the long way says it.
+            body = None
         except Exception:
-            # Nothing was changed; the long way fails with it in the log.
+            # Nothing was changed here either, and the long way may not have it.
+            _log.exception("%s could not be answered directly", pending.target.decode("ascii"))
             body = None
         if body is None:
             self._ask_again(pending)
