@@ -62,7 +62,12 @@ async def living(
     running = asyncio.create_task(fleet.run())
     try:
         async with asyncio.timeout(20):
-            while (record := await cloud.devices.get(device)) is None or record.functions is None:
+            # A copy knows the device's functions from before.
+            while (
+                (record := await cloud.devices.get(device)) is None
+                or record.functions is None
+                or not cloud.devices.seen(record).is_online
+            ):
                 await asyncio.sleep(0.01)
         yield fleet.devices[0]
     finally:

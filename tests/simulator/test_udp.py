@@ -210,3 +210,29 @@ def test_a_connect_that_is_given_up_keeps_the_session_and_closes_its_socket(
 
     with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.run(give_up())
+
+
+@pytest.mark.parametrize("make_loop", [uvloop.new_event_loop, asyncio.new_event_loop], ids=["uvloop", "asyncio"])
+def test_where_the_last_port_is_taken_there_is_another_and_no_socket_is_left(
+    make_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def take_another() -> None:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        ):
+            silent.bind(("127.0.0.1", 0))
+            server, key = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
+            network = UdpNetwork(*silent.getsockname(), server.public_key(), key)
+            before = open_sockets()
+            (await network.connect(idle_device(network))).abort()
+            await asyncio.sleep(0.05)
+            other.bind(("127.0.0.1", network._local_port))
+            line = await network.connect(idle_device(network))
+            assert network._local_port != other.getsockname()[1]
+            line.abort()
+            await asyncio.sleep(0.05)
+            assert open_sockets() == before
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(take_another())

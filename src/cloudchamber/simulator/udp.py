@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ class UdpNetwork:
             return lines[-1]
 
         try:
-            if self._local_port and not self.moves:
+            if self._local_port and not self.moves and _is_free(_wildcard(remote), self._local_port):
                 with contextlib.suppress(OSError):  # another program may have it by now
                     return await self._line(make, remote, self._local_port)
             return await self._line(make, remote, 0)
@@ -106,9 +107,8 @@ class UdpNetwork:
             raise
 
     async def _line(self, make: Callable[[], "UdpLine"], remote: str, port: int) -> "UdpLine":
-        wildcard = "::" if ":" in remote else "0.0.0.0"  # noqa: S104 - the socket is connected, and hears one peer
         transport, line = await asyncio.get_running_loop().create_datagram_endpoint(
-            make, local_addr=(wildcard, port), remote_addr=(remote, self.port)
+            make, local_addr=(_wildcard(remote), port), remote_addr=(remote, self.port)
         )
         self._local_port = transport.get_extra_info("sockname")[1]
         return line
@@ -131,6 +131,20 @@ class UdpNetwork:
         self._kept = session
         if self.session_file is not None:
             write_private(self.session_file, session.to_json())
+
+
+def _wildcard(remote: str) -> str:
+    return "::" if ":" in remote else "0.0.0.0"  # noqa: S104 - the socket is connected, and hears one peer
+
+
+def _is_free(address: str, port: int) -> bool:
+    """uvloop forgets to close the socket of an endpoint whose port it cannot have."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True
 
 
 def dialect_of(profile: DeviceProfile) -> Dialect:
