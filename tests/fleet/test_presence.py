@@ -10,6 +10,7 @@ from cloudchamber.clock import Millis
 from cloudchamber.fleet.connections import KeyRefused
 from cloudchamber.fleet.model import Handshake
 from cloudchamber.fleet.presence import MAX_AT_ONCE
+from cloudchamber.fleet.store import DeviceStore
 from cloudchamber.storage import database
 from cloudchamber.storage.database import Transaction
 from cloudchamber.storage.errors import StorageBusy
@@ -54,6 +55,35 @@ async def test_many_come_and_go_at_once(world: World) -> None:
     assert earlier == await world.record(1)
     assert earlier is not None
     assert earlier.last_heard == heard, "never back"
+
+
+async def test_who_left_is_admitted_out_of_memory(world: World) -> None:
+    await prepared(world, 2)
+    connections, device, heard = world.connections, device_id(1), world.clock.now()
+    for number in (1, 2):
+        await connections.online(device_id(number), key(str(number)), handshake())
+        assert connections.admit_now(device_id(number), key(str(number))) is None
+    await asyncio.gather(*(connections.offline(device_id(number), Millis(heard + 1)) for number in (1, 2)))
+    for number in (1, 2):
+        assert connections.admit_now(device_id(number), key(str(number))) == key(str(number))
+    in_memory = world.devices.get_now(device)
+    assert in_memory is not None
+    assert in_memory == await DeviceStore().by_id(world.db, device)
+    # By another key it is not.
+    assert connections.admit_now(device, key("other")) is None
+
+
+async def test_a_record_that_may_be_older_than_another_change_is_not_kept(world: World) -> None:
+    await prepared(world, 3)
+    one, two, three = [await world.record(number) for number in (1, 2, 3)]
+    world.devices.will_write([one.id, two.id])
+    # This may be of a transaction before that one or after it.
+    world.devices.publish(one, is_key_kept=True)
+    for record in (one, two, three):
+        world.devices.publish_written(record)
+    assert [world.devices.get_now(each.id) for each in (one, two, three)] == [None, two, None]
+    world.devices.publish(two, is_key_kept=True)
+    assert world.devices.get_now(two.id) is None
 
 
 async def test_one_that_comes_goes_and_comes_ends_as_it_did_last(world: World) -> None:

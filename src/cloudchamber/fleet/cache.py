@@ -10,6 +10,7 @@ hardly ever.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
 from cloudchamber.access.model import Owner
@@ -27,6 +28,7 @@ class DeviceCache:
         self._records: OrderedDict[DeviceId, DeviceRecord] = OrderedDict()
         self._lists: OrderedDict[Owner, tuple[DeviceRecord, ...]] = OrderedDict()
         self._listed: dict[DeviceId, Owner] = {}
+        self._being_written: set[DeviceId] = set()
         self.version = 0
         """Goes up with each change."""
 
@@ -43,6 +45,14 @@ class DeviceCache:
         self._records[record.id] = record
         if len(self._records) > self._limit:
             self._records.popitem(last=False)
+
+    def will_write(self, devices: Iterable[DeviceId]) -> None:
+        """A transaction begins that writes these; the one that was named before is over."""
+        self._being_written = set(devices)
+
+    def is_unchanged(self, device: DeviceId) -> bool:
+        """No change of the device was published since it was named to `will_write`."""
+        return device in self._being_written
 
     def keep_listed(self, record: DeviceRecord, version: int) -> None:
         """As `keep`, of what a page of a large fleet shows: it must not push out what is asked for time and again."""
@@ -63,6 +73,7 @@ class DeviceCache:
     def changed(self, record: DeviceRecord) -> None:
         """Forgets what a device's change made untrue; `record` is the device as it is now."""
         self.version += 1
+        self._being_written.discard(record.id)
         self._records.pop(record.id, None)
         for owner in (self._listed.get(record.id), record.owner):
             if owner is not None:
@@ -70,6 +81,7 @@ class DeviceCache:
 
     def clear(self) -> None:
         self.version += 1
+        self._being_written.clear()
         self._records.clear()
         self._lists.clear()
         self._listed.clear()

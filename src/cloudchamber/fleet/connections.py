@@ -82,7 +82,7 @@ class Connections:
         self._clock = clock
         self._trusts_on_first_use = trusts_on_first_use
         self._accepts_unknown = accepts_unknown
-        self._presence = Presence(db, store, keys, self._trust, partial(devices.publish, is_key_kept=True))
+        self._presence = Presence(db, store, keys, self._trust, devices)
         bus.subscribe(DEVICE_CHANGED, self._presence.changed)
 
     async def admit(self, device: DeviceId, presented: bytes | None) -> bytes | None:

@@ -22,6 +22,7 @@ from typing import Final
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import DeviceRecord, Handshake, RecordedKey
 from cloudchamber.fleet.rules import Trust, is_nobodys
+from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.ids import DeviceId
 from cloudchamber.storage.database import MAX_WAITING, Database, Transaction
@@ -30,7 +31,6 @@ from cloudchamber.storage.errors import StorageBusy
 MAX_AT_ONCE: Final = 64
 """In a transaction. All of them are told in one turn of the loop."""
 
-_Publish = Callable[[DeviceRecord], None]
 _Judge = Callable[[DeviceRecord | None, RecordedKey | None, bytes | None], Trust]
 
 
@@ -67,13 +67,13 @@ _Event = Came | Left
 
 
 class Presence:
-    def __init__(self, db: Database, store: DeviceStore, keys: KeyStore, judge: _Judge, publish: _Publish) -> None:
-        """`judge` is pure: what a key is worth. `publish` tells everybody of a record as it is now."""
+    def __init__(self, db: Database, store: DeviceStore, keys: KeyStore, judge: _Judge, devices: Devices) -> None:
+        """`judge` is pure: what a key is worth."""
         self._db = db
         self._store = store
         self._keys = keys
         self._judge = judge
-        self._publish = publish
+        self._devices = devices
         self._settling: dict[DeviceId, Written] = {}
         """What is on the disk and published, and whoever waits for it has not had its turn yet."""
         self._waiting: deque[tuple[_Event, asyncio.Future[Written]]] = deque()
@@ -107,6 +107,7 @@ class Presence:
                 if not batch:
                     continue
                 try:
+                    self._devices.will_write(event.device for event, _ in batch)
                     written = await self._write([event for event, _ in batch])
                 except Exception as error:
                     for _, future in batch:
@@ -115,13 +116,20 @@ class Presence:
                 else:
                     for (event, future), each in zip(batch, written, strict=True):
                         if each.record is not None:
-                            self._publish(each.record)
+                            self._publish(event, each.record)
                         if not future.done():
                             if each.record is not None:
                                 self._settling[event.device] = each
                             future.set_result(each)
         finally:
             self._writing = None
+
+    def _publish(self, event: _Event, record: DeviceRecord) -> None:
+        # Who left comes again, and is admitted out of memory then.
+        if isinstance(event, Left):
+            self._devices.publish_written(record)
+        else:
+            self._devices.publish(record, is_key_kept=True)
 
     def _next(self) -> list[tuple[_Event, "asyncio.Future[Written]"]]:
         batch: list[tuple[_Event, asyncio.Future[Written]]] = []

@@ -292,6 +292,18 @@ class Devices:
             self._key_cache.forget(record.id)
         self._bus.publish(DEVICE_CHANGED, record)
 
+    def will_write(self, devices: Iterable[DeviceId]) -> None:
+        """A transaction begins after which `publish_written` is called for some of these. One at a time."""
+        self._cache.will_write(devices)
+
+    def publish_written(self, record: DeviceRecord) -> None:
+        """As `publish`, of a change that was none of the key. `record` stays in memory, unless something else of the
+        device was published since the transaction began, which may be newer."""
+        is_newest = self._cache.is_unchanged(record.id)
+        self.publish(record, is_key_kept=True)
+        if is_newest:
+            self._cache.keep(record, self._cache.version)
+
     def key_was_put(self, device: DeviceId, key: bytes) -> None:
         """By another process."""
         known = self._key_cache.key(device)
