@@ -16,16 +16,17 @@ from typing import Final
 
 import msgspec
 
-YOUNG: Final = 700
-"""So many more objects than are gone: then the young ones are looked at."""
-MIDDLE: Final = 3
-"""After so many of these looks one takes in what they left, and what it leaves has grown old. Each object is in one of
-these whatever this is; fewer objects at a time are a shorter pause."""
-FEW: Final = 10
-"""Times that something has grown old, up to 2,800 objects each: worth a full look where there is little to do."""
-MOST: Final = 400
+YOUNG: Final = 2_000
+"""So many more objects than are gone: then the young ones are looked at. A request to a device is 45 while it is on its
+way, so with 700, as it comes, each time that 16 were answered together there was a look."""
+MIDDLE: Final = 0
+"""After so many of these looks the next one takes in what they left, and what it leaves has grown old. Each object is
+in one of these whatever this is; fewer objects at a time are a shorter pause."""
+FEW: Final = 7
+"""Times that something has grown old, up to 4,000 objects each: worth a full look where there is little to do."""
+MOST: Final = 250
 """Worth it at any time: a million objects are some 150 MB, if all of them were garbage. 10,000 devices that come online
-over TCP make it 200, nearly all of whose objects stay."""
+over TCP make it 100, nearly all of whose objects stay."""
 IDLE: Final = 0.2
 """Share of a core that the process uses at most while there is little to do."""
 SHARE: Final = 1 / 1000

@@ -181,6 +181,14 @@ async def test_a_key_that_another_process_put_on_record_counts_at_once(world: Wo
     assert world.connections.admit_now(D, TWO) is None
 
 
+async def test_only_keys_that_somebody_put_on_record_are_followed(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1, 2)
+    await world.connections.online(D, ONE, handshake())  # it brings its key
+    await world.keys.put_on_record(device_id(2), TWO, "factory")
+    assert await KeyStore().put_since(world.db, world.clock.now()) == [(device_id(2), TWO)]
+
+
 async def test_a_device_that_is_denied_is_not_admitted_from_memory(world: World) -> None:
     ann = await world.user("ann")
     await world.import_(ann, await world.product(ann), 1)

@@ -17,6 +17,7 @@ from cloudchamber.clock import Clock, Millis
 from cloudchamber.fleet.errors import ProductNotFound
 from cloudchamber.fleet.lists.service import MEMBERSHIP_CHANGED
 from cloudchamber.fleet.model import (
+    FIRST_USE,
     SEEN_ONLY,
     Change,
     Custody,
@@ -166,7 +167,7 @@ class Connections:
             assert record is not None
             if worth is not Trust.KNOWN:
                 # What nobody has named yet binds nobody to its key.
-                origin = SEEN_ONLY if is_nobodys(record) else "first-use"
+                origin = SEEN_ONLY if is_nobodys(record) else FIRST_USE
                 await self._keys.replace(tx, device, key_algorithm(key), key, origin, now)
             await self._store.set_handshake(tx, device, handshake, now)
             return _Seen(worth, await self._store.by_id(tx, device), moved)

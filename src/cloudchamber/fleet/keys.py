@@ -53,7 +53,7 @@ class DeviceKeys:
         """Of keys that went on record without this process (the command line is one of its own): whoever is connected
         with another one is disconnected. A session over datagrams would outlive its key for months. How many were."""
         now = self._clock.now()
-        put = await self._keys.since(self._db, Millis(self._followed_at - _OVERLAP_MS))
+        put = await self._keys.put_since(self._db, Millis(self._followed_at - _OVERLAP_MS))
         self._followed_at = now
         for device, key in put:
             self._devices.key_was_put(device, key)

@@ -153,6 +153,8 @@ class Unchanged(Enum):
 UNCHANGED: Final = Unchanged.UNCHANGED
 
 
+FIRST_USE: Final = "first-use"
+"""The origin of a key that a named device brought itself."""
 SEEN_ONLY: Final = "seen-only"
 """The origin of a key that its device showed while nobody had named the device yet. It binds nobody: another key may
 take its place until the device is approved, imported or claimed."""

@@ -26,7 +26,7 @@ from cloudchamber.fleet.cache import MAX_CACHED, DeviceCache, KeyCache
 from cloudchamber.fleet.errors import SerialNumberUnknown, device_not_in_product, device_unknown
 from cloudchamber.fleet.groups.service import GROUPS_CHANGED
 from cloudchamber.fleet.imports.rules import serial_number_in
-from cloudchamber.fleet.model import DeviceRecord, KeyAlgorithm, Product, RecordedKey
+from cloudchamber.fleet.model import FIRST_USE, DeviceRecord, KeyAlgorithm, Product, RecordedKey
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
 from cloudchamber.fleet.store import DeviceStore, KeyStore
@@ -278,7 +278,7 @@ class Devices:
         await self._store.insert(tx, device, product, now)
         if arrival is not None:
             waiting = arrival.waiting
-            await self._keys.insert(tx, device, key_algorithm(arrival.key), arrival.key, "first-use", now)
+            await self._keys.insert(tx, device, key_algorithm(arrival.key), arrival.key, FIRST_USE, now)
             await self._store.set_handshake(tx, device, waiting.handshake, waiting.at)
             if waiting.description is not None:
                 await self._store.set_described(tx, device, waiting.description)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import (
+    FIRST_USE,
     SEEN_ONLY,
     Change,
     Custody,
@@ -333,9 +334,14 @@ class KeyStore:
         row = await db.fetch_one("SELECT public_key, origin FROM device_keys WHERE device_id = $1", device)
         return RecordedKey(bytes(row[0]), row[1]) if row else None
 
-    async def since(self, db: Reader, at: Millis) -> list[tuple[DeviceId, bytes]]:
-        """Those that went on record at that time or later."""
-        rows = await db.fetch_all("SELECT device_id, public_key FROM device_keys WHERE created_at >= $1", at)
+    async def put_since(self, db: Reader, at: Millis) -> list[tuple[DeviceId, bytes]]:
+        """Those that somebody put on record at that time or later. Not those that devices brought themselves: after a
+        storm these are thousands, and for each row the reading thread takes the interpreter's lock from the loop."""
+        rows = await db.fetch_all(
+            "SELECT device_id, public_key FROM device_keys WHERE created_at >= $1"
+            f" AND origin <> '{FIRST_USE}' AND origin <> '{SEEN_ONLY}'",
+            at,
+        )
         return [(DeviceId(row[0]), bytes(row[1])) for row in rows]
 
     async def insert(
@@ -365,7 +371,7 @@ class KeyStore:
         """Of devices that were only seen: the key that they showed last is theirs from now on."""
         for part in in_steps(devices):
             await tx.execute(
-                f"UPDATE device_keys SET origin = 'first-use' WHERE origin = '{SEEN_ONLY}'"
+                f"UPDATE device_keys SET origin = '{FIRST_USE}' WHERE origin = '{SEEN_ONLY}'"
                 f" AND device_id IN ({places(len(part))})",
                 *part,
             )
