@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from cloudchamber.webhooks.model import Answered, Failed, HookRequest
 from cloudchamber.webhooks.responses import MAX_RESPONSE_BYTES
-from cloudchamber.webhooks.sender import Sender
+from cloudchamber.webhooks.sender import Sender, _is_same_host
 from tests.webhooks.host import Received, hosting, say
 
 
@@ -106,7 +106,18 @@ async def test_48_a_redirect_is_judged_like_any_other_target(monkeypatch) -> Non
     await sender.close()
 
 
-async def test_redirects_are_followed_without_credentials_for_others(sender: Sender) -> None:
+SECRETS = (
+    ("Authorization", "Bearer s"),
+    ("Cookie", "s=s"),
+    ("X-Api-Key", "s"),
+    ("X-Own", "s"),
+    ("apikey", "s"),
+    ("accept", "text/plain"),
+    ("Content-Type", "text/x"),
+)
+
+
+async def test_redirects_are_followed_with_no_header_of_the_hooks_for_others(sender: Sender) -> None:
     async with hosting() as target:
 
         async def redirect(received: Received, writer: asyncio.StreamWriter) -> None:
@@ -116,15 +127,53 @@ async def test_redirects_are_followed_without_credentials_for_others(sender: Sen
         async with hosting(redirect) as host:
             for status, method in [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")]:
                 outcome = await sender.send(
-                    request(f"{host.url}/{status}", "POST", b"x", ("Authorization", "Bearer s"), ("X-Own", "1"))
+                    HookRequest("POST", f"{host.url}/{status}", (("User-Agent", "s"), *SECRETS), b"x", True)
                 )
                 assert isinstance(outcome, Answered)
                 assert outcome.status == 200
                 seen = target.received[-1]
                 assert (seen.method, seen.target) == (method, "/there")
                 assert seen.body == (b"x" if method == "POST" else b"")
-                assert "authorization" not in seen.headers
-                assert seen.headers["x-own"] == "1"
+                body = {"content-type": "text/x", "content-length": "1"} if method == "POST" else {}
+                own = {name: value for name, value in seen.headers.items() if name not in {"host", "connection"}}
+                assert own == {"user-agent": "ParticleBot/1.1", "accept": "text/plain"} | body
+
+
+async def test_the_hooks_headers_stay_with_its_host_and_do_not_come_back_from_another(sender: Sender) -> None:
+    targets = iter(["/same", "http://LocalHost:{port}/other", "http://127.0.0.1:{port}/back"])
+
+    async def redirect(_: Received, writer: asyncio.StreamWriter) -> None:
+        if (target := next(targets, None)) is not None:
+            await say(writer, 307, Location=target.format(port=host.port))
+        else:
+            await say(writer, 200)
+
+    async with hosting(redirect) as host:
+        assert isinstance(await sender.send(request(f"{host.url}/first", "POST", b"x", *SECRETS)), Answered)
+        assert [(seen.target, seen.headers.get("x-own")) for seen in host.received] == [
+            ("/first", "s"),
+            ("/same", "s"),
+            ("/other", None),
+            ("/back", None),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("url", "target", "expected"),
+    [
+        ("http://a.example/x", "http://a.example:80/y", True),
+        ("https://a.example:443/", "https://A.example/", True),
+        ("http://a.example/", "https://a.example/", True),
+        ("https://a.example/", "http://a.example/", False),
+        ("http://a.example/", "https://a.example:8443/", False),
+        ("http://a.example:8080/", "https://a.example/", False),
+        ("http://a.example/", "https://b.a.example/", False),
+        ("http://a.example/", "http://a.example.:80/", False),
+        ("http://a.example/", "http://a.example@b.example/", False),
+    ],
+)
+def test_which_targets_are_the_hooks_own_host(url: str, target: str, expected: bool) -> None:
+    assert _is_same_host(url, target) is expected
 
 
 async def test_redirects_in_a_circle_end(sender: Sender) -> None:

@@ -35,7 +35,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from cloudchamber.webhooks.model import Answered, Failed, HookRequest, Outcome
-from cloudchamber.webhooks.requests import plain_url
+from cloudchamber.webhooks.requests import USER_AGENT, plain_url
 from cloudchamber.webhooks.responses import MAX_RESPONSE_BYTES
 from cloudchamber.webhooks.targets import is_public
 
@@ -55,8 +55,10 @@ _MAX_HEADERS: Final = 100
 _MAX_FIELD_BYTES: Final = 16 * 1024
 # All of one answer: its head, and what frames its body. Interim answers and extensions of chunks have no other limit.
 _MAX_FRAMED_BYTES: Final = 4 * MAX_RESPONSE_BYTES
-# What leaves with a request to another origin than the hook's own.
-_CREDENTIALS: Final = frozenset({"authorization", "cookie", "x-api-key"})
+# What a request to another origin than the hook's own still says: what its body is and what may be answered. Any other
+# header may be the secret that the hook's host asks for, whatever it is called (decision 14).
+_FOR_OTHERS: Final = frozenset({"accept", "content-type"})
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class TargetRefused(Exception):
@@ -252,8 +254,9 @@ class Sender:
             target = _redirected(url, location)
             if target is None:
                 return Failed("the host redirects to something that is not http", is_final=True)
-            if _origin(target) != _origin(url):
-                headers = [(name, value) for name, value in headers if name.lower() not in _CREDENTIALS]
+            if not _is_same_host(url, target):
+                headers = [(name, value) for name, value in headers if name.lower() in _FOR_OTHERS]
+                headers.append(("User-Agent", USER_AGENT))
             if outcome.status == 303 or (outcome.status in {301, 302} and method == "POST"):
                 method, body = "GET", b""
                 headers = [(name, value) for name, value in headers if name.lower() != "content-type"]
@@ -318,9 +321,16 @@ def _redirected(url: str, location: str) -> str | None:
         return None
 
 
-def _origin(url: str) -> tuple[str, str, int | None]:
+def _is_same_host(url: str, target: str) -> bool:
+    """Is `target` of the same origin, or the same host's step up to TLS? That one leads from port 80 to port 443, and
+    gives nothing away that the network had not seen."""
+    here, there = _origin(url), _origin(target)
+    return here == there or (here, there) == (("http", here[1], 80), ("https", here[1], 443))
+
+
+def _origin(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname or "", parts.port
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS[parts.scheme]
 
 
 def _retry_after_s(value: str | None) -> float | None:
