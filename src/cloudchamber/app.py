@@ -736,6 +736,7 @@ def _gauges(
             "cloudchamber_devices_online": ("Devices with a live session.", lambda: len(hub.devices())),
             "cloudchamber_tcp_connections": ("Device connections over TCP.", lambda: tcp.connections),
             "cloudchamber_tcp_strangers": ("Connections that have not proven a key.", lambda: tcp.strangers),
+            "cloudchamber_tcp_waiting": ("Connections that wait to be served.", lambda: tcp.waiting),
             "cloudchamber_udp_sessions": ("Device sessions over UDP with something going on.", lambda: udp.sessions),
             "cloudchamber_udp_dozing": ("Devices online over UDP that are silent.", lambda: udp.dozing),
             "cloudchamber_udp_strangers": ("Sessions over UDP without a Hello.", lambda: udp.strangers),

@@ -1,9 +1,10 @@
 """The TCP listener for devices: sockets, and nothing of the protocol.
 
 Strangers are kept apart from devices. A connection is a stranger until its device has proven its key; at most
-`max_strangers` of them are held, so the RSA work that waits is bounded too (one operation each). While that many are
-being served, nothing is accepted: newcomers wait in the kernel's backlog, where they cost nothing, and devices that are
-online notice nothing. A stranger whose own move it is and who does not move for a while makes room for the next.
+`max_strangers` of them are served, so the RSA work that waits is bounded too (one operation each). Who comes while that
+many are being served waits: accepted, in turns among the addresses (waiting.py), as the number of a file and nothing
+more, so that devices that are online notice nothing. A stranger whose own move it is and who does not move for a while
+makes room for the next.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 
 from cloudchamber.gateway.sockets import Socket, Watch, make_watch
 from cloudchamber.gateway.tcp_session import TcpServices, TcpSession
+from cloudchamber.gateway.waiting import WaitingRoom, source_of
 from cloudchamber.wire.events import Closed, CloseReason
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.handshake import NONCE_SIZE
@@ -25,9 +27,10 @@ log = logging.getLogger(__name__)
 BACKLOG = 4096
 SEND_BUFFER = 32 * 1024
 ACCEPTED_AT_ONCE = 64
-"""Then the loop does what else there is to do."""
-FULL_LOOK_S = 0.1
-"""While nothing is accepted: how often a stranger is looked for that has had its time."""
+BEGUN_AT_ONCE = 8
+"""Then the loop does what else there is to do: to accept one takes 15 µs, to begin with it some 80."""
+LOOK_S = 0.1
+"""While somebody waits: how often a stranger is looked for that has had its time."""
 FULL = 16 * 1024
 """Beyond what the system holds: then an update sends no more chunks, and everything else goes on."""
 
@@ -37,6 +40,7 @@ class TcpLimits:
     """Bounds of one gateway. Times in seconds, sizes in bytes."""
 
     max_connections: int = 20_000
+    """Those that wait among them."""
     max_strangers: int = 512
     """Two threads do about a thousand handshakes a second: half a second's work, where a device waits 20 s."""
     stranger_patience_s: float = 2.0
@@ -61,6 +65,8 @@ class TcpGateway:
         self._looks_soon = False
         self._accepts = 1
         """So many at a time: more and more, while there are more."""
+        self._waiting: WaitingRoom[tuple[int, str]] = WaitingRoom()
+        """Files and addresses."""
         self._links: set[_Link] = set()
         self._strangers: dict[_Link, float] = {}  # oldest first, with the time of its arrival or its admission
         self._changed = asyncio.Event()
@@ -72,6 +78,11 @@ class TcpGateway:
     @property
     def connections(self) -> int:
         return len(self._links)
+
+    @property
+    def waiting(self) -> int:
+        """Connections that are accepted and not served yet."""
+        return len(self._waiting)
 
     @property
     def strangers(self) -> int:
@@ -106,6 +117,8 @@ class TcpGateway:
             loop.remove_reader(listener.fileno())
             listener.close()
         self._listeners.clear()
+        while self._waiting:
+            os.close(self._waiting.take()[0])
         self.close_all()
         deadline = loop.time() + timeout_s
         await self._all_gone(deadline)
@@ -136,14 +149,14 @@ class TcpGateway:
             self._is_full = True
             for each in self._listeners:
                 asyncio.get_running_loop().remove_reader(each.fileno())
-            self._look_again_after(FULL_LOOK_S)
+            self._look_within(LOOK_S)
 
     def _accept(self, listener: socket.socket) -> bool:
-        """Those who wait, as far as it goes on: mostly there is one, and to look for another costs half as much. False:
-        there is no room for somebody who may be waiting."""
-        accepted = 0
+        """Those who come, as far as it goes on: mostly there is one, and to look for another costs half as much. False:
+        there is no room for somebody who may have come."""
+        accepted = begun = 0
         while accepted < self._accepts:
-            if not self._has_room():
+            if not self._has_place():
                 return False
             try:
                 # Beneath `accept`, which makes an object of the connection and asks the system for its address anew.
@@ -156,49 +169,86 @@ class TcpGateway:
                 log.warning("cannot accept a device connection: %s", error)
                 return False
             os.set_blocking(file, False)
-            assert self._watch is not None
-            link = _Link(self, self._watch, file, self._limits, _plain_ip(address[0]))
-            link.session.pump()
+            ip = _plain_ip(address[0])
             accepted += 1
+            if begun < BEGUN_AT_ONCE and not self._waiting and self._has_room():
+                self._begin(file, ip)
+                begun += 1
+            else:
+                self._waiting.put(source_of(ip), (file, ip))
+                self._look_soon()
         self._accepts = min(2 * accepted, ACCEPTED_AT_ONCE)
         return True
 
-    def _look_again_after(self, seconds: float) -> None:
-        self._looking = asyncio.get_running_loop().call_later(seconds, self._look_again)
+    def _begin(self, file: int, ip: str) -> None:
+        assert self._watch is not None
+        _Link(self, self._watch, file, self._limits, ip).session.pump()
 
-    def _look_again(self) -> None:
-        assert self._looking is not None
-        self._looking.cancel()
+    def _look_soon(self) -> None:
+        """Once for all for whom this is called in one turn of the loop."""
+        if not self._looks_soon:
+            self._looks_soon = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look_within(self, seconds: float) -> None:
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().call_later(seconds, self._look)
+
+    def _look(self) -> None:
+        """Who waits is served, as far as there is room, and then others are accepted again."""
         self._looks_soon = False
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if not self._listeners:
+            return  # stopped
+        self._serve_some()
+        if not self._is_full:
+            return
         for listener in self._listeners:
             if not self._accept(listener):
-                self._look_again_after(FULL_LOOK_S)
+                self._look_within(LOOK_S)
                 return
         self._is_full = False
         for listener in self._listeners:
             asyncio.get_running_loop().add_reader(listener.fileno(), self._arrivals, listener)
 
+    def _serve_some(self) -> None:
+        for _ in range(BEGUN_AT_ONCE):
+            if not self._waiting:
+                return
+            if not self._has_room():
+                self._look_within(LOOK_S)
+                return
+            self._begin(*self._waiting.take())
+        if self._waiting:
+            self._look_soon()
+
     def _has_room(self) -> bool:
-        limits = self._limits
-        if len(self._strangers) < limits.max_strangers and len(self._links) < limits.max_connections:
+        """For one more to be served."""
+        return len(self._strangers) < self._limits.max_strangers or self._drop_idle_stranger()
+
+    def _has_place(self) -> bool:
+        """For one more to be accepted."""
+        most = self._limits.max_connections
+        if len(self._links) + len(self._waiting) < most:
             return True
-        return self._drop_idle_stranger(asyncio.get_running_loop().time() - limits.stranger_patience_s)
+        return self._drop_idle_stranger() and len(self._links) + len(self._waiting) < most
 
     def _room_is_there(self) -> None:
         self._changed.set()
-        # Once for all that leave in one turn of the loop.
-        if self._is_full and not self._looks_soon and self._listeners:
-            self._looks_soon = True
-            asyncio.get_running_loop().call_soon(self._look_again)
+        if (self._is_full or self._waiting) and self._listeners:
+            self._look_soon()
 
-    def _drop_idle_stranger(self, since: float) -> bool:
+    def _drop_idle_stranger(self) -> bool:
+        since = asyncio.get_running_loop().time() - self._limits.stranger_patience_s
         for link, arrived in self._strangers.items():
             if arrived > since:
                 return False
             if link.session.waits_for_peer:
                 link.abort()
                 self.left(link)
-                return len(self._links) < self._limits.max_connections
+                return True
         return False
 
     # --- told by the links ---
