@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -230,3 +232,25 @@ async def test_every_device_os_comes_online_and_answers(cloud: SmallCloud, devic
     assert await cloud.hub.call_function(ID, "brew", "42", 5) == FunctionReturned(42)
     assert cloud.hub.send_event(ID, "testEvent", b"!", ttl_s=60, is_private=True, is_own=True, source=None)
     await until(lambda: cloud.screen.lines)
+
+
+async def test_what_was_made_for_a_device_is_used_where_memory_has_its_key_alone(
+    cloud: SmallCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operation with the server's key takes as long as everything else in a handshake."""
+    asked: list[str] = []
+    submit = cloud.services.crypto.submit
+
+    def count(done: Callable[[Any], None], work: Callable[..., Any], *args: Any) -> None:
+        asked.append(work.__name__)
+        submit(done, work, *args)
+
+    monkeypatch.setattr(cloud.services.crypto, "submit", count)
+    monkeypatch.setattr(cloud.inbox, "admit_now", lambda *_: None)
+    device = await cloud.online()
+    assert asked == ["_open", "_prepare"], "nobody knew its key"
+    await cloud.switch_off(device)
+    asked.clear()
+    cloud.inbox.descriptions.clear()
+    await cloud.online()
+    assert asked == ["_open"]

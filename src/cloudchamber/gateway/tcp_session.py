@@ -140,26 +140,27 @@ class TcpSession(DeviceSession[CloudConnection]):
         self._prepared = None
         key = self._tcp.inbox.admit_now(device, event.public_key_der)
         if key is None:
-            self._start(self._identify(device, event.public_key_der))
-        elif prepared is not None and prepared.device_key == key:
-            self._sealed(device, key, prepared)
+            self._start(self._identify(device, event.public_key_der, prepared))
         else:
-            self._seal(device, key)
+            self._seal(device, key, prepared)
 
     async def _ask_admission(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
         """The machine gives the device up before `INBOX_TIMEOUT_S`, and so cancels this: one timer less."""
         return await self._services.inbox.admit(device, public_key_der)
 
-    async def _identify(self, device: DeviceId, public_key_der: bytes | None) -> None:
+    async def _identify(self, device: DeviceId, public_key_der: bytes | None, prepared: "_Prepared | None") -> None:
         key = await self._admitted(device, public_key_der)
         self._work = None
         if key is None:
             self._connection.refuse(self._loop.time())
-            self.pump()
         else:
-            self._seal(device, key)
+            self._seal(device, key, prepared)
+        self.pump()
 
-    def _seal(self, device: DeviceId, key: bytes) -> None:
+    def _seal(self, device: DeviceId, key: bytes, prepared: "_Prepared | None") -> None:
+        if prepared is not None and prepared.device_key == key:
+            self._sealed(device, key, prepared)
+            return
         self._is_computing = True
         tcp = self._tcp
         tcp.crypto.submit(partial(self._came, device, key), _prepare, tcp.server_key, key)
