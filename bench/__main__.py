@@ -40,7 +40,7 @@ class _Command(click.Command):
 @click.option(
     "--count",
     type=click.IntRange(10, 15_000),
-    default=10_000,
+    default=report.COUNT,
     show_default=True,
     help="How many devices and messages where they are counted; a tenth as many handshakes, five times the hellos.",
 )
@@ -88,7 +88,10 @@ def main(
         raise click.ClickException("The benchmarks read another process's CPU clock, which only Linux has.")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _ended)
-    before = report.read(old) if old else None
+    try:
+        before = report.read(old) if old else None
+    except (OSError, msgspec.DecodeError) as error:
+        raise click.ClickException(f"{old} is no run's JSON file: {error}") from error
     chosen = list(dict.fromkeys(names or SUITES))
     settings = f"--seconds {seconds:g} --rounds {rounds} --count {count}"
     usual = _usual(settings)

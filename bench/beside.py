@@ -57,7 +57,7 @@ def measure(name: str, run: Run) -> Section:
     """See `suites.Suite`."""
     suite = _SUITES[name]
     wrk.find()
-    run.steps.begin("starting the servers")
+    run.steps.begin("starting a cloud and a device")
     missing: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cloudchamber-bench-", dir=run.data)))
@@ -68,6 +68,7 @@ def measure(name: str, run: Run) -> Section:
         about = http_peers.told(here.client, here.customer, *_documents(here))
         servers = [ours]
         for peer in suite.peers:
+            run.steps.begin(f"starting {peer}")
             try:
                 servers.append(stack.enter_context(PEERS[peer](folder, about)))
             except CannotStart as error:
@@ -78,6 +79,7 @@ def measure(name: str, run: Run) -> Section:
             return wrk.run(request, connections, seconds, pid, folder)
 
         for work in works:
+            run.steps.begin(f"{work.what}: warming up")
             for each in servers:
                 load(work.request(each), each.pid, CONNECTIONS[0], min(_WARM_UP_S, run.seconds))
         turns = [
@@ -183,9 +185,10 @@ _ISSUERS: Final = ("oidc-provider", "django-oauth-toolkit", "Authlib")
 _GETS: Final = """
 oidc-provider's route stands on Node's bare HTTP server, in front of Koa, and calls `AccessToken.find`, which asks its
 database. Fastify and Node's own HTTP server look the token up in a Map that never changes, Fastify with schemas of its
-answers. django-oauth-toolkit's `protected_resource` runs under gunicorn. All answer with the very
-document that the cloud's answer was, which the cloud makes anew each time. nginx sends a file and checks nothing: it is
-what the machine and wrk allow.
+answers, and make the JSON of each. django-oauth-toolkit's `protected_resource` runs under gunicorn. All answer with the
+very document that the cloud's answer was. The cloud asks its memory for token and device, too; it keeps a device's
+JSON, and compares all that it was made of with what is true for each answer. nginx sends a file and checks nothing: it
+is what the machine and wrk allow.
 """
 
 _SUITES: Final[dict[str, _Suite]] = {

@@ -68,9 +68,10 @@ def measure(name: str, run: Run) -> Section:
     busiest = 0.0
     missing: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        run.steps.begin("starting the servers")
+        run.steps.begin("starting a cloud")
         brokers = [stack.enter_context(_ours(run.folder, max(sizes)))]
         for peer, starting in PEERS.items():
+            run.steps.begin(f"starting {peer}")
             try:
                 brokers.append(stack.enter_context(starting(run.folder)))
             except (CannotStart, FileNotFoundError) as error:

@@ -1,10 +1,11 @@
 """Servers that one would use in place of the cloud's HTTP side, each as its own documentation has it in production.
 
 Each is started with the same client, customer and documents as the cloud has. Those that keep tokens keep them in a
-SQLite file in WAL mode with `synchronous = FULL`.
+SQLite file in WAL mode with `synchronous = FULL`. A second start in the same folder finds what the first one made.
 """
 
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -86,8 +87,9 @@ def _fastify(folder: Path, about: Told) -> Iterator[Server]:
 @contextlib.contextmanager
 def _node_http(folder: Path, about: Told) -> Iterator[Server]:
     with _node("node-http.mjs", folder, _json(about)) as (pid, url):
-        release = subprocess.run([_NODE, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-        yield Server(f"Node's http {release.removeprefix('v')}", "Node's http", pid, url, about.token)
+        yield Server(
+            f"Node's http {_said(str(_NODE), '--version').removeprefix('v')}", "Node's http", pid, url, about.token
+        )
 
 
 @contextlib.contextmanager
@@ -110,7 +112,7 @@ def _nginx(folder: Path, about: Told) -> Iterator[Server]:
     if program is None:
         raise CannotStart("nginx is not on this machine (Debian: apt-get install nginx-light)")
     place = folder / "nginx"
-    place.mkdir()
+    place.mkdir(exist_ok=True)
     (place / "device.json").write_bytes(msgspec.json.encode(about.device))
     (place / "devices.json").write_bytes(msgspec.json.encode(about.devices))
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -123,9 +125,8 @@ def _nginx(folder: Path, about: Told) -> Iterator[Server]:
     log = folder / "nginx.log"
     with running(["-p", str(place), "-c", str(place / "nginx.conf"), "-e", "stderr"], log, program=program) as process:
         _wait_for(port, log)
-        said = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
         (worker,) = _children(process.pid)
-        release = said.strip().rpartition("/")[2]
+        release = _said(program, "-v").rpartition("/")[2]
         yield Server(f"nginx {release}, a file", "nginx", worker, f"http://127.0.0.1:{port}", about.token)
 
 
@@ -214,6 +215,14 @@ def _node_release(package: str) -> str:
     return str(json.loads(file.read_text())["version"])
 
 
+@functools.cache
+def _said(program: str, *arguments: str) -> str:
+    """Asked once, for it is no part of a peer's start."""
+    told = subprocess.run([program, *arguments], capture_output=True, text=True, check=True)
+    return (told.stdout or told.stderr).strip()
+
+
+@functools.cache
 def _python_release(package: str) -> str:
     if not _PYTHON.exists():
         raise CannotStart(f"{package} is not installed (`make bench` does that from PyPI)")

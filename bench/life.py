@@ -5,12 +5,14 @@ that one would use in its place, each a process of its own that is started anew 
 """
 
 import contextlib
+import functools
 import http.client
 import os
 import re
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bench.filling import Filled, fill, made, serve
-from bench.http_peers import PEERS, Told, told
+from bench.http_peers import PEERS, Server, Told, told
 from bench.processes import CannotStart, listening
 from bench.report import OURS, Goal, Row, Section
 from bench.run import Run
@@ -29,13 +31,21 @@ NAMES: Final = ("start", "idle")
 READY: Final = "until it is ready"
 ANSWERED: Final = "until the first right answer"
 IDLE: Final = "idle"
+ASKED: Final = "after a token and a GET"
 LOOKED_AT: Final = "after a page of the console"
 NOTHING: Final = "nothing on record"
 
 _DEVICES_FOR_EACH_CUSTOMER: Final = 10
 _SETTLED_AFTER_S: Final = 1.0
 _LOGGED: Final = 100
+"""Tokens for the log that is found after a kill."""
 _PEERS: Final = ("oidc-provider", "spark-server", "Fastify", "Node's http", "django-oauth-toolkit", "nginx")
+
+
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    release: str
+    start: Callable[[], contextlib.AbstractContextManager[Server]]
 
 
 def measure(name: str, run: Run) -> Section:
@@ -52,9 +62,11 @@ def measure(name: str, run: Run) -> Section:
     missing: dict[str, str] = {}
     peers = []
     for peer in _PEERS:
+        place = _new(run.folder)
         try:
-            with PEERS[peer](_new(run.folder), about) as server:
-                peers.append((peer, server.name))
+            # What a first start makes (tables, keys) is there afterwards.
+            with PEERS[peer](place, about) as server:
+                peers.append(_Peer(server.name, functools.partial(PEERS[peer], place, about)))
         except CannotStart as error:
             missing[peer] = str(error)
     section = {"start": _start, "idle": _idle}[name]
@@ -73,7 +85,7 @@ def _about(empty: Filled) -> Told:
 
 
 def _start(
-    run: Run, many: str, empty: Filled, full: Filled, peers: list[tuple[str, str]], about: Told, missing: dict[str, str]
+    run: Run, many: str, empty: Filled, full: Filled, peers: list[_Peer], about: Told, missing: dict[str, str]
 ) -> Section:
     rows: dict[tuple[str, str, str], Row] = {}
 
@@ -91,7 +103,7 @@ def _start(
                 _ask(addresses["http"], f"/v1/devices/{filled.device}", filled.customer_token)
                 note(ANSWERED, setting, OURS, time.perf_counter() - began)
             if is_killed and filled is not None:
-                _issue(addresses["http"], filled)
+                _issue(addresses["http"], filled, _LOGGED)
                 os.kill(pid, signal.SIGKILL)
 
     run.steps.expect(run.rounds * (5 + len(peers)))
@@ -107,14 +119,15 @@ def _start(
             run.steps.begin(f"start, {setting}")
             measured(setting)
             run.steps.end()
-        for peer, release in peers:
-            run.steps.begin(f"start of {release}")
+        for peer in peers:
+            run.steps.begin(f"start of {peer.release}")
             began = time.perf_counter()
-            with PEERS[peer](_new(run.folder), about) as server:
+            with peer.start() as server:
                 _ask(server.url, f"{server.devices}/{about.device['id']}", server.token)
-                note(ANSWERED, NOTHING, release, time.perf_counter() - began)
+                note(ANSWERED, NOTHING, peer.release, time.perf_counter() - began)
             run.steps.end()
-    goals = [Goal(READY, "s", 2.0, setting=many), Goal(ANSWERED, "s", 2.0, setting=many)]
+    # Of all that a restart may find.
+    goals = [Goal(work, "s", 2.0, setting=setting) for setting, _ in settings[2:] for work in (READY, ANSWERED)]
     return Section("start", "Start", _START, list(rows.values()), goals=goals, plotted=("s",), missing=missing)
 
 
@@ -124,7 +137,8 @@ GET of a device with a token. For {_DEVICES_FOR_EACH_CUSTOMER} devices there is 
 a refresh token; every other device is one over UDP with its session, and all have described themselves. *A new folder*
 makes keys and tables first. *After SIGKILL* the database was not closed, and the log of its last changes is read first.
 Before it is ready the cloud looks through the file for damage, up to 256 MB of it, which is most of the time with many
-devices. The peers have an empty database, and give a token first where they keep tokens.
+devices. The peers have tables and keys, as the cloud has with *nothing on record*, and give a token first where they
+keep tokens.
 """
 
 
@@ -147,10 +161,9 @@ def _ask(url: str, path: str, token: str) -> None:
             raise CannotStart(f"GET {path} was answered {answer.status} {content[:200]!r}")
 
 
-def _issue(url: str, filled: Filled) -> None:
-    """Something for the log that is found after a kill."""
+def _issue(url: str, filled: Filled, count: int) -> None:
     with httpx.Client(base_url=url, auth=filled.client, trust_env=False) as client:
-        for _ in range(_LOGGED):
+        for _ in range(count):
             client.post("/oauth/token", data={"grant_type": "client_credentials"}).raise_for_status()
 
 
@@ -158,11 +171,11 @@ def _issue(url: str, filled: Filled) -> None:
 
 
 def _idle(
-    run: Run, many: str, empty: Filled, full: Filled, peers: list[tuple[str, str]], about: Told, missing: dict[str, str]
+    run: Run, many: str, empty: Filled, full: Filled, peers: list[_Peer], about: Told, missing: dict[str, str]
 ) -> Section:
     rows: dict[tuple[str, str, str], Row] = {}
 
-    def note(setting: str, subject: str, pid: int, work: str = IDLE) -> None:
+    def note(work: str, setting: str, subject: str, pid: int) -> None:
         time.sleep(_SETTLED_AFTER_S)
         rows.setdefault((work, setting, subject), Row(work, setting, subject, [])).rounds.append(memory(pid))
 
@@ -172,27 +185,34 @@ def _idle(
             run.steps.begin(f"idle, {setting}")
             data = _new(run.folder) / "data" if filled is None else filled.data
             with listening(serve(data), run.folder / "serve.log") as (pid, addresses):
-                note(setting, OURS, pid)
+                note(IDLE, setting, OURS, pid)
                 if filled is empty:
+                    _issue(addresses["http"], filled, 1)
+                    _ask(addresses["http"], f"/v1/devices/{filled.device}", filled.customer_token)
+                    note(ASKED, setting, OURS, pid)
                     httpx.get(f"{addresses['http']}/console/sign-in", trust_env=False).raise_for_status()
-                    note(setting, OURS, pid, LOOKED_AT)
+                    note(LOOKED_AT, setting, OURS, pid)
             run.steps.end()
-        for peer, release in peers:
-            run.steps.begin(f"{release}, idle")
-            with PEERS[peer](_new(run.folder), about) as server:
-                note(NOTHING, release, server.pid)
+        for peer in peers:
+            run.steps.begin(f"{peer.release}, idle")
+            with peer.start() as server:
+                note(IDLE, NOTHING, peer.release, server.pid)
+                _ask(server.url, f"{server.devices}/{about.device['id']}", server.token)
+                note(ASKED, NOTHING, peer.release, server.pid)
             run.steps.end()
     plotted = ("resident_mb",)
     goals = [Goal(IDLE, "resident_mb", 60.0)]
-    return Section("idle", "Idle memory", _IDLE, list(rows.values()), goals=goals, plotted=plotted, missing=missing)
+    ordered = sorted(rows.values(), key=lambda row: (IDLE, ASKED, LOOKED_AT).index(row.work))
+    return Section("idle", "Idle memory", _IDLE, ordered, goals=goals, plotted=plotted, missing=missing)
 
 
 _IDLE: Final = f"""
-The process {_SETTLED_AFTER_S:g} s after it was ready, before the first request. *Resident* counts every page that the
-process has in memory; *proportional* counts pages of programs and libraries that several processes share by their
-share, so it is less while other programs of the same language run. A server of several processes counts by the one that
-answers. What an idle cloud has not been asked for is not loaded; *after a page of the console* the console is, with
-its templates, and stays.
+The process {_SETTLED_AFTER_S:g} s after it was ready; of those that keep tokens, the peers have given one by then, the
+cloud was asked for nothing. *After a token and a GET* all have been asked for the same. *Resident* counts every page
+that the process has in memory; *proportional* counts pages of programs and libraries that several processes share by
+their share, so it is less while other programs of the same language run. A server of several processes counts by the
+one that answers. What an idle cloud has not been asked for is not loaded; *after a page of the console* the console is,
+with its templates, and stays.
 """
 
 

@@ -61,6 +61,9 @@ FLAT: Final = 1.3
 """The last cost of a curve over its first, up to which it counts as flat: caches of the processor and depths of trees
 are in it."""
 
+COUNT: Final = 10_000
+"""Devices and messages, where they are counted: what the goals are meant for."""
+
 _BUSY_LOAD: Final = 90.0
 """Per cent of a core: a load generator that takes more may be what is measured."""
 _STOLEN: Final = 5.0
@@ -212,7 +215,7 @@ def save(sections: Iterable[Section], folder: Path, today: dt.date, order: Seque
     results.sections = dict(sorted(results.sections.items(), key=lambda item: places.get(item[0], len(places))))
     samples.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     page = folder / f"{today.isoformat()}.md"
-    page.write_text(_page(results, folder / today.isoformat(), today))
+    page.write_text(_page(results, folder / today.isoformat(), today, order))
     return page
 
 
@@ -221,7 +224,7 @@ def read(samples: Path) -> Results:
     return msgspec.json.decode(samples.read_bytes(), type=Results)
 
 
-def _page(results: Results, pictures: Path, today: dt.date) -> str:
+def _page(results: Results, pictures: Path, today: dt.date, order: Sequence[str]) -> str:
     pictures.mkdir(exist_ok=True)
     its = results.machine
     sections = results.sections.values()
@@ -244,6 +247,10 @@ def _page(results: Results, pictures: Path, today: dt.date) -> str:
         reached = sum(verdict.is_reached is True for verdict in verdicts)
         parts.append("## Goals")
         parts.append(f"{reached} of {len(verdicts)} are reached.")
+        if small := [section.name for section in sections if section.goals and _is_small(section)]:
+            parts.append(f"With a --count below {COUNT:,}, which the goals are meant for: {', '.join(small)}.")
+        if unlooked := [name for name in order if name not in results.sections]:
+            parts.append(f"Not measured on this day: {', '.join(unlooked)}.")
         lines = [verdict.line for verdict in verdicts]
         parts.append("\n".join(["| work | setting | goal | reached | |", "|---|---|---|---|---|", *lines]))
     for section in sections:
@@ -257,6 +264,12 @@ def _page(results: Results, pictures: Path, today: dt.date) -> str:
             (pictures / file).write_bytes(drawn)
             parts.append(f"![{title}]({pictures.name}/{file})")
     return "\n\n".join(parts) + "\n"
+
+
+def _is_small(section: Section) -> bool:
+    settings = section.circumstances.settings if section.circumstances else ""
+    found = re.search(r"--count (\d+)", settings)
+    return found is not None and int(found[1]) < COUNT
 
 
 def _when(section: Section) -> str:
@@ -383,8 +396,11 @@ def _of_goal(section: Section, goal: Goal) -> list[_Verdict]:
             told = f"{format(figure, metric.format)} {metric.heading}"
         answer = "yes" if is_reached else "**no**"
         found.append(_Verdict(f"| {place} | {row.setting} | {wish} | {told} | {answer} |", is_reached))
-    if not found and goal.peer in section.missing:
-        found.append(_Verdict(f"| {place} | {goal.setting} | {wish} | {goal.peer} is missing | not measured |", None))
+    if not found:
+        # A goal does not leave the table because nobody looked.
+        is_missing = goal.peer and any(name.startswith(goal.peer) for name in section.missing)
+        why = f"{goal.peer} is missing" if is_missing else "no such figure"
+        found.append(_Verdict(f"| {place} | {goal.setting} | {wish} | {why} | not measured |", None))
     return found
 
 

@@ -123,7 +123,7 @@ def spark_server(folder: Path, devices: int, *more: str) -> Iterator[Server]:
     if not (_PEER / "node_modules").is_dir():
         raise CannotStart("it is not installed: `make bench` does that")
     data = folder / "data"
-    data.mkdir(parents=True)
+    data.mkdir(parents=True, exist_ok=True)
     key = data / "default_key.pem"
     key.write_bytes(_spark_key())
     http_port, tcp_port = free_ports(2)

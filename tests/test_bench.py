@@ -87,21 +87,29 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
         Goal("tokens", "cpu_us", 99.0),
         Goal("tokens", "per_s", 1.0, "a peer that is not there"),
         Goal("tokens", "per_s", 1.0, "other"),
+        Goal("what nobody did", "failed", 0.0),
     ]
     curve = Curve("cost", "devices", "µs", {"GET": [(100, 3.0), (10_000, 3.5)]})
     section = Section(
-        "tokens", "Tokens", "What was asked.", [ours, theirs], [curve], goals, ("per_s",), {"other": "no compiler"}
+        "tokens", "Tokens", "What was asked.", [ours, theirs], [curve], goals, ("per_s",), {"other 2.0": "no compiler"}
     )
-    page = report.save([section], tmp_path, dt.date(2026, 11, 27))
+    section = msgspec.structs.replace(section, circumstances=Circumstances(1.0, 0.0, 0.0, 0.0, "--count 100"))
+    page = report.save([section], tmp_path, dt.date(2026, 11, 27), ["tokens", "storm"])
     text = page.read_text()
     assert "| tokens | 16 | cloudchamber | 6,000 (3,000…9,000) | 100.0 (100.0…100.0) |  |" in text
     assert "|  |  | peer 1.0 | 2,000 (1,000…3,000) | 200.0 (200.0…200.0) | 3.00 (3.00…3.00) |" in text
     assert "| [tokens](#tokens) | 16 | ≥ 2.5 times peer, per s | 3.00 times peer | yes |" in text
     assert "| [tokens](#tokens) | 16 | ≤ 99 CPU µs | 100.0 CPU µs | **no** |" in text
     assert "| [tokens](#tokens) |  | ≥ 1 times other, per s | other is missing | not measured |" in text
-    assert "1 of 3 are reached." in text
-    assert "a peer that is not there" not in text
-    assert "*other* is not in it: no compiler." in text
+    # What was not measured is not left out.
+    assert (
+        "| [tokens](#tokens) |  | ≥ 1 times a peer that is not there, per s | no such figure | not measured |" in text
+    )
+    assert "| [what nobody did](#tokens) |  | ≤ 0 failed % | no such figure | not measured |" in text
+    assert "1 of 5 are reached." in text
+    assert "With a --count below 10,000, which the goals are meant for: tokens." in text
+    assert "Not measured on this day: storm." in text
+    assert "*other 2.0* is not in it: no compiler." in text
     for plot in ("tokens-per_s.svg", "tokens-curve-1.svg"):
         assert f"(2026-11-27/{plot})" in text
         drawn = (tmp_path / "2026-11-27" / plot).read_text()

@@ -15,6 +15,7 @@ import json
 import logging
 import secrets
 import sys
+from pathlib import Path
 from typing import Any
 
 import django
@@ -100,7 +101,7 @@ urlpatterns = [
 ]
 
 
-def main() -> None:
+def make() -> None:
     call_command("migrate", verbosity=0)
     user = get_user_model().objects.create_user(OWNER, email=OWNER)
     application = get_application_model()
@@ -115,6 +116,11 @@ def main() -> None:
             user=user,
         )
     connections.close_all()
+
+
+def main() -> None:
+    if not Path(FILE).exists():
+        make()
     serve(get_wsgi_application)
 
 

@@ -8,6 +8,7 @@
 // Prints `ready http=URL` when it is up. One process, production, no log; static client; opaque tokens.
 
 import { generateKeyPairSync, randomUUID } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import Database from "better-sqlite3";
 import Provider, { errors } from "oidc-provider";
@@ -24,14 +25,14 @@ const db = new Database(file);
 db.pragma("journal_mode = WAL");
 db.pragma("synchronous = FULL");
 db.exec(`
-  CREATE TABLE models (
+  CREATE TABLE IF NOT EXISTS models (
     kind TEXT NOT NULL, id TEXT NOT NULL, payload TEXT NOT NULL, grant_id TEXT, expires_at INTEGER,
     PRIMARY KEY (kind, id)
   ) WITHOUT ROWID;
-  CREATE INDEX models_by_grant ON models (grant_id) WHERE grant_id IS NOT NULL;
-  CREATE TABLE customers (id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE);
+  CREATE INDEX IF NOT EXISTS models_by_grant ON models (grant_id) WHERE grant_id IS NOT NULL;
+  CREATE TABLE IF NOT EXISTS customers (id TEXT PRIMARY KEY, email TEXT NOT NULL UNIQUE);
 `);
-db.prepare("INSERT INTO customers (id, email) VALUES (?, ?)").run(customer.id, customer.email);
+db.prepare("INSERT OR IGNORE INTO customers (id, email) VALUES (?, ?)").run(customer.id, customer.email);
 const sql = {
   upsert: db.prepare("INSERT OR REPLACE INTO models (kind, id, payload, grant_id, expires_at) VALUES (?, ?, ?, ?, ?)"),
   find: db.prepare("SELECT payload FROM models WHERE kind = ? AND id = ?").pluck(),
@@ -69,6 +70,12 @@ class SqliteAdapter {
   }
 }
 
+const keys = `${file}.jwk`;
+if (!existsSync(keys)) {
+  const made = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" });
+  writeFileSync(keys, JSON.stringify(made), { mode: 0o600 });
+}
+
 const provider = new Provider("http://127.0.0.1", {
   adapter: SqliteAdapter,
   clients: [
@@ -86,7 +93,7 @@ const provider = new Provider("http://127.0.0.1", {
     devInteractions: { enabled: false },
     introspection: { enabled: true },
   },
-  jwks: { keys: [generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ format: "jwk" })] },
+  jwks: { keys: [JSON.parse(readFileSync(keys, "utf8"))] },
   findAccount: async (_ctx, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
   ttl: { AccessToken: LIFETIME_S, ClientCredentials: LIFETIME_S, RefreshToken: 2 * LIFETIME_S },
 });
