@@ -24,6 +24,7 @@ from cloudchamber.messaging.streams import Streams
 from cloudchamber.storage.errors import StorageBusy
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.webhooks.deliveries import Deliveries
+from cloudchamber.wire.update.module import build_module
 from tests.api.conftest import Api, Maker, bearer, make_maker
 from tests.api.connections import connected, read, talk
 from tests.gateway.cloud import until
@@ -156,6 +157,7 @@ async def test_variables_both_ways(
         (f"{own}/nothing", customer, 404, False),
         (f"{own}/nothing", other, 403, False),
         (f"{own}/my_variable", customer, 404, False),
+        (f"{own}/my-variable", customer, 404, False),
         (f"{own}/ping", customer, 404, False),
         (f"{own}/network", customer, 404, False),
         (f"{own}/m%6ftd", customer, 200, False),
@@ -582,3 +584,173 @@ async def test_limits_count_before_a_device_is_asked(
     assert set(statuses) == {200, 429}
     assert statuses == sorted(statuses)
     assert len(asked) == statuses.count(200)
+
+
+async def make_member(http: Api, maker: Maker, role: str) -> str:
+    """The token of somebody in the product's team."""
+    name = f"{role.lower()}-{maker.product}@example.com"
+    member = await make_maker(http, name)
+    sent = {"username": name, "role": role}
+    added = await http.post(f"/v1/products/{maker.product}/team", json=sent, headers=bearer(maker.token))
+    assert added.is_success, added.text
+    return member.token
+
+
+async def make_robot(http: Api, maker: Maker, *scopes: str) -> str:
+    """The token of an API user of the product."""
+    sent = {"friendly_name": "robot", "scopes": scopes}
+    made = await http.post(f"/v1/products/{maker.product}/team", json=sent, headers=bearer(maker.token))
+    return str(made.json()["created"]["tokens"][0]["token"])
+
+
+async def make_limited(http: Api, maker: Maker, scope: str) -> str:
+    """A token of a client of the product that may do no more than this."""
+    sent = {"name": scope, "type": "installed", "scope": scope}
+    path = f"/v1/products/{maker.product}/clients"
+    client = (await http.post(path, data=sent, headers=bearer(maker.token))).json()["client"]
+    credentials = (client["id"], client["secret"])
+    issued = await http.post("/oauth/token", data={"grant_type": "client_credentials"}, auth=credentials)
+    return str(issued.json()["access_token"])
+
+
+async def test_devices_of_a_product_both_ways(
+    cloud: Cloud, http: Api, customer: str, maker: Maker, stranger: Maker, answered: list[str]
+) -> None:
+    devices = f"/v1/products/{maker.product}/devices"
+    one, by_slug = f"{devices}/{DEVICE}", f"/v1/products/{maker.slug}/devices/{DEVICE}"
+    assert "-" in maker.slug
+    mine = bearer(maker.token)
+    group = await http.post(f"/v1/products/{maker.product}/groups", json={"name": "beta"}, headers=mine)
+    assert group.is_success, group.text
+    more = {"e5" * 12: {"groups": ["beta"]}, "e6" * 12: {"quarantined": True}, "e7" * 12: {"denied": True}}
+    for device, changes in more.items():
+        assert (await http.post(devices, data={"id": device}, headers=mine)).is_success
+        changed = await http.put(f"{devices}/{device}", json=changes, headers=mine)
+        assert changed.is_success, changed.text
+    grouped, quarantined, denied = (f"{devices}/{device}" for device in more)
+    members = [await make_member(http, maker, role) for role in ("Administrator", "Developer", "Support", "View-only")]
+    robot, other_robot = [await make_robot(http, maker, scope) for scope in ("devices:get", "devices:list")]
+    limited, other_limited = [await make_limited(http, maker, scope) for scope in ("devices:get", "customers:create")]
+    other = await maker.customer("a-third@example.com")
+    asked: list[tuple[str, str | None, int, bool]] = [
+        (one, maker.token, 200, True),
+        (one, maker.product_token, 200, True),
+        *((one, token, 200, True) for token in (*members, robot, limited)),
+        (one, customer, 403, False),  # it is the customer's own, but below its product it is the team's
+        (one, other, 403, False),
+        (one, stranger.token, 404, False),
+        (one, stranger.product_token, 404, False),
+        (one, other_robot, 403 if http.is_strict else 400, False),
+        (one, other_limited, 403 if http.is_strict else 400, False),
+        (one, "0" * 40, 401, False),
+        (one, "x", 401, False),
+        (one, None, 401 if http.is_strict else 400, False),
+        *((path, maker.token, 200, True) for path in (by_slug, grouped, quarantined, denied)),
+        *((path, maker.product_token, 200, True) for path in (by_slug, grouped, quarantined, denied)),
+        *((path, members[-1], 200, True) for path in (quarantined, denied)),
+        (quarantined, customer, 403, False),
+        (by_slug, stranger.token, 404, False),
+        (f"{devices}/{DEVICE.upper()}", maker.token, 200, True),
+        (f"{devices}/{AWAY}", maker.token, 200, True),
+        (f"{devices}/away", maker.token, 404, False),  # a name is its owner's
+        (f"{devices}/{'ab' * 12}", maker.token, 404, False),
+        (f"{devices}/{DEVICE}0", maker.token, 404, False),
+        (f"{devices}/count", maker.token, 404, False),
+        (f"{devices}/", maker.token, 200, False),
+        (f"{one}/", maker.token, 200, False),
+        (f"{one}?x=1", maker.token, 200, False),
+        (f"{devices}/%65{DEVICE[1:]}", maker.token, 200, False),
+        (f"/v1/products/{stranger.product}/devices/{DEVICE}", stranger.token, 404, False),
+        (f"/v1/products/{stranger.product}/devices/{DEVICE}", maker.token, 404, False),
+        (f"/v1/products/{stranger.slug}/devices/{DEVICE}", stranger.product_token, 404, False),
+        (f"/v1/products/{maker.product}9/devices/{DEVICE}", maker.token, 404, False),
+        (f"/v1/products/00{maker.product}/devices/{DEVICE}", maker.token, 404, False),
+        (f"/v1/products/{maker.slug.upper()}/devices/{DEVICE}", maker.token, 404, False),
+        (f"/v1/products/x/devices/{DEVICE}", maker.token, 404, False),
+    ]
+    for path, token, status, is_direct in asked:
+        sent = request("GET", path, token)
+        await the_long_way(cloud, sent)  # what it takes is in memory from here on
+        (head, body), was_direct = await both(cloud, sent, answered)
+        assert int(head[9:12]) == status, (path, head, body)
+        assert was_direct is is_direct, (path, head, body)
+        if was_direct:
+            await http.get(path, headers=bearer(token or ""))
+            assert answered == ["GET /v1/products/{product}/devices/{device}"]
+            assert json.loads(body)["id"] in path.lower()
+    for organization in (maker.product, "x"):
+        sent = request("GET", f"/v1/orgs/{organization}/devices/{DEVICE}", maker.token)
+        _, was_direct = await both(cloud, sent, answered)
+        assert not was_direct
+    for method in ("HEAD", "OPTIONS", "DELETE"):
+        _, was_direct = await both(cloud, request(method, f"{devices}/{'ab' * 12}", maker.token), answered)
+        assert not was_direct
+    (head, body), _ = await both(cloud, request("HEAD", one, maker.token), answered)
+    assert (head[9:12], body) == (b"200", b"")
+    for told in ((grouped, "groups", ["beta"]), (quarantined, "quarantined", True), (denied, "denied", True)):
+        [(_, body)] = await talk(cloud, request("GET", told[0], maker.token))
+        assert json.loads(body)[told[1]] == told[2]
+
+
+async def test_a_change_of_a_product_s_device_is_seen_at_once(
+    running: testing.Cloud, http: Api, stranger: Maker, answered: list[str]
+) -> None:
+    maker, device = stranger, "e8" * 12
+    customer = await maker.customer("owner@stranger.example")
+    product = f"/v1/products/{maker.product}"
+    path, mine = f"{product}/devices/{device}", bearer(maker.token)
+    assert (await http.post(f"{product}/devices", data={"id": device}, headers=mine)).is_success
+
+    async def is_seen(**fields: object) -> None:
+        for count in range(3):
+            answered.clear()
+            detail = (await http.get(path, headers=mine)).json()
+            assert {name: detail.get(name) for name in fields} == fields
+            assert bool(answered) or not count, "from memory, once it was asked for"
+
+    await is_seen(name=None, owner=None, customer_id=None, targeted_firmware_release_version=None, online=False)
+    assert (await http.post("/v1/devices", data={"id": device}, headers=bearer(customer))).is_success
+    await is_seen(owner="owner@stranger.example")
+    assert (await http.put(f"/v1/devices/{device}", data={"name": "mine"}, headers=bearer(customer))).is_success
+    await is_seen(name="mine")
+    for version in (1, 2):
+        data = build_module(b"a program", platform_id=6, product_id=maker.product, product_version=version)
+        file = {"binary": ("a.bin", data)}
+        made = await http.post(f"{product}/firmware", data={"version": str(version)}, files=file, headers=mine)
+        assert made.is_success, made.text
+        runs_it = f"f{version}" * 12
+        assert (await http.post(f"{product}/devices", data={"id": runs_it}, headers=mine)).is_success
+        await running.start_device(runs_it, product_id=maker.product, product_version=version)
+        released = {"version": version, "product_default": True}
+        async with asyncio.timeout(10):
+            while not (await http.put(f"{product}/firmware/release", json=released, headers=mine)).is_success:
+                await asyncio.sleep(0.05)
+        await is_seen(targeted_firmware_release_version=version)
+    assert (await http.post(f"{product}/groups", json={"name": "early"}, headers=mine)).is_success
+    assert (await http.put(path, json={"groups": ["early"]}, headers=mine)).is_success
+    await is_seen(groups=["early"], targeted_firmware_release_version=2)
+    of_group = {"version": 1, "groups": ["early"]}
+    released_to_group = await http.put(f"{product}/firmware/release", json=of_group, headers=mine)
+    assert released_to_group.is_success, released_to_group.text
+    await is_seen(targeted_firmware_release_version=1)
+    assert (await http.put(f"{product}/groups/early", json={"name": "late"}, headers=mine)).is_success
+    await is_seen(groups=["late"], targeted_firmware_release_version=1)
+    assert (await http.delete(f"{product}/groups/late", headers=mine)).is_success
+    await is_seen(groups=[], targeted_firmware_release_version=2)
+    await running.start_device(device, product_id=maker.product)
+    async with asyncio.timeout(10):
+        while not (await http.get(path, headers=mine)).json()["functions"]:
+            await asyncio.sleep(0.02)
+    await is_seen(online=True)
+    assert (await http.delete(f"{path}/owner", headers=mine)).is_success
+    await is_seen(owner=None, customer_id=None)
+    member = await make_member(http, maker, "View-only")
+    for _ in range(2):
+        answered.clear()
+        assert (await http.get(path, headers=bearer(member))).is_success
+    assert answered
+    leaves = f"{product}/team/view-only-{maker.product}@example.com"
+    assert (await http.delete(leaves, headers=mine)).is_success
+    assert (await http.get(path, headers=bearer(member))).status_code == 404
+    assert (await http.delete(path, headers=mine)).is_success
+    assert (await http.get(path, headers=mine)).status_code == 404

@@ -8,11 +8,14 @@ from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.requester import User
 from cloudchamber.clock import DAY, HOUR, MINUTE
 from cloudchamber.firmware.errors import FirmwareInvalid, FirmwareNotFound, FlashRefused, FlashTimedOut, UpdateRunning
-from cloudchamber.firmware.model import UpdateState
+from cloudchamber.firmware.model import Releases, UpdateState
+from cloudchamber.firmware.store import FirmwareStore
 from cloudchamber.firmware.updates import PENDING_EVENT, Pace
 from cloudchamber.fleet.groups.model import GroupChanges
 from cloudchamber.fleet.model import Product
 from cloudchamber.fleet.updates import DeviceChanges
+from cloudchamber.ids import ProductId
+from cloudchamber.storage.database import Reader
 from cloudchamber.wire.coap import Code
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import (
@@ -115,6 +118,27 @@ async def test_groups_come_before_the_default(world: World, works: Works, ann: U
     assert await works.updates.released_version(await world.record(2)) == 2
     await world.groups.remove(ann, thing, "early")
     assert await works.updates.released_version(await world.record(2)) == 1
+
+
+async def test_what_is_released_while_releases_are_read_is_not_forgotten(
+    world: World, works: Works, ann: User, thing: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await works.connect(thing, 1, 1)
+    await works.rest()
+    await works.release(ann, thing, 1)
+    read = FirmwareStore.releases
+
+    async def slowly(store: FirmwareStore, reader: Reader, product: ProductId) -> Releases:
+        found = await read(store, reader, product)
+        monkeypatch.undo()
+        await works.release(ann, thing, 2)
+        return found
+
+    monkeypatch.setattr(FirmwareStore, "releases", slowly)
+    assert await works.updates.released_version(await world.record(1)) == 1
+    assert works.updates.releases_now(thing.id) is None
+    assert await works.updates.released_version(await world.record(1)) == 2
+    assert works.updates.releases_now(thing.id) == Releases(2)
 
 
 async def test_a_lock_counts_at_once_or_from_the_next_connect(

@@ -213,7 +213,7 @@ def resources(services: Services, guards: Guards, places: Places, compat: Compat
         "setup_pages": SetupPages(shell, people, sign_in, s.tokens),
         "web_oauth": WebOAuthResource(s.token_endpoint, s.device_grants, compat, s.public_url),
         "access_tokens": AccessTokensResource(s.tokens, places, guards),
-        "calls": CallsResource(s.calls, s.devices, places, s.products),
+        "calls": CallsResource(s.calls, s.devices, places),
         "claim_codes": ClaimCodesResource(s.ownership, places),
         "clients": ClientsResource(s.clients, s.organizations, places),
         "compiling": CompilingResource(),

@@ -16,7 +16,6 @@ from cloudchamber.api.soon import Soon
 from cloudchamber.api.waiting import WhileConnected
 from cloudchamber.clock import iso_or_none
 from cloudchamber.fleet.model import DeviceRecord
-from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import FunctionTimedOut, VariableTimedOut
@@ -31,11 +30,10 @@ _ARGUMENT_NAMES: Final = ("arg", "args", "params")
 
 
 class CallsResource:
-    def __init__(self, calls: Calls, devices: Devices, places: Places, products: Products) -> None:
+    def __init__(self, calls: Calls, devices: Devices, places: Places) -> None:
         self._calls = calls
         self._devices = devices
         self._places = places
-        self._products = products
 
     async def call_own(self, call: Call, requester: Bearer) -> Any:
         return await self._call(call, await self._own(call, requester, Action.FUNCTION_CALL))
@@ -112,7 +110,7 @@ class CallsResource:
         return self._read_soon(self._in_product_now(requester, product, device, Action.VARIABLE_GET), name)
 
     def _in_product_now(self, requester: Bearer, product: str, device: str, action: Action) -> DeviceRecord | None:
-        found = self._products.find_now(product)
+        found = self._places.product_now(product)
         return None if found is None else self._devices.in_product_now(requester, found, device, action)
 
     def _call_soon(self, record: DeviceRecord | None, name: str, data: Fields) -> Soon | None:

@@ -233,7 +233,7 @@ class DirectAnswers:
                 for place, others in zip(way.varying, way.not_meant, strict=True):
                     part = parts[place]
                     # What is quoted, has a query, or is not ASCII has another meaning than it has letters.
-                    if part in others or not (part.isalnum() or part.replace(b"_", b"0").isalnum()):
+                    if part in others or not (part.isalnum() or part.replace(b"_", b"0").replace(b"-", b"0").isalnum()):
                         return None
                     params.append(part.decode())
                 return way, tuple(params)

@@ -25,6 +25,10 @@ class Places:
             return await self._products.find(call.params["product"])
         return await self._products.below(organization, call.params["product"])
 
+    def product_now(self, reference: str) -> Product | None:
+        """As `product`, from memory, where no organization stands before it; None where only the database can tell."""
+        return self._products.find_now(reference)
+
     async def holding(self, call: Call, requester: Bearer, action: Action) -> Product:
         """The product of the path's device, which an older path finds by the organization alone.
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from cloudchamber.access.model import Action, OwnedByCustomer
 from cloudchamber.access.requester import Bearer
@@ -16,6 +16,7 @@ from cloudchamber.api.paging import paging
 from cloudchamber.api.places import Places
 from cloudchamber.api.reply import NO_CONTENT
 from cloudchamber.api.waiting import WhileConnected
+from cloudchamber.firmware.rules import released_version
 from cloudchamber.firmware.updates import FirmwareUpdates
 from cloudchamber.fleet.groups.service import Groups
 from cloudchamber.fleet.imports.rules import ids_in_file
@@ -30,6 +31,8 @@ from cloudchamber.ids import MAX_PRODUCT_ID
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.errors import SignalTimedOut
 from cloudchamber.ownership.service import Ownership
+
+_GET: Final = Action.DEVICES_GET
 
 
 class ProductDevicesResource:
@@ -48,6 +51,7 @@ class ProductDevicesResource:
     ) -> None:
         self._devices = devices
         self._listed = Written(render.product_device)
+        self._detailed = Written(render.product_device_detail)
         self._lists = lists
         self._updates = updates
         self._imports = imports
@@ -93,6 +97,16 @@ class ProductDevicesResource:
         record = await self._devices.in_product(requester, product, call.params["device"], Action.DEVICES_GET)
         view = await self._devices.view(record)
         return render.product_device_detail(view, await self._released(view))
+
+    def get_now(self, requester: Bearer, product: str, device: str) -> Any:
+        found = self._places.product_now(product)
+        record = None if found is None else self._devices.in_product_now(requester, found, device, _GET)
+        if record is None:
+            return None
+        view, releases = self._devices.view_now(record), self._firmware_updates.releases_now(record.product)
+        if view is None or releases is None:
+            return None
+        return self._detailed.of(view, released_version(record, releases))
 
     async def import_(self, call: Call, requester: Bearer) -> Any:
         """One `id`, an array `ids`, or a file with one id on each line."""

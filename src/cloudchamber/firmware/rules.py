@@ -35,6 +35,12 @@ def released_to(device: DeviceRecord, releases: Releases) -> Target | None:
     return None if releases.default is None else Target(releases.default, Why.DEFAULT)
 
 
+def released_version(device: DeviceRecord, releases: Releases) -> int | None:
+    """As `released_to`, for who does not ask why: whatever it is locked to."""
+    target = released_to(device, releases)
+    return None if target is None else target.version
+
+
 def target_of(device: DeviceRecord, releases: Releases) -> Target | None:
     """The version that the cloud sees to, by the vendor's order: never that of a development device, not even one that
     it is locked to; then its lock, its groups, its product's default. None for a device in no product, and for one

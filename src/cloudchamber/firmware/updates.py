@@ -36,7 +36,7 @@ from cloudchamber.firmware.rules import (
     Move,
     check_platform,
     plan,
-    released_to,
+    released_version,
     retry_at,
     running_version,
     takes_updates,
@@ -125,6 +125,7 @@ class FirmwareUpdates:
         self._pace = pace
         self._products: set[ProductId] = set()
         self._releases: dict[ProductId, Releases] = {}
+        self._release_changes = 0
         # Versions that are known to have run, so that a fleet's connects do not ask the database.
         self._have_run: set[tuple[ProductId, int]] = set()
         self._open: dict[DeviceId, UpdateState] = {}
@@ -189,8 +190,24 @@ class FirmwareUpdates:
 
     async def released_version(self, device: DeviceRecord) -> int | None:
         """What the releases would give it, whatever it is locked to."""
-        target = released_to(device, await self._releases_of(device.product))
-        return None if target is None else target.version
+        return released_version(device, await self._releases_of(device.product))
+
+    async def _releases_of(self, product: ProductId | None) -> Releases:
+        found = self.releases_now(product)
+        if found is None:
+            assert product is not None
+            changes = self._release_changes
+            found = await self._firmware.releases(self._db, product)
+            # A change while we read would have dropped nothing: then this answer is for this caller alone.
+            if changes == self._release_changes:
+                self._releases[product] = found
+        return found
+
+    def releases_now(self, product: ProductId | None) -> Releases | None:
+        """What is released in a product, from memory; None where only the database can tell."""
+        if product is None or product not in self._products:
+            return NO_RELEASES
+        return self._releases.get(product)
 
     # -- flashing -----------------------------------------------------------------------------------------------------
 
@@ -305,14 +322,18 @@ class FirmwareUpdates:
 
     def _on_firmware(self, product: ProductId) -> None:
         self._products.add(product)
-        self._releases.pop(product, None)
+        self._forget_releases(product)
         self._have_run = {pair for pair in self._have_run if pair[0] != product}
 
-    def _on_groups(self, product: ProductId) -> None:
+    def _forget_releases(self, product: ProductId) -> None:
+        self._release_changes += 1
         self._releases.pop(product, None)
 
+    def _on_groups(self, product: ProductId) -> None:
+        self._forget_releases(product)
+
     def _on_released(self, release: Release) -> None:
-        self._releases.pop(release.product, None)
+        self._forget_releases(release.product)
         if release.is_intelligent:
             for device in tuple(self._audience.of_product(release.product)):
                 self._look(device)
@@ -550,14 +571,6 @@ class FirmwareUpdates:
 
         self._open.pop(device, None)
         await self._db.transaction(write)
-
-    async def _releases_of(self, product: ProductId | None) -> Releases:
-        if product is None or product not in self._products:
-            return NO_RELEASES
-        found = self._releases.get(product)
-        if found is None:
-            found = self._releases[product] = await self._firmware.releases(self._db, product)
-        return found
 
     async def _announce(self, of: DeviceRecord | Member, name: str, data: str) -> None:
         await self._events.announce(

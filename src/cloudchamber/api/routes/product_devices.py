@@ -56,6 +56,7 @@ FAMILY: Final = Family(
             "product_devices.get",
             "Shows one of a product's devices.",
             answer="ProductDeviceDetail",
+            direct="product_devices.get_now",
         ),
         route(
             "PUT",
