@@ -42,6 +42,7 @@ _AT_ONCE: Final = 32
 _FEW: Final = 8
 """Handshakes of spark-server at a time: it gives up what takes longer than 10 s."""
 _TRIES: Final = 5
+_ALL_ON_ONE: Final = "1 connection, 1 device, all on one core"
 _READ: Final = 16
 """Devices that are asked for."""
 SETTLE_S: Final = 26.0
@@ -395,6 +396,7 @@ def _requests(run: Run, name: str, work: str, title: str, asked: str) -> Section
         crowded = f"16 connections, {crowd:,} devices"
         settings: list[tuple[str, int, int, float, list[tuple[str, str, _Subject]]]] = [
             ("1 connection, 1 device", 1, 1, run.seconds, some),
+            (_ALL_ON_ONE, 1, 1, run.seconds, some),
             ("16 connections, 1 device", 16, 1, run.seconds, some),
             ("16 connections, 16 devices", 16, _READ, run.seconds, some),
             (crowded, 16, crowd, _LONGER * run.seconds, all_of_them),
@@ -407,8 +409,11 @@ def _requests(run: Run, name: str, work: str, title: str, asked: str) -> Section
                     row = rows.setdefault((each, setting, subject.name), Row(each, setting, subject.name, []))
                     if setting == crowded:
                         _until_calm(subject.server)
-                    slice_s = seconds if number else 1.0
-                    found = _asked(subject, what_of_it, connections, devices, slice_s, run.folder)
+                    # Warm is who was asked once: all of them take longer than some.
+                    slice_s = seconds if number or setting == crowded else 1.0
+                    pinned = _on_one_core(subject) if setting == _ALL_ON_ONE else contextlib.nullcontext()
+                    with pinned:
+                        found = _asked(subject, what_of_it, connections, devices, slice_s, run.folder)
                     if number:
                         row.rounds.append(found.figures)
                         notes.append(found.load)
@@ -420,6 +425,9 @@ once; *over UDP*: Electrons of 4.0.2 over DTLS. Each device is asked for in turn
 device end whichever request waits for one first, and the others fail; what failed counts in its times and not in its
 rate.
 
+Over one connection only one of client, server and device works at a time. So *all on one core* holds the three of them
+to one: a core that went to sleep is woken by the machine, which on a virtual one takes longer than the work.
+
 With all devices a slice is three times as long, and begins when the server uses less than a fifth of a core: devices
 that come are another work. The devices' process does not look for garbage meanwhile, and spreads its deadlines: devices
 are not one Python process, and do not wait for each other. wrk corrects its times for what a closed loop leaves out: a
@@ -429,6 +437,26 @@ that for less than a hundredth of the time.
     goals = [Goal(work, "per_s", 8.0, "spark-server"), Goal(work, "failed", 0.0)]
     goals.append(Goal(work, "p99_ms", 5.0, setting=crowded))
     return Section(name, title, what, list(rows.values()), goals=goals, missing=missing, notes=_loads(notes))
+
+
+@contextlib.contextmanager
+def _on_one_core(subject: _Subject) -> Iterator[None]:
+    """The server, its devices, and what is started meanwhile."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    tasks = [
+        int(task) for pid in (subject.server.pid, subject.devices.pid) for task in os.listdir(f"/proc/{pid}/task")
+    ]  # fmt: skip
+    try:
+        for task in [0, *tasks]:
+            os.sched_setaffinity(task, {min(cores)})
+        yield
+    finally:
+        for task in [0, *tasks]:
+            with contextlib.suppress(ProcessLookupError):  # a thread that has ended
+                os.sched_setaffinity(task, cores)
 
 
 def _loads(notes: list[str]) -> list[str]:
