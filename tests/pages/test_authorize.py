@@ -214,6 +214,28 @@ async def test_28_who_answers_and_where_everything_is(scene: Scene) -> None:
     assert found["authorization_response_iss_parameter_supported"] is True
 
 
+async def test_32_what_was_pushed_or_signed_elsewhere_is_not_taken_for_what_the_browser_brings(scene: Scene) -> None:
+    """Neither RFC 9126 nor RFC 9101 is spoken here, and a client hears so instead of being half understood."""
+    found = (await scene.http.get("/.well-known/oauth-authorization-server")).json()
+    assert not {"pushed_authorization_request_endpoint", "require_pushed_authorization_requests"} & found.keys()
+    assert found["request_uri_parameter_supported"] is False
+    for path in ("/oauth/par", "/oauth/request"):
+        pushed = await scene.http.post(path, data={"client_id": scene.web[0]}, auth=scene.maker.client)
+        assert pushed.status_code == 404
+    async with scene.browser() as browser:
+        await scene.sign_up(browser)
+        for name in ("request_uri", "request"):
+            for _ in range(2):  # used before or not, of this client or of another: it counts for nothing
+                browser.left = None
+                await browser.get(asking(scene.web[0], **{name: "urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014"}))
+                assert browser.left is not None
+                sent = fields(browser.left)
+                assert (sent["error"], sent["state"]) == (f"{name}_not_supported", "the state")
+                assert "code" not in sent
+    alone = await scene.http.get("/oauth/authorize", params={"client_id": scene.web[0], "request_uri": "urn:x"})
+    assert (alone.status_code, "location" in alone.headers) == (400, False)
+
+
 @pytest.mark.parametrize("settings", [{"public_url": "https://cloud.example", "registration": "open"}])
 async def test_28_the_issuer_is_the_public_address_everywhere(scene: Scene) -> None:
     found = (await scene.http.get("/.well-known/oauth-authorization-server")).json()

@@ -30,6 +30,7 @@ FIELDS: Final[Mapping[str, Any]] = {
     "auth": {"username": "lamp", "password": "open sesame"},
     "authorization_endpoint": f"{_CLOUD}/oauth/authorize",
     "authorization_response_iss_parameter_supported": True,
+    "request_uri_parameter_supported": False,
     "body": "{{{PARTICLE_EVENT_VALUE}}}",
     "bucket_size": 900,
     "build_target_version": "6.2.0",

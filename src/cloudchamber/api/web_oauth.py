@@ -56,5 +56,7 @@ def _metadata(public_url: str, compat: Compat) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
+        # Left out it would mean yes (OpenID Connect Discovery 3).
+        "request_uri_parameter_supported": False,
         "service_documentation": f"{public_url}/docs/api",
     }

@@ -118,6 +118,7 @@ class ServerMetadata(Struct):
     token_endpoint_auth_methods_supported: list[str]
     code_challenge_methods_supported: list[str]
     authorization_response_iss_parameter_supported: bool
+    request_uri_parameter_supported: bool
     service_documentation: str
 
 

@@ -112,6 +112,10 @@ class Refusal(Exception):
 
 def asked(params: Mapping[str, str], client: Client, redirect_uri: str) -> AuthorizationRequest:
     """The rest of the request, for a client and a redirect that are right. Raises Refusal."""
+    for name in ("request", "request_uri"):
+        # Whoever sends one means its parameters, and not these, which anybody may have changed (RFC 9101 6.3).
+        if params.get(name):
+            raise Refusal(f"{name}_not_supported", f"{name} is not supported: send the parameters themselves")
     kind = ResponseType(params["response_type"])
     state = params.get("state")
     if state is not None and len(state) > _MAX_STATE_LENGTH:
