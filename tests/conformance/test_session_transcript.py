@@ -61,13 +61,7 @@ def test_channels_replay_every_frame(direction: str) -> None:
 
 
 def admitted() -> CloudConnection:
-    cloud = CloudConnection(nonce=NONCE, now=0.0, first_message_id=0x4001)
-    cloud.receive(bytes(256), 0.0)
-    cloud.handshake_decrypted(NONCE + DEVICE_ID, 0.0)
-    cloud.admit(bytes(384), CREDENTIALS, 0.0)
-    cloud.data_to_send(0.0)
-    cloud.events()
-    return cloud
+    return CloudConnection(CREDENTIALS, hello_until=10.0, now=0.0, first_message_id=0x4001)
 
 
 @pytest.mark.parametrize("piece", [1, 7, 61])

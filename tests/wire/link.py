@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -19,6 +19,7 @@ from cloudchamber.wire.events import (
     FunctionCalled,
     IdentifyDevice,
     Outcome,
+    Spoke,
     TimeAsked,
     VariableAsked,
 )
@@ -28,6 +29,7 @@ from cloudchamber.wire.tcp.channel import Opener, Sealer
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import open_handshake, seal_credentials
+from cloudchamber.wire.tcp.stranger import Stranger
 from cloudchamber.wire.values import Value, VariableType
 
 T = TypeVar("T")
@@ -72,11 +74,75 @@ def setup(release: str = "2.3.1", **changes: object) -> DeviceSetup:
     return DeviceSetup(DEVICE_ID, PROFILES[release], **(given | changes))  # type: ignore[arg-type]
 
 
+class CloudEnd:
+    """The cloud's whole end, its two parts joined as the gateway joins them: what they find is among the events."""
+
+    def __init__(self, *, nonce: bytes = NONCE, now: float = 0.0, first_message_id: int = 0x4001) -> None:
+        self.machine: Stranger | CloudConnection = Stranger(nonce, now)
+        self._first_message_id = first_message_id
+        self._events: list[Any] = []
+        self._ready = nonce
+
+    def __getattr__(self, name: str) -> Any:
+        """Commands, and whether it is online: of the session alone."""
+        return getattr(self.machine, name)
+
+    @property
+    def is_online(self) -> bool:
+        return isinstance(self.machine, CloudConnection) and self.machine.is_online
+
+    def _found(self, event: object, now: float) -> None:
+        if isinstance(event, Spoke):
+            assert isinstance(self.machine, Stranger)
+            self.machine = self.machine.into_connection(self._first_message_id, now)
+        elif event is not None:
+            self._events.append(event)
+
+    def receive(self, data: bytes, now: float) -> None:
+        self._found(self.machine.receive(data, now), now)
+
+    def receive_eof(self, now: float) -> None:
+        if isinstance(self.machine, Stranger):
+            self._found(self.machine.receive_eof(), now)
+        else:
+            self.machine.receive_eof(now)
+
+    def handshake_decrypted(self, plaintext: bytes | None, now: float) -> None:
+        self._found(self.machine.decrypted(plaintext), now)
+
+    def admit(self, reply: bytes, credentials: bytes, now: float) -> None:
+        assert isinstance(self.machine, Stranger)
+        if self.machine.admit(credentials, now):
+            self._ready += reply
+            if self.machine.has_spoken:
+                self._found(Spoke(), now)
+
+    def refuse(self, now: float) -> None:
+        self._found(self.machine.refuse(), now)
+
+    def close(self, now: float) -> None:
+        if isinstance(self.machine, Stranger):
+            self._found(self.machine.close(), now)
+        else:
+            self.machine.close(now)
+
+    def handle_deadline(self, now: float) -> None:
+        self._found(self.machine.handle_deadline(now), now)
+
+    def events(self) -> list[Any]:
+        events, self._events = self._events, []
+        return events + (self.machine.events() if isinstance(self.machine, CloudConnection) else [])
+
+    def data_to_send(self, now: float) -> bytes:
+        ready, self._ready = self._ready, b""
+        return ready + (self.machine.data_to_send(now) if isinstance(self.machine, CloudConnection) else b"")
+
+
 @dataclass
 class Link:
     """`pump` carries bytes both ways, and answers the questions of both ends, until nothing moves."""
 
-    cloud: CloudConnection
+    cloud: CloudEnd
     device: DeviceConnection
     now: float = 0.0
     piece: int = 1 << 20
@@ -160,7 +226,7 @@ def pieces(data: bytes, size: int) -> Iterator[bytes]:
 
 
 def link(release: str = "2.3.1", *, piece: int = 1 << 20, **changes: object) -> Link:
-    cloud = CloudConnection(nonce=NONCE, now=0.0, first_message_id=0x4001)
+    cloud = CloudEnd()
     device = DeviceConnection(
         setup=setup(release, **changes),
         device_key=device_key(),
@@ -214,12 +280,7 @@ class Peer:
 
 def cloud_with_peer(hello: str | None = "50022121b168ff188f000100360006") -> tuple[CloudConnection, Peer]:
     """A cloud's end past its handshake, and (unless None) past this Hello; its events so far are taken out."""
-    cloud = CloudConnection(nonce=NONCE, now=0.0, first_message_id=0x4001)
-    cloud.receive(bytes(256), 0.0)
-    cloud.handshake_decrypted(NONCE + DEVICE_ID, 0.0)
-    cloud.data_to_send(0.0)
-    cloud.admit(bytes(384), CREDENTIALS, 0.0)
-    cloud.data_to_send(0.0)
+    cloud = CloudConnection(CREDENTIALS, hello_until=10.0, now=0.0, first_message_id=0x4001)
     peer = Peer(cloud)
     if hello is not None:
         peer.say(hello)

@@ -5,13 +5,13 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
-from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import open_handshake, seal_credentials, seal_identity
 from tests.wire.link import (
     CREDENTIALS,
     DEVICE_ID,
     NONCE,
+    CloudEnd,
     cloud_with_peer,
     device_key,
     device_public_der,
@@ -23,9 +23,9 @@ from tests.wire.link import (
 IDENTITY = seal_identity(server_key().public_key(), NONCE, DEVICE_ID, device_key().public_key())
 
 
-def judged(ciphertext: bytes) -> CloudConnection:
+def judged(ciphertext: bytes) -> CloudEnd:
     """A cloud's end that got these 256 bytes, and its shell's honest answer to the first question."""
-    cloud = CloudConnection(nonce=NONCE, now=0.0)
+    cloud = CloudEnd(now=0.0)
     cloud.data_to_send(0.0)
     cloud.receive(ciphertext, 0.0)
     (asked,) = cloud.events()
@@ -74,7 +74,7 @@ def test_every_bad_handshake_ends_alike(ciphertext: bytes) -> None:
 def test_a_failed_decryption_and_a_wrong_nonce_are_the_same() -> None:
     ends = []
     for plaintext in (None, bytes(214)):
-        cloud = CloudConnection(nonce=NONCE, now=0.0)
+        cloud = CloudEnd(now=0.0)
         cloud.receive(IDENTITY, 0.0)
         cloud.handshake_decrypted(plaintext, 0.0)
         ends.append((cloud.events()[1:], cloud.data_to_send(0.0)))
@@ -91,21 +91,21 @@ def test_a_refused_device_hears_nothing() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 255])
 def test_a_truncated_handshake(size: int) -> None:
-    cloud = CloudConnection(nonce=NONCE, now=0.0)
+    cloud = CloudEnd(now=0.0)
     cloud.receive(IDENTITY[:size], 0.0)
     cloud.receive_eof(0.0)
     assert cloud.events() == [Closed(CloseReason.TRUNCATED)]
 
 
 def test_chatter_while_the_shell_works_is_bounded() -> None:
-    cloud = CloudConnection(nonce=NONCE, now=0.0)
+    cloud = CloudEnd(now=0.0)
     for _ in range(100):
         cloud.receive(bytes(1000), 0.0)
     assert cloud.events()[1:] == [Closed(CloseReason.HANDSHAKE)]
 
 
 def test_bytes_that_come_before_the_answer_are_kept() -> None:
-    cloud = CloudConnection(nonce=NONCE, now=0.0)
+    cloud = CloudEnd(now=0.0)
     peer = cloud_with_peer(None)[1]
     hello = peer.frame("50022121b168ff188f000100360006")
     cloud.receive(IDENTITY + hello, 0.0)

@@ -1,8 +1,5 @@
 """Both ends joined: each release of Device OS against the cloud, by the byte and by the deadline."""
 
-import gc
-import weakref
-
 import pytest
 
 from cloudchamber.wire.events import (
@@ -34,13 +31,16 @@ from cloudchamber.wire.messages import Subscription
 from cloudchamber.wire.session.profile import PROFILES
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
+from cloudchamber.wire.tcp.stranger import Stranger
 from cloudchamber.wire.values import decode_untrusted
+from tests.circles import no_collector
 from tests.wire.link import (
     APPLICATION,
     DEVICE_ID,
     NONCE,
     UNIX_TIME,
     VALUES,
+    CloudEnd,
     device_key,
     device_public_der,
     link,
@@ -180,23 +180,19 @@ def test_an_orderly_end() -> None:
 
 @pytest.mark.parametrize("after", ["online", "handshake"])
 def test_connections_are_collectable_after_their_end(after: str) -> None:
-    joined = online() if after == "online" else link()
-    joined.cloud.close(0.0)
-    joined.device.close(0.0)
-    ends = [weakref.ref(joined.cloud), weakref.ref(joined.device)]
-    gc.disable()
-    try:
+    with no_collector() as left:
+        joined = online() if after == "online" else link()
+        joined.cloud.close(0.0)
+        joined.device.close(0.0)
         del joined
-        assert [end() for end in ends] == [None, None], "no cycles: gone at once"
-    finally:
-        gc.enable()
+        assert left(Stranger, CloudConnection, DeviceConnection) == [], "no cycles: gone at once"
 
 
 # --- handshake deadlines ---------------------------------------------------------------------------------------------
 
 
 def test_whoever_sends_nothing_is_closed() -> None:
-    cloud = CloudConnection(nonce=NONCE, now=5.0)
+    cloud = CloudEnd(now=5.0)
     assert cloud.data_to_send(5.0) == NONCE
     assert cloud.data_to_send(5.0) == b""
     assert cloud.next_deadline() == 15.0
@@ -210,7 +206,7 @@ def test_whoever_sends_nothing_is_closed() -> None:
 
 @pytest.mark.parametrize("identified", [False, True])
 def test_an_answer_that_comes_too_late_answers_nobody(identified: bool) -> None:
-    cloud = CloudConnection(nonce=NONCE, now=0.0)
+    cloud = CloudEnd(now=0.0)
     cloud.receive(bytes(256), 0.0)
     if identified:
         cloud.handshake_decrypted(NONCE + DEVICE_ID, 1.0)
@@ -224,6 +220,37 @@ def test_an_answer_that_comes_too_late_answers_nobody(identified: bool) -> None:
     cloud.admit(bytes(384), bytes(40), 21.0)
     assert cloud.events() == []
     assert cloud.data_to_send(21.0) == b""
+
+
+@pytest.mark.parametrize("early", [b"", bytes(1)])
+def test_whoever_is_admitted_has_10_s_for_its_hello(early: bytes) -> None:
+    cloud = CloudEnd(now=0.0)
+    cloud.receive(bytes(256), 1.0)
+    cloud.handshake_decrypted(NONCE + DEVICE_ID, 2.0)
+    cloud.admit(bytes(384), bytes(40), 3.0)
+    cloud.receive(early, 8.0)
+    assert isinstance(cloud.machine, CloudConnection) == bool(early)
+    cloud.events()
+    assert cloud.next_deadline() == 13.0
+    cloud.handle_deadline(12.9)
+    assert cloud.events() == []
+    cloud.handle_deadline(13.0)
+    assert cloud.events() == [Closed(CloseReason.HANDSHAKE_TIMEOUT, "no Hello")]
+    assert cloud.next_deadline() is None
+
+
+def test_who_leaves_after_the_reply_left_in_an_orderly_way() -> None:
+    """Unless it stops within a frame."""
+    for early, reason in ((b"", CloseReason.PEER), (bytes(1), CloseReason.TRUNCATED)):
+        cloud = CloudEnd(now=0.0)
+        cloud.receive(bytes(256), 0.0)
+        cloud.handshake_decrypted(NONCE + DEVICE_ID, 0.0)
+        cloud.admit(bytes(384), bytes(40), 0.0)
+        cloud.receive(early, 0.0)
+        cloud.receive_eof(0.0)
+        cloud.receive(b"more", 0.0)
+        cloud.close(0.0)
+        assert cloud.events()[-1:] == [Closed(reason)]
 
 
 @pytest.mark.parametrize("received", [b"", NONCE])

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from cloudchamber.wire.events import CloudEvent, DeviceEvent
-from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
 from cloudchamber.wire.tcp.handshake import seal_credentials
 from tests.captures import load
-from tests.wire.link import CREDENTIALS, DEVICE_ID, NONCE, device_key, device_public_der, server_key, setup
+from tests.wire.link import CREDENTIALS, DEVICE_ID, NONCE, CloudEnd, device_key, device_public_der, server_key, setup
 
 FRAMES = load("session_2_3_1.json")["frames"]
 TO_CLOUD = b"".join(bytes.fromhex(frame["frame"]) for frame in FRAMES if frame["direction"] == "D>S")
@@ -25,7 +24,7 @@ def splits(data: bytes) -> Iterator[tuple[bytes, ...]]:
 
 
 def cloud_after(handshake: tuple[bytes, ...], frames: tuple[bytes, ...]) -> tuple[list[CloudEvent], bytes]:
-    cloud = CloudConnection(nonce=NONCE, now=0.0)
+    cloud = CloudEnd(now=0.0)
     for piece in handshake:
         cloud.receive(piece, 0.0)
     cloud.handshake_decrypted(NONCE + DEVICE_ID, 0.0)

@@ -13,7 +13,7 @@ device's key can have sent. What goes wrong in the inbox ends this one connectio
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
@@ -250,16 +250,7 @@ class DeviceSession(Timed, Generic[ConnectionT]):
         self._work = self._loop.create_task(work)
 
     async def _admitted(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
-        """The device's key, if it may connect."""
-        try:
-            admission = await self._ask_admission(device, public_key_der)
-        except Exception:
-            log.exception("device %s at %s: cannot ask whether it may connect", device, self.ip)
-            return None
-        if isinstance(admission, NotAdmitted):
-            log.info("device %s at %s not admitted: %s", device, self.ip, admission.reason)
-            return None
-        return admission.public_key_der
+        return await admitted_key(self._ask_admission(device, public_key_der), device, self.ip)
 
     async def _ask_admission(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
         async with asyncio.timeout(INBOX_TIMEOUT_S):
@@ -501,6 +492,19 @@ class DeviceSession(Timed, Generic[ConnectionT]):
         Vitals: _on_vitals,
     }
     """What a machine may emit, and the method for it. Subclasses add what is theirs."""
+
+
+async def admitted_key(admission: Awaitable[Admission], device: DeviceId, ip: str) -> bytes | None:
+    """The device's key, if it may connect."""
+    try:
+        admitted = await admission
+    except Exception:
+        log.exception("device %s at %s: cannot ask whether it may connect", device, ip)
+        return None
+    if isinstance(admitted, NotAdmitted):
+        log.info("device %s at %s not admitted: %s", device, ip, admitted.reason)
+        return None
+    return admitted.public_key_der
 
 
 def _resolve(future: asyncio.Future[Outcome], outcome: Outcome) -> None:

@@ -16,11 +16,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from cloudchamber.gateway.sockets import Socket, Watch, make_watch
-from cloudchamber.gateway.tcp_session import TcpServices, TcpSession
+from cloudchamber.gateway.stranger import StrangerSession, TcpServices
+from cloudchamber.gateway.tcp_session import TcpSession
 from cloudchamber.gateway.waiting import WaitingRoom, source_of
 from cloudchamber.wire.events import Closed, CloseReason
-from cloudchamber.wire.tcp.connection import CloudConnection
-from cloudchamber.wire.tcp.handshake import NONCE_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -253,15 +252,10 @@ class TcpGateway:
 
     # --- told by the links ---
 
-    def arrived(self, link: "_Link") -> TcpSession:
-        now = asyncio.get_running_loop().time()
+    def arrived(self, link: "_Link") -> StrangerSession:
         self._links.add(link)
-        self._strangers[link] = now
-        random = os.urandom(NONCE_SIZE + 2)
-        connection = CloudConnection(
-            nonce=random[:NONCE_SIZE], now=now, first_message_id=int.from_bytes(random[NONCE_SIZE:])
-        )
-        return TcpSession(connection, link, self._services)
+        self._strangers[link] = asyncio.get_running_loop().time()
+        return StrangerSession(link, self._services)
 
     def admitted(self, link: "_Link") -> None:
         """Its patience begins anew, once: in a storm it may have waited for our part of the handshake for long."""
@@ -279,7 +273,7 @@ class TcpGateway:
 
 
 class _Link(Socket):
-    """One connection: the `Peer` of its session."""
+    """One connection: the peer of its session."""
 
     __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_limits", "_linger", "session")
 
@@ -290,7 +284,7 @@ class _Link(Socket):
         self._ip = ip
         self._linger: asyncio.TimerHandle | None = None
         self._has_room = True
-        self.session = gateway.arrived(self)
+        self.session: StrangerSession | TcpSession = gateway.arrived(self)
 
     # --- Socket ---
 
@@ -337,6 +331,9 @@ class _Link(Socket):
     def admitted(self) -> None:
         self._gateway.admitted(self)
 
+    def becomes(self, session: TcpSession) -> None:
+        self.session = session
+
     def proven(self) -> None:
         self._gateway.proven(self)
 
@@ -352,9 +349,9 @@ class _Link(Socket):
         self._gateway.closed[closed.reason] += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug("connection of %s ended: %s %s", self._ip, closed.reason.value, closed.detail)
-        if not self.is_ending:
+        if not self._is_ending:
             self.end()
-            if self.unsent:
+            if self._unsent:
                 loop = asyncio.get_running_loop()
                 self._linger = loop.call_later(self._limits.linger_s, self.abort)
 

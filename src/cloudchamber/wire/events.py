@@ -1,6 +1,6 @@
 """What a connection tells its owner. Values only; a question is an event that names the method that answers it.
 
-`CloudConnection` and `CloudDatagramSession` emit what stands under "cloud side", `DeviceConnection` and
+`Stranger`, `CloudConnection` and `CloudDatagramSession` emit what stands under "cloud side", `DeviceConnection` and
 `DeviceDatagramConnection` what stands under "device side"; all end with exactly one `Closed`, after which nothing
 follows.
 """
@@ -68,7 +68,7 @@ class DecryptHandshake(Struct, frozen=True):
     """256 bytes to decrypt with the server key (`handshake.open_handshake`, a third of a millisecond: off the loop).
     `nonce` is the one that must be in them.
 
-    Answer with `handshake_decrypted(plaintext or None, now)`.
+    Answer with `decrypted(plaintext or None)`.
     """
 
     ciphertext: bytes
@@ -78,8 +78,8 @@ class DecryptHandshake(Struct, frozen=True):
 class IdentifyDevice(Struct, frozen=True):
     """Is this device known, and is this its key? The device has proven only that it knows the server's key so far.
 
-    Answer with `admit(seal_credentials(...), credentials, now)` or `refuse(now)`. `public_key_der` is the 162-byte
-    SubjectPublicKeyInfo, or None when (very old) firmware sent its id only: then use the stored key.
+    Answer with `admit(credentials, now)` or `refuse()`. `public_key_der` is the 162-byte SubjectPublicKeyInfo, or None
+    when (very old) firmware sent its id only: then use the stored key.
 
     Over datagrams the key was proven before, in the handshake, and the owner of the channel knows it: `public_key_der`
     is None, the id comes from Hello, and the question is whether that key is this device's. Answer with `accept(now)`
@@ -88,6 +88,10 @@ class IdentifyDevice(Struct, frozen=True):
 
     device_id: bytes
     public_key_der: bytes | None
+
+
+class Spoke(Struct, frozen=True):
+    """The device that was admitted says something: go on with `into_connection`."""
 
 
 # --- cloud side: the session -----------------------------------------------------------------------------------------
@@ -289,8 +293,7 @@ class Answered(Struct, frozen=True):
 
 
 CloudEvent = (
-    DecryptHandshake
-    | IdentifyDevice
+    IdentifyDevice
     | Online
     | Resumed
     | MemoryChanged

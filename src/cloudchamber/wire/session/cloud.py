@@ -94,9 +94,9 @@ class CloudSession(CloudCommands):
         self._goodbye_deadline: float | None = None
 
     def open_session(self, now: float) -> None:
-        """The channel stands: Hello must come."""
+        """The channel of datagrams stands: Hello must come."""
         self._heard_at = now
-        self._hello_deadline = now + (HELLO_TIMEOUT_S if self._transport is Transport.TCP else DATAGRAM_HELLO_TIMEOUT_S)
+        self._hello_deadline = now + DATAGRAM_HELLO_TIMEOUT_S
 
     def message_received(self, raw: bytes, now: float) -> None:
         """One whole message of the device. What cannot be a message ends the connection."""

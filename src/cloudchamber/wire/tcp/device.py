@@ -10,7 +10,7 @@ from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.device import DeviceSession
 from cloudchamber.wire.session.profile import DeviceSetup
 from cloudchamber.wire.tcp.channel import Opener, Sealer, ciphertext_limit
-from cloudchamber.wire.tcp.connection import drain, receive_frames
+from cloudchamber.wire.tcp.connection import receive_frames, seal_messages
 from cloudchamber.wire.tcp.handshake import (
     NONCE_SIZE,
     REPLY_SIZE,
@@ -104,7 +104,13 @@ class DeviceConnection(DeviceSession):
 
     def data_to_send(self, now: float) -> bytes:
         """What to write now; each byte is given once."""
-        return drain(self, self._ready, self._sealer)
+        if self._sealer is not None and self._outbox:
+            self._ready += seal_messages(self, self._sealer)
+        if not self._ready:
+            return b""
+        data = bytes(self._ready)
+        self._ready.clear()
+        return data
 
     def next_deadline(self) -> float | None:
         if self._closed:
