@@ -15,10 +15,10 @@ indexed read each, so many at a time and no more.
 import asyncio
 import logging
 import os
-import random
 import socket
+import struct
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice, takewhile
@@ -112,7 +112,7 @@ class UdpGateway:
         self._services = services
         self._saved = saved
         self._limits = limits or UdpLimits()
-        self._draw = random.SystemRandom().random
+        self._draw = _draws().__next__
         self._endpoint = Endpoint(key=key, cookie_secret=os.urandom(SECRET_SIZE), entropy=os.urandom)
         self._alarm = Alarm(services.alarms, self._ring)
         self._sweeper: asyncio.Handle | None = None
@@ -582,6 +582,12 @@ class UdpGateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a session could not be kept in order", exc_info=task.exception())
+
+
+def _draws() -> Iterator[float]:
+    """From 0 up to 1. Many at a time, because to ask the system takes as long as to seal a record."""
+    while True:
+        yield from (drawn / 0x1_0000_0000 for drawn in struct.unpack("64I", os.urandom(256)))
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[UdpGateway, Any], None]]] = {

@@ -42,8 +42,7 @@ class HelloFlag:
     OTA_V3 = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """The device's first message. Sizes in bytes; what a Device OS of that age does not tell is None.
 
     `platform_id` is 0 for the Core, which sends none. `device_id` is told over datagrams only. `system_version` is the

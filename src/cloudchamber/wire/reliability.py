@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from cloudchamber.wire import coap
 from cloudchamber.wire.coap import Type
 
 Draw = Callable[[], float]
@@ -68,9 +69,12 @@ MAX_REMEMBERED: Final = 1024
 ID_REST_S: Final = 90.0
 """An id is sent up to 35 s long, and the device remembers it for 45 s from when it arrived."""
 _HALF: Final = 0x8000
+_EMPTY: Final = 4
+"""Bytes of an empty message. A reply of that size, and without a code, is an acknowledgement and no more."""
 
-# Message id, for how many ms more, size of the reply; then the reply.
-_HEARD: Final = struct.Struct(">HHH")
+# What is packed: how many messages (2), of each its id (2) and for how many ms more (2). Nearly all were answered with
+# an empty acknowledgement. Of the others: which of these it is (2), the size of the reply (2), then the reply.
+_OTHER: Final = struct.Struct(">HH")
 
 
 @dataclass(slots=True, eq=False)
@@ -220,18 +224,28 @@ class Reliability:
     def pack(self, since: float) -> bytes:
         """What was heard, for `unpack` with the same `since`: a time after which nothing came."""
         assert self.is_at_rest
-        return b"".join(
-            _HEARD.pack(message_id, min(max(int((until - since) * 1000), 0), 0xFFFF), len(reply)) + reply
-            for message_id, (until, reply) in self._heard.items()
-        )
+        flat: list[int] = []
+        others = b""
+        for message_id, (until, reply) in self._heard.items():
+            if len(reply) != _EMPTY or reply[1]:
+                others += _OTHER.pack(len(flat) // 2, len(reply)) + reply
+            flat.append(message_id)
+            flat.append(min(max(int((until - since) * 1000), 0), 0xFFFF))
+        return struct.pack(f">H{len(flat)}H", len(flat) // 2, *flat) + others
 
     def unpack(self, packed: bytes, since: float, lossy_until: float) -> None:
         self._lossy_until = lossy_until
-        at = 0
+        heard, empty_ack = self._heard, coap.empty_ack
+        size = 2 * (packed[0] << 8 | packed[1])
+        flat = struct.unpack_from(f">{size}H", packed, 2)
+        for message_id, left_ms in zip(flat[::2], flat[1::2], strict=True):
+            heard[message_id] = (since + left_ms / 1000, empty_ack(message_id))
+        at = 2 + 2 * size
         while at < len(packed):
-            message_id, left_ms, size = _HEARD.unpack_from(packed, at)
-            at += _HEARD.size + size
-            self._heard[message_id] = (since + left_ms / 1000, packed[at - size : at])
+            index, size = _OTHER.unpack_from(packed, at)
+            at += _OTHER.size + size
+            message_id = flat[2 * index]
+            heard[message_id] = (heard[message_id][0], packed[at - size : at])
 
     def _forget(self, now: float) -> None:
         heard = self._heard

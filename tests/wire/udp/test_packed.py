@@ -13,8 +13,9 @@ from cloudchamber.wire.udp.connection import CloudDatagramSession
 from tests.wire.link import APPLICATION
 from tests.wire.udp.net import OLD_AND_NEW, Net, online
 
-NOT_KEPT = {"_draw", "_next_request"}
-"""`_next_request` names requests to whoever waits for them, and nobody does."""
+NOT_KEPT = {"_alike", "_draw", "_next_request"}
+"""`_next_request` names requests to whoever waits for them, and nobody does; `_alike` is
+how it was packed last."""
 
 
 def contents(of: object) -> dict[str, Any]:

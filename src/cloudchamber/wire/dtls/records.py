@@ -62,7 +62,8 @@ _TRAILER: Final = DEVICE_ID_SIZE + 1
 _NONCE: Final = 8
 _TAG: Final = 8
 _PADDING: Final = 16
-_EPOCH_1: Final = b"\x00\x01"
+_FIRST_OF_EPOCH_1: Final = 1 << 48
+_LAST_NUMBER: Final = (1 << 48) - 1
 _CID_RECORD: Final = bytes((WITH_CID,)) + VERSION
 _CID_LENGTH: Final = bytes((CID_SIZE,))
 _RFC_9146_HEAD: Final = b"\xff" * 8 + bytes((WITH_CID, CID_SIZE, WITH_CID)) + VERSION
@@ -167,12 +168,12 @@ class ReplayWindow:
 class Opener:
     """Epoch 1, inwards."""
 
-    __slots__ = ("_cid", "_iv", "_key", "_mode", "window")
+    __slots__ = ("_cid", "_mode", "iv", "key", "window")
 
     def __init__(self, key: bytes, iv: bytes, *, cid: bytes, mode: int, window: ReplayWindow) -> None:
         """`cid`: what the peer puts into its records, b"" for none; `mode`: the number of the extension, 0 for none."""
-        self._key = key
-        self._iv = iv
+        self.key = key
+        self.iv = iv
         self._cid = cid
         self._mode = mode
         self.window = window
@@ -181,19 +182,18 @@ class Opener:
         """Content type and content. Raises ReplayedRecord or ForgedRecord; only what authenticates counts as seen."""
         kind, sequence, cid, body = record
         size = len(body) - _NONCE - _TAG
-        if size < 0 or cid != self._cid or not sequence.startswith(_EPOCH_1):
+        number = int.from_bytes(sequence) - _FIRST_OF_EPOCH_1
+        if size < 0 or cid != self._cid or not 0 <= number <= _LAST_NUMBER:
             raise ForgedRecord("not a record of this session")
-        number = int.from_bytes(sequence[2:], "big")
         window = self.window
         if number <= window.top and not window.is_new(number):
             raise ReplayedRecord("record seen before")
-        length = size.to_bytes(2, "big")
         if cid:
-            additional = _additional_with_cid(self._mode, sequence, cid, length)
+            additional = _additional_with_cid(self._mode, sequence, cid, size.to_bytes(2))
         else:
-            additional = sequence + bytes((kind,)) + VERSION + length
+            additional = sequence + bytes((kind,)) + VERSION + size.to_bytes(2)
         try:
-            content = AESCCM(self._key, _TAG).decrypt(self._iv + body[:_NONCE], body[_NONCE:], additional)
+            content = AESCCM(self.key, _TAG).decrypt(self.iv + body[:_NONCE], body[_NONCE:], additional)
         except InvalidTag:
             raise ForgedRecord("record does not authenticate") from None
         window.accept(number)
@@ -208,12 +208,12 @@ class Opener:
 class Sealer:
     """Epoch 1, outwards."""
 
-    __slots__ = ("_cid", "_iv", "_key", "_mode", "limit", "next_number")
+    __slots__ = ("_cid", "_mode", "iv", "key", "limit", "next_number")
 
     def __init__(self, key: bytes, iv: bytes, *, cid: bytes, mode: int, next_number: int, limit: int) -> None:
         """`cid`: what the peer wants to see in our records, b"" for none. Numbers below `limit` may be used."""
-        self._key = key
-        self._iv = iv
+        self.key = key
+        self.iv = iv
         self._cid = cid
         self._mode = mode
         self.next_number = next_number
@@ -226,18 +226,18 @@ class Sealer:
             raise NotReserved
         assert len(content) <= MAX_PLAINTEXT
         self.next_number = number + 1
-        sequence = _EPOCH_1 + number.to_bytes(6, "big")
+        sequence = (_FIRST_OF_EPOCH_1 + number).to_bytes(8)
         cid = self._cid
         if cid:
             content += bytes((kind,))
             content += bytes(-len(content) % _PADDING)
-            kind = WITH_CID
-            additional = _additional_with_cid(self._mode, sequence, cid, len(content).to_bytes(2, "big"))
+            additional = _additional_with_cid(self._mode, sequence, cid, len(content).to_bytes(2))
+            head = _CID_RECORD
         else:
-            additional = sequence + bytes((kind,)) + VERSION + len(content).to_bytes(2, "big")
-        sealed = AESCCM(self._key, _TAG).encrypt(self._iv + sequence, content, additional)
-        head = bytes((kind,)) + VERSION + sequence + cid
-        return head + (_NONCE + len(sealed)).to_bytes(2, "big") + sequence + sealed
+            head = bytes((kind,)) + VERSION
+            additional = sequence + head + len(content).to_bytes(2)
+        sealed = AESCCM(self.key, _TAG).encrypt(self.iv + sequence, content, additional)
+        return head + sequence + cid + (_NONCE + len(sealed)).to_bytes(2) + sequence + sealed
 
 
 def _additional_with_cid(mode: int, sequence: bytes, cid: bytes, length: bytes) -> bytes:

@@ -8,16 +8,19 @@ that was never stored needs nobody's leave for its first block: with the process
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from typing import Final
 
 from cloudchamber.wire.dtls.events import EndpointEvent, ReservationNeeded
-from cloudchamber.wire.dtls.prf import key_block
+from cloudchamber.wire.dtls.handshake_messages import RANDOM_SIZE
+from cloudchamber.wire.dtls.prf import MASTER_SIZE, key_block
+from cloudchamber.wire.dtls.raw_keys import POINT_SIZE, SPKI_PREFIX
 from cloudchamber.wire.dtls.records import (
     ALERT,
     APPLICATION_DATA,
     CHANGE_CIPHER_SPEC,
+    CID_SIZE,
     CLOSE_NOTIFY,
+    DEVICE_ID_SIZE,
     HANDSHAKE,
     Address,
     NotReserved,
@@ -43,8 +46,13 @@ MAX_FINAL_FLIGHTS: Final = 8
 
 Datagrams = list[tuple[bytes, Address]]
 
-# Numbers below this are reserved, the top of the window when it was stored last + 1, forged records; then the state.
-_PACKED: Final = struct.Struct(">QQI")
+# point of the peer's key(65) id(32) master(48) client random(32), keys(16) and fixed nonces(4) inwards and outwards,
+# cid mode(1) cid(8) has device id(1) device id(12), next number(8) and how many more are reserved(4), window top + 1(8)
+# window bits(8), by how much the window went on since it was stored(4) forged records(4) port(2); then the host, UTF-8
+_PACKED: Final = struct.Struct(
+    f">{POINT_SIZE}s{RANDOM_SIZE}s{MASTER_SIZE}s{RANDOM_SIZE}s16s16s4s4sB{CID_SIZE}s?{DEVICE_ID_SIZE}sQIQQIIH"
+)
+_MAX_UNSAVED: Final = (1 << 32) - 1
 
 
 class DtlsSession:
@@ -90,25 +98,28 @@ class DtlsSession:
         self.cid_mode = state.cid_mode
         self.device_id = state.device_id
         self.peer_spki = state.peer_spki
-        self.forged_records = 0
-        self.is_closed = False
         self._master = state.master
         self._client_random = state.client_random
-        self._events = events
-        self._datagrams = datagrams
-        self._waiting: list[bytes] | None = None
-        self._final_flight: tuple[int, bytes] | None = None
-        self._final_flights_left = MAX_FINAL_FLIGHTS
         if opener is None or sealer is None:
             keys = key_block(state.master, state.client_random, state.id)
             window = ReplayWindow(state.window_top, state.window_bits)
             opener = Opener(keys.client_key, keys.client_iv, cid=state.cid, mode=state.cid_mode, window=window)
             start = state.next_number
             sealer = Sealer(keys.server_key, keys.server_iv, cid=b"", mode=0, next_number=start, limit=start)
+        self._begin(opener, sealer, events, datagrams)
+
+    def _begin(self, opener: Opener, sealer: Sealer, events: list[EndpointEvent], datagrams: Datagrams) -> None:
         self._opener = opener
         self._sealer = sealer
+        self._events = events
+        self._datagrams = datagrams
         self._asked = sealer.limit
         self._saved_top = opener.window.top
+        self._waiting: list[bytes] | None = None
+        self._final_flight: tuple[int, bytes] | None = None
+        self._final_flights_left = MAX_FINAL_FLIGHTS
+        self.forged_records = 0
+        self.is_closed = False
 
     # --- for the owner
 
@@ -147,24 +158,81 @@ class DtlsSession:
         )
 
     def pack(self) -> bytes:
-        """All of it, to go on in this process. Not for a store: its `next_number` is the one that is used next."""
-        head = _PACKED.pack(self._sealer.limit, self._saved_top + 1, self.forged_records)
-        return head + replace(self.state(), next_number=self._sealer.next_number).to_bytes()
+        """All of it, to go on in this process. Not for a store: its next number is the one that is used next, and
+        with the master secret go the keys, which take ten times as long to make as all the rest."""
+        opener, sealer = self._opener, self._sealer
+        window = opener.window
+        host, port = self.address
+        return (
+            _PACKED.pack(
+                self.peer_spki[len(SPKI_PREFIX) :],
+                self.id,
+                self._master,
+                self._client_random,
+                opener.key,
+                sealer.key,
+                opener.iv,
+                sealer.iv,
+                self.cid_mode,
+                self.cid,
+                self.device_id is not None,
+                self.device_id or b"",
+                sealer.next_number,
+                sealer.limit - sealer.next_number,
+                window.top + 1,
+                window.bits,
+                # A peer may leave out as many numbers as it likes; what is unsaved here is stored soon anyhow.
+                min(window.top - self._saved_top, _MAX_UNSAVED),
+                self.forged_records,
+                port,
+            )
+            + host.encode()
+        )
 
     @classmethod
     def unpack(cls, packed: bytes, events: list[EndpointEvent], datagrams: Datagrams) -> DtlsSession:
         """The session that was packed. A packed one can be gone on with once."""
-        limit, saved_top, forged_records = _PACKED.unpack_from(packed)
-        session = cls(SessionState.from_own_bytes(packed[_PACKED.size :]), events, datagrams)
-        session._sealer.limit = session._asked = limit
-        session._saved_top = saved_top - 1
-        session.forged_records = forged_records
+        session = cls.__new__(cls)
+        (
+            point,
+            session.id,
+            session._master,
+            session._client_random,
+            opener_key,
+            sealer_key,
+            opener_iv,
+            sealer_iv,
+            mode,
+            cid,
+            has_id,
+            device_id,
+            next_number,
+            numbers_left,
+            top,
+            bits,
+            unsaved,
+            forged,
+            port,
+        ) = _PACKED.unpack_from(packed)
+        if not mode:
+            cid = b""
+        session.address = (packed[_PACKED.size :].decode(), port)
+        session.cid = cid
+        session.cid_mode = mode
+        session.device_id = device_id if has_id else None
+        session.peer_spki = SPKI_PREFIX + point
+        opener = Opener(opener_key, opener_iv, cid=cid, mode=mode, window=ReplayWindow(top - 1, bits))
+        limit = next_number + numbers_left
+        sealer = Sealer(sealer_key, sealer_iv, cid=b"", mode=0, next_number=next_number, limit=limit)
+        session._begin(opener, sealer, events, datagrams)
+        session._saved_top -= unsaved
+        session.forged_records = forged
         return session
 
     @staticmethod
     def packed_key(packed: bytes) -> bytes:
         """The `peer_spki` of a packed session."""
-        return SessionState.from_own_bytes(packed[_PACKED.size :]).peer_spki
+        return SPKI_PREFIX + packed[:POINT_SIZE]
 
     def reserved(self, up_to: int) -> None:
         """A state with this `next_number` is stored, and would survive a crash now."""

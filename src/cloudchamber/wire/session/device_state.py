@@ -14,8 +14,10 @@ A device counts something as known to the cloud only after the cloud acknowledge
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass
 from enum import Enum
+
+from msgspec import structs
 
 from cloudchamber.wire.coap import Code, Message, Option
 from cloudchamber.wire.describe import Part
@@ -48,8 +50,8 @@ def checksum(told: Told, setup: DeviceSetup, hello: Hello, subscriptions: Iterab
         everything = device_describe.body(setup, Part.APPLICATION) or b""
     else:
         # That an update succeeded is news for one Hello, and no state.
-        steady = replace(hello, flags=hello.flags & ~HelloFlag.OTA_SUCCESSFUL)
-        everything = (device_describe.body(setup, Part.SYSTEM) or b"") + repr(astuple(steady)).encode()
+        steady = structs.replace(hello, flags=hello.flags & ~HelloFlag.OTA_SUCCESSFUL)
+        everything = (device_describe.body(setup, Part.SYSTEM) or b"") + repr(structs.astuple(steady)).encode()
     return zlib.crc32(everything)
 
 

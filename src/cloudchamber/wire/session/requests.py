@@ -53,14 +53,14 @@ class Pending(Struct, eq=False):
 
 
 class RequestTable:
-    __slots__ = ("_by_token", "_next_token", "_pings", "_resting")
+    __slots__ = ("_by_token", "_pings", "_resting", "next_token")
 
     def __init__(self, first_token: int = 0) -> None:
         self._by_token: dict[int, Pending] = {}
         self._pings: list[Pending] = []
         # Until when, in this order, and what was asked. Made when it is needed: most sessions never do.
         self._resting: dict[int, tuple[float, Kind]] | None = None
-        self._next_token = first_token
+        self.next_token = first_token
 
     def add(self, pending: Pending, now: float) -> bool:
         """Gives it a token; False when all are in use."""
@@ -72,10 +72,10 @@ class RequestTable:
         resting = self._still_resting(now)
         if len(self._by_token) + len(resting) >= TOKENS:
             return False
-        token = self._next_token
+        token = self.next_token
         while token in self._by_token or token in resting:
             token = (token + 1) % TOKENS
-        self._next_token = (token + 1) % TOKENS
+        self.next_token = (token + 1) % TOKENS
         pending.token = token
         self._by_token[token] = pending
         return True
@@ -140,10 +140,6 @@ class RequestTable:
 
     def all(self) -> list[Pending]:
         return [*self._by_token.values(), *self._pings]
-
-    @property
-    def next_token(self) -> int:
-        return self._next_token
 
     def is_at_rest(self, now: float) -> bool:
         """No answer is expected, nor can one come too late."""

@@ -21,8 +21,9 @@ A device sends nothing while it waits for the acknowledgement of its Hello, and 
 acknowledged first, and only after `accept`.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from cloudchamber.wire import coap, messages
 from cloudchamber.wire.coap import Code, Message, Type
@@ -45,11 +46,11 @@ from cloudchamber.wire.reliability import CLOUD, CLOUD_MEMORY_S, Draw, MessageId
 from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.cloud import MAX_SUBSCRIPTIONS, CloudSession
 from cloudchamber.wire.session.describing import Describing
-from cloudchamber.wire.session.limits import limits_of
+from cloudchamber.wire.session.limits import DeviceLimits, limits_of
 from cloudchamber.wire.session.memory import SessionMemory
 from cloudchamber.wire.session.requests import NEVER, TOKEN_REST_S, TOKENS, Kind, Pending, RequestTable
 from cloudchamber.wire.transport import Transport
-from cloudchamber.wire.udp.packed import Alike, Own, PackedSession
+from cloudchamber.wire.udp.packed import Alike, Own, PackedSession, shared
 
 MAX_OUTSTANDING: Final = 256
 """Confirmable messages to a device that acknowledges none of them: a stream of events for four minutes at a second
@@ -76,6 +77,7 @@ class CloudDatagramSession(CloudSession):
     """The cloud's end. Commands and their outcomes: `CloudCommands`."""
 
     __slots__ = (
+        "_alike",
         "_asked",
         "_device_id",
         "_goodbye_at",
@@ -101,6 +103,8 @@ class CloudDatagramSession(CloudSession):
         self._memory_is_new = False
         self._device_id: bytes | None = None
         self._asked: tuple[Message, Hello] | None = None
+        # Of the last packing: mostly it is the same at the next.
+        self._alike: Alike | None = None
         # Datagrams overtake each other for seconds only. After that an id that went back is a device that lost count.
         self._newest_id, self._newest_at = 0, now - CLOUD_MEMORY_S
         self._goodbye_id, self._goodbye_at = 0, now
@@ -123,11 +127,13 @@ class CloudDatagramSession(CloudSession):
         session._is_quiet = True
         return session
 
-    def _go_on(self, hello: Hello, subscriptions: tuple[Subscription, ...], now: float) -> Describing:
+    def _go_on(
+        self, hello: Hello, subscriptions: tuple[Subscription, ...], now: float, limits: DeviceLimits | None = None
+    ) -> Describing:
         self._hello = hello
         self._hello_deadline = None
         self._device_id = hello.device_id
-        self._limits = limits_of(hello, Transport.UDP)
+        self._limits = limits or limits_of(hello, Transport.UDP)
         self._subscriptions = subscriptions
         self._describing = Describing(hello, Transport.UDP, now)
         return self._describing
@@ -152,38 +158,53 @@ class CloudDatagramSession(CloudSession):
         assert self._describing is not None
         known = self._describing.complete
         own = Own(
-            device_id=self._hello.device_id,
-            system_digest=b"" if known is None else known.system_digest,
-            has_system_digest=known is not None,
-            is_quiet=self._is_quiet,
-            asks=self._describing.asks,
-            next_token=self._requests.next_token,
-            next_id=self._ids.next,
-            ids_given=self._ids.given,
-            reserved_id=self._reserved_id,
-            newest_id=self._newest_id,
-            goodbye_id=self._goodbye_id,
-            ids_begun_at=self._ids.begun_at,
-            newest_at=self._newest_at,
-            goodbye_at=self._goodbye_at,
-            heard_at=self._heard_at,
-            lossy_until=self._reliability.lossy_until,
+            self._hello.device_id,
+            b"" if known is None else known.system_digest,
+            known is not None,
+            self._is_quiet,
+            self._describing.asks,
+            self._requests.next_token,
+            self._ids.next,
+            self._ids.given,
+            self._reserved_id,
+            self._newest_id,
+            self._goodbye_id,
+            self._ids.begun_at,
+            self._newest_at,
+            self._goodbye_at,
+            self._heard_at,
+            self._reliability.lossy_until,
         )
-        hello = replace(self._hello, device_id=None)
-        alike = Alike(hello, self._application, self._subscriptions, self._chunk_size)
-        return PackedSession.of(alike, own, self._reliability.pack(self._heard_at))
+        return PackedSession.of(self._what_is_alike(), own, self._reliability.pack(self._heard_at))
+
+    def _what_is_alike(self) -> Alike:
+        alike = self._alike
+        if (
+            alike is None
+            or alike.application is not self._application
+            or alike.subscriptions is not self._subscriptions
+            or alike.chunk_size != self._chunk_size
+        ):
+            assert self._hello is not None
+            assert self._limits is not None
+            hello = replace(self._hello, device_id=None)
+            alike = shared(Alike(hello, self._limits, self._application, self._subscriptions, self._chunk_size))
+        return alike
 
     @classmethod
     def unpack(cls, packed: PackedSession, *, draw: Draw, now: float) -> "CloudDatagramSession":
         """The session that was packed, in the same process. Neither end notices."""
         alike, own = packed.alike, packed.own
         session = cls(draw=draw, now=now)
-        describing = session._go_on(replace(alike.hello, device_id=own.device_id), alike.subscriptions, now)
+        hello = replace(alike.hello, device_id=own.device_id)
+        describing = session._go_on(hello, alike.subscriptions, now, alike.limits)
         describing.rest(alike.application, own.system_digest if own.has_system_digest else None, own.asks)
+        session._alike = alike
         session._application = alike.application
         session._chunk_size = alike.chunk_size
-        session._requests = RequestTable(own.next_token)
-        session._ids = MessageIds(own.next_id, own.ids_begun_at, own.ids_given)
+        session._requests.next_token = own.next_token
+        ids = session._ids
+        ids.next, ids.given, ids.begun_at = own.next_id, own.ids_given, own.ids_begun_at
         session._reserved_id = own.reserved_id
         session._newest_id, session._newest_at = own.newest_id, own.newest_at
         session._goodbye_id, session._goodbye_at = own.goodbye_id, own.goodbye_at
@@ -347,6 +368,7 @@ class CloudDatagramSession(CloudSession):
         # as far as these changed: what it does not repeat stays. Older ones say all anew.
         kept, application = ((), None) if not hello.describes_itself else (self._subscriptions, self._application)
         super()._welcome(message, hello, now)
+        self._alike = None
         self._reliability.insist(message.id)
         assert self._describing is not None
         self._describing.application = self._application = application

@@ -13,12 +13,14 @@ import msgspec
 
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import Hello, Subscription
+from cloudchamber.wire.session.limits import DeviceLimits
 
 
 class Alike(msgspec.Struct, frozen=True):
     """`hello` is without its device id."""
 
     hello: Hello
+    limits: DeviceLimits
     application: Application | None
     subscriptions: tuple[Subscription, ...]
     chunk_size: int
@@ -60,8 +62,8 @@ class PackedSession(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, alike: Alike, own: Own, heard: bytes) -> "PackedSession":
-        """`heard`: of `Reliability.pack`."""
-        return cls(shared(alike), _OWN.pack(*own) + heard)
+        """`alike` is a `shared` one; `heard` is of `Reliability.pack`."""
+        return cls(alike, _OWN.pack(*own) + heard)
 
     @property
     def own(self) -> Own:
