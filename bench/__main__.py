@@ -23,7 +23,7 @@ from bench.suites import GROUPS, SUITES
 
 _RESULTS: Final = Path(__file__).parent / "results"
 _NARROW: Final = 150
-"""A terminal of fewer columns has the ranges below the medians."""
+"""A terminal of fewer columns has the medians alone; the page has the ranges."""
 
 
 class _Command(click.Command):
@@ -112,6 +112,10 @@ def main(
             click.echo(f"{name}: {error}", err=True)
             failed.append(name)
             continue
+        except KeyboardInterrupt:
+            kept = f"What was measured by then is in {_short(page)}." if page else "Nothing was measured by then."
+            click.echo(f"\nStopped. {kept}", err=True)
+            raise
         section = msgspec.structs.replace(section, circumstances=watch.ended(settings))
         page = report.save([section], results, dt.datetime.now(dt.UTC).date(), list(SUITES))
         _show(section)

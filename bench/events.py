@@ -136,6 +136,7 @@ def _round(flat_out: Heard, paced: Heard) -> dict[str, float]:
         "cpu_us": flat_out.server_cpu_seconds / flat_out.deliveries * 1e6,
         "p50_ms": paced.p50_ms,
         "p99_ms": paced.p99_ms,
+        "load_percent": 100 * flat_out.client_cpu_seconds / flat_out.seconds,
     }
 
 
@@ -208,7 +209,8 @@ def _events_in(run: Run) -> Section:
 
 def _taken(found: Tally) -> dict[str, float]:
     share = 100 * found.failed / (found.done + found.failed)
-    return {"per_s": found.per_second, "cpu_us": found.cpu_us, "failed": share}
+    own = 100 * found.own_cpu_seconds / found.seconds
+    return {"per_s": found.per_second, "cpu_us": found.cpu_us, "failed": share, "load_percent": own}
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,12 +133,12 @@ def _start(
 
 _START: Final = f"""
 From the start of the process, Python's own start included, until it says that it is ready and until it has answered a
-GET of a device with a token. For {_DEVICES_FOR_EACH_CUSTOMER} devices there is a customer on record with an access and
-a refresh token; every other device is one over UDP with its session, and all have described themselves. *A new folder*
-makes keys and tables first. *After SIGKILL* the database was not closed, and the log of its last changes is read first.
-Before it is ready the cloud looks through the file for damage, up to 256 MB of it, which is most of the time with many
-devices. The peers have tables and keys, as the cloud has with *nothing on record*, and give a token first where they
-keep tokens.
+GET of a device with a token. For every {_DEVICES_FOR_EACH_CUSTOMER} devices there is a customer on record with an
+access and a refresh token; every other device is one over UDP with its session, and all have described themselves. *A
+new folder* makes keys and tables first. *After SIGKILL* the database was not closed, and the log of its last changes is
+read first. Before it is ready the cloud looks through the file for damage, up to 256 MB of it, which is most of the
+time with many devices. The peers have tables and keys, as the cloud has with *nothing on record*, and give a token
+first where they keep tokens.
 """
 
 

@@ -338,13 +338,22 @@ def _markdown(section: Section) -> str:
 
 
 def table(section: Section, *, is_narrow: bool = False) -> Table:
-    """For a terminal; a narrow one has the ranges below the medians."""
+    """For a terminal; a narrow one has the medians alone, below a line that says of what they are."""
     shown = Table(title=section.title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title_justify="left")
     headings, lines = _cells(section)
-    for index, heading in enumerate(headings):
-        shown.add_column(heading, justify="left" if index < 3 else "right", no_wrap=not is_narrow)
+    if not is_narrow:
+        for index, heading in enumerate(headings):
+            shown.add_column(heading, justify="left" if index < 3 else "right", no_wrap=True)
+        for cells in lines:
+            shown.add_row(*cells)
+        return shown
+    shown.add_column("", min_width=max((len(cells[2]) for cells in lines), default=0))
+    for heading in headings[3:]:
+        shown.add_column(heading.replace(" ", "\n", 1), justify="right", no_wrap=True)
     for cells in lines:
-        shown.add_row(*(cell.replace(" (", "\n(") if is_narrow else cell for cell in cells))
+        if cells[0] or cells[1]:
+            shown.add_row(", ".join(part for part in cells[:2] if part), style="bold")
+        shown.add_row(cells[2], *(cell.partition(" (")[0] for cell in cells[3:]))
     return shown
 
 

@@ -179,6 +179,7 @@ class Crowd:
         self._due: list[tuple[float, int, Device]] = []
         self._places = count()
         self._reasons: dict[str, int] = {}
+        self._latencies_ms: list[float] = []
 
     def run(self, order: Order) -> Tally:
         """Raises LoadFailed, OSError."""
@@ -190,25 +191,28 @@ class Crowd:
             self._keys = shared_keys(Path(order.keys))
         self._reasons.clear()
         cpu, own, started = cpu_time(order.server_pid), time.process_time(), time.perf_counter()
+        self._latencies_ms = []
         done, failed = self._hold() if order.what == "hold" else self._connect(order, stay=order.what == "online")
         took = time.perf_counter() - started
         cpu, own = cpu_time(order.server_pid) - cpu, time.process_time() - own
-        return Tally(done, took, cpu, failed, dict(self._reasons), own)
+        return Tally(done, took, cpu, failed, dict(self._reasons), own, sorted(self._latencies_ms))
 
     def _connect(self, order: Order, *, stay: bool) -> tuple[int, int]:
         begun = done = failed = 0
-        coming: set[Device] = set()
+        coming: dict[Device, float] = {}
         end = time.monotonic() + _WITHIN_S
         while done + failed < order.count:
             while begun < order.count and len(coming) < order.at_once:
-                coming.add(self._begin(order.first + begun, order))
+                began = time.monotonic()
+                coming[self._begin(order.first + begun, order)] = began
                 begun += 1
             for device in self._turn(end):
                 if device not in coming or not (device.is_done or device.is_over):
                     continue
-                coming.remove(device)
+                began = coming.pop(device)
                 if device.is_done and not device.is_over:
                     done += 1
+                    self._latencies_ms.append((time.monotonic() - began) * 1e3)
                 else:
                     failed += 1
                 if not stay and not device.is_over:

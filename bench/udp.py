@@ -179,7 +179,8 @@ def _turns(name: str, loop: str, count: int, run: Run) -> list[Row]:
 
 
 def _of_tally(tally: Tally) -> dict[str, float]:
-    return {"per_s": tally.per_second, "cpu_us": tally.cpu_us}
+    own = 100 * tally.own_cpu_seconds / tally.seconds
+    return {"per_s": tally.per_second, "cpu_us": tally.cpu_us, "load_percent": own}
 
 
 def idle(folder: Path, loop: str, count: int, offline_s: float, steps: Steps) -> Idle:

@@ -76,7 +76,7 @@ class Tally(msgspec.Struct, frozen=True):
     reasons: dict[str, int] = {}
     own_cpu_seconds: float = 0.0
     latencies_ms: list[float] = []
-    """In order, where an order asks for them."""
+    """In order: of handshakes, and where an order asks for them."""
 
     @property
     def cpu_us(self) -> float:
@@ -97,6 +97,7 @@ class Device:
         """`secured` is called when the handshake is done; None: the device goes on, and says Hello."""
         profile = PROFILES["4.0.2"]
         self.id = (FIRST_ID + number).to_bytes(12, "big")
+        self.began = time.monotonic()
         self.socket = _socket(order)
         self.is_waiting = True
         self.under_way = self.refused = 0
@@ -186,6 +187,7 @@ class Crowd:
         self._online: list[Device] = []
         self._serial = 0
         self._swept_at = 0.0
+        self._latencies_ms: list[float] = []
 
     def run(self, order: Order) -> Tally:
         """Raises LoadFailed, OSError."""
@@ -201,11 +203,12 @@ class Crowd:
         }[order.what]
         cpu, own, started = cpu_time(order.server_pid), time.process_time(), time.perf_counter()
         refused = sum(device.refused for device in self._online)
+        self._latencies_ms = []
         done = work(order)
         took = time.perf_counter() - started
         failed = sum(device.refused for device in self._online) - refused if order.what == "events" else 0
         cpu, own = cpu_time(order.server_pid) - cpu, time.process_time() - own
-        return Tally(done - failed, took, cpu, failed, {}, own)
+        return Tally(done - failed, took, cpu, failed, {}, own, sorted(self._latencies_ms))
 
     def _handshakes(self, order: Order) -> int:
         """Handshakes alone; nothing is said in the session."""
@@ -225,6 +228,7 @@ class Crowd:
                 begun += 1
             self._turn(end)
             for device in over:
+                self._latencies_ms.append((time.monotonic() - device.began) * 1e3)
                 self._leave(device)
             over.clear()
         return done

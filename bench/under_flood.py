@@ -8,7 +8,7 @@ import base64
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,14 +19,16 @@ import msgspec
 
 from bench import tcp
 from bench.events import hooks_reach_this_machine
-from bench.load import LoadFailed, at, cpu_time
-from bench.paced import Order, Paced, Tally
+from bench.load import LoadFailed, cpu_time
+from bench.paced import Order, Paced, Tally, quantiles_ms
 from bench.report import OURS, Row, Section
 from bench.run import Run
-from bench.scene import Scene, bearer, scene
+from bench.scene import Scene, bearer, scene, with_devices
+from bench.tcp_devices import TcpDevices
 from bench.tcp_events import PAUSE_S, TcpPublishers
-from bench.udp_devices import FIRST_ID, VARIABLE, Devices
-from bench.udp_devices import Order as PhotonOrder
+from bench.udp_devices import FIRST_ID, FUNCTION, VARIABLE, Devices
+from bench.udp_devices import Order as DeviceOrder
+from bench.udp_devices import Tally as DeviceTally
 
 NAMES: Final = ("under-flood",)
 
@@ -40,9 +42,13 @@ _VICTIM: Final = "victim@example.com"
 _LISTENER: Final = "listener@example.com"
 _PASSWORD: Final = "the listener's own password"
 _ITSELF: Final = {"grant_type": "client_credentials"}
+_LISTED: Final = 25
 _ELECTRON: Final = 1
-_PHOTON: Final = 2
-"""Numbers of devices: those over UDP count from 1."""
+_PHOTON: Final = 100_000
+"""Numbers of devices: those over UDP count from 1, each handshake one further. Behind the Photon come those that shake
+hands alone."""
+_HANDSHAKE_S: Final = 0.02
+"""For one that is calm, at the most: how many fit into a slice."""
 _CONNECTIONS: Final = 4
 _PAUSE_S: Final = 0.01
 _LIMITED_PAUSE_S: Final = 0.03
@@ -54,12 +60,13 @@ _MAX_WAITS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """`request` is empty for events of the device that publishes them."""
+    """`request` is empty for what devices do by themselves, which is `of_devices` then."""
 
     what: str
     request: bytes = b""
     stream: bytes = b""
     hook_port: int = 0
+    of_devices: Callable[["_Place", float], dict[str, float]] | None = None
 
     @property
     def connections(self) -> int:
@@ -72,8 +79,12 @@ class _Place:
     works: list[_Work]
     flood: bytes
     publisher: TcpPublishers
-    order: PhotonOrder
+    photons: TcpDevices
+    electrons: Devices
+    """Those that shake hands."""
+    order: DeviceOrder
     """For the publisher to come online."""
+    udp_order: DeviceOrder
 
 
 def measure(name: str, run: Run) -> Section:
@@ -87,8 +98,8 @@ def measure(name: str, run: Run) -> Section:
         folder.mkdir()
     with (
         hooks_reach_this_machine(),
-        _place(folders[0], "--rate-limits", "off") as free,
-        _place(folders[1], "--rate-limits", "on") as limited,
+        _place(folders[0], run.seconds, "--rate-limits", "off") as free,
+        _place(folders[1], run.seconds, "--rate-limits", "on") as limited,
         Paced() as asking,
         Paced() as flooding,
     ):
@@ -119,7 +130,9 @@ def measure(name: str, run: Run) -> Section:
 
         for place in (free, limited):
             for work in place.works:
-                if work.request:
+                if work.of_devices is not None:
+                    work.of_devices(place, run.seconds)
+                else:
                     asked = order(place, work.request, 1, _PAUSE_S, work.stream, work.hook_port)
                     asking.run(msgspec.structs.replace(asked, seconds=_SETTLE_S))
         for _ in range(run.rounds):
@@ -131,11 +144,11 @@ def measure(name: str, run: Run) -> Section:
                 for work in place.works:
                     run.steps.begin(f"{work.what}, {setting}")
                     row = rows.setdefault((work.what, setting), Row(work.what, setting, OURS, []))
-                    if work.request:
+                    if work.of_devices is not None:
+                        row.rounds.append(work.of_devices(place, run.seconds))
+                    else:
                         asked = order(place, work.request, work.connections, pause_s, work.stream, work.hook_port)
                         row.rounds.append(_round(asking.run(asked)))
-                    else:
-                        row.rounds.append(_of_device(place, run.seconds))
                     run.steps.end()
                 if setting in flooded:
                     flooded[setting].append(flooding.end())
@@ -151,7 +164,9 @@ _WHAT: Final = f"""
 busy with them. Meanwhile {_FLOODERS} other connections, each from an address of its own, post wrong passwords to
 `/oauth/token` as fast as they are answered. *An event to a listener* and *to a webhook* is the time from the request
 that publishes it until it has come on an event stream, or at the webhook's host; *of a device* is that from a Photon's
-event, one every {PAUSE_S * 1e3:g} ms, to its acknowledgement. *Failed* is what was not answered 200.
+event, one every {PAUSE_S * 1e3:g} ms, to its acknowledgement. Handshakes are one after the other, a Photon's until the
+cloud's Hello, an Electron's until the session has its keys. *Failed* is what was not answered 200. Times are corrected
+as wrk's are: a pause counts for all that would have been asked in it.
 """
 
 
@@ -177,19 +192,33 @@ def _round(tally: Tally) -> dict[str, float]:
     }
 
 
-def _of_device(place: _Place, seconds: float) -> dict[str, float]:
+def _of_events(place: _Place, seconds: float) -> dict[str, float]:
     count = max(1, round(seconds / PAUSE_S / 2))
     publisher, order = place.publisher, place.order
     tally = publisher.run(msgspec.structs.replace(order, what="timed events", count=count))
     publisher.hold(msgspec.structs.replace(order, what="hold", count=1))
-    p50, p99, p999 = (at(tally.latencies_ms, share) for share in (0.5, 0.99, 0.999))
-    return {
-        "per_s": tally.per_second,
-        "p50_ms": p50,
-        "p99_ms": p99,
-        "p999_ms": p999,
-        "failed": 100 * tally.failed / count,
-    }
+    return _timed(tally, PAUSE_S)
+
+
+def _of_photons(place: _Place, seconds: float) -> dict[str, float]:
+    order = msgspec.structs.replace(place.order, what="hellos", count=_handshakes(seconds), first=_PHOTON + 1)
+    return _timed(place.photons.run(order), 0.0)
+
+
+def _of_electrons(place: _Place, seconds: float) -> dict[str, float]:
+    order = msgspec.structs.replace(place.udp_order, what="handshakes", count=_handshakes(seconds))
+    return _timed(place.electrons.run(order), 0.0)
+
+
+def _handshakes(seconds: float) -> int:
+    return max(1, round(seconds / _HANDSHAKE_S))
+
+
+def _timed(tally: DeviceTally, pause_s: float) -> dict[str, float]:
+    found = {"per_s": tally.per_second, "failed": 100 * tally.failed / (tally.done + tally.failed)}
+    return found | dict(
+        zip(("p50_ms", "p99_ms", "p999_ms"), quantiles_ms(tally.latencies_ms, pause_s * 1e3), strict=False)
+    )
 
 
 def _answers(setting: str, tallies: list[Tally]) -> str:
@@ -203,13 +232,16 @@ def _answers(setting: str, tallies: list[Tally]) -> str:
 
 
 @contextlib.contextmanager
-def _place(folder: Path, *settings: str) -> Iterator[_Place]:
+def _place(folder: Path, seconds: float, *settings: str) -> Iterator[_Place]:
     with (
         scene(folder, *settings) as here,
         httpx.Client(base_url=here.url, timeout=30, trust_env=False) as http,
         TcpPublishers() as publisher,
         Devices() as electron,
+        TcpDevices() as photons,
+        Devices() as electrons,
     ):
+        with_devices(here, _LISTED)
         for name in (_VICTIM, _LISTENER):
             http.post("/v1/users", data={"username": name, "password": _PASSWORD}).raise_for_status()
         log_in = {"grant_type": "password", "username": _LISTENER, "password": _PASSWORD}
@@ -219,17 +251,18 @@ def _place(folder: Path, *settings: str) -> Iterator[_Place]:
         of_product = bearer(product.raise_for_status().json()["access_token"])
         own = bearer(listener.json()["access_token"])
         of_devices = f"/v1/products/{here.product}/devices"
-        ids = [f"{FIRST_ID + number:024x}" for number in (_ELECTRON, _PHOTON)]
+        numbers = (_ELECTRON, *range(_PHOTON, _PHOTON + 1 + _handshakes(seconds)))
+        ids = [f"{FIRST_ID + number:024x}" for number in numbers]
         http.post(of_devices, headers=of_product, json={"ids": ids}).raise_for_status()
         (hook_port,) = tcp.free_ports(1)
         hook = {"event": "hooked", "url": f"http://127.0.0.1:{hook_port}/"}
         http.post("/v1/integrations", json=hook, headers=own).raise_for_status()
         data = folder / "data"
 
-        def order(address: str, key: str, number: int) -> PhotonOrder:
+        def order(address: str, key: str, number: int) -> DeviceOrder:
             host, _, port = address.rpartition(":")
             keys = str(folder / "bench-keys")
-            return PhotonOrder("online", host, int(port), here.pid, 1, 1, str(data / key), here.product, number, keys)
+            return DeviceOrder("online", host, int(port), here.pid, 1, 1, str(data / key), here.product, number, keys)
 
         photon = order(here.tcp, "server-tcp.pem", _PHOTON)
         online = publisher.run(photon)
@@ -243,7 +276,7 @@ def _place(folder: Path, *settings: str) -> Iterator[_Place]:
         customers = bearer(here.customer_token)
         works = [
             _Work("GET of a device", _request("GET", f"/v1/devices/{here.device}", customers)),
-            _Work("GET of one's devices", _request("GET", "/v1/devices", customers)),
+            _Work(f"GET of {_LISTED} devices", _request("GET", "/v1/devices", customers)),
             _Work("introspection", _request("POST", "/oauth/introspect", basic, {"token": here.customer_token})),
             _Work("a client's token", _request("POST", "/oauth/token", basic, _ITSELF)),
             _Work(
@@ -252,8 +285,11 @@ def _place(folder: Path, *settings: str) -> Iterator[_Place]:
             ),
             _Work("a variable over TCP", _request("GET", f"{of_devices}/{here.device}/counter", of_product)),
             _Work("a variable over UDP", _request("GET", f"{of_devices}/{ids[0]}/{VARIABLE}", of_product)),
-            _Work("a function call", _request("POST", f"{of_devices}/{here.device}/brew", of_product, form)),
-            _Work("an event of a device, acknowledged"),
+            _Work("a function over TCP", _request("POST", f"{of_devices}/{here.device}/brew", of_product, form)),
+            _Work("a function over UDP", _request("POST", f"{of_devices}/{ids[0]}/{FUNCTION}", of_product, form)),
+            _Work("a Photon's handshake", of_devices=_of_photons),
+            _Work("an Electron's handshake", of_devices=_of_electrons),
+            _Work("an event of a device, acknowledged", of_devices=_of_events),
             _Work(
                 "an event to a listener",
                 _request("POST", "/v1/devices/events", own, {"name": "bench", "data": "%%%%", "private": "true"}),
@@ -267,7 +303,7 @@ def _place(folder: Path, *settings: str) -> Iterator[_Place]:
         ]
         wrong = {"grant_type": "password", "username": _VICTIM, "password": "a guess"}
         guess = _request("POST", "/oauth/token", _basic("particle", "particle"), wrong)
-        yield _Place(here, works, guess, publisher, photon)
+        yield _Place(here, works, guess, publisher, photons, electrons, photon, udp_order)
 
 
 def _basic(client: str, secret: str) -> dict[str, str]:

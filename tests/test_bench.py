@@ -1,6 +1,7 @@
 """The benchmarks still run. What they measure in slices this short says nothing."""
 
 import datetime as dt
+import io
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from rich.console import Console
 
 from bench import beside, compare, filling, http_peers, report, run, tcp
 from bench.benchmarks import HELLO
 from bench.life import memory
+from bench.load import at, corrected
+from bench.paced import quantiles_ms
 from bench.processes import CannotStart, listening
 from bench.report import OURS, Circumstances, Curve, Goal, Results, Row, Section
 from bench.suites import GROUPS, SUITES
@@ -129,6 +133,34 @@ def test_a_busy_machine_and_a_busy_load_generator_are_named(tmp_path: Path):
     assert "1 min 30 s; others kept 1000.0 cores busy before it. **So these figures are rough**" in text
     assert "GET, 16, cloudchamber: the load generator took 97 % of a core" in text
     assert "a core |" not in text
+
+
+def test_a_narrow_terminal_gets_whole_words_and_figures():
+    rows = [
+        Row(
+            "GET of a device",
+            "16 connections",
+            f"{name} 12.9.0",
+            [{"per_s": 100_000.0, "p99_ms": 1_234.0, "failed": 0.5}],
+        )
+        for name in (OURS, "django-oauth-toolkit")
+    ]
+    console = Console(width=60, file=io.StringIO())
+    console.print(report.table(Section("get", "GET", "", rows), is_narrow=True))
+    shown = console.file.getvalue()
+    for word in ("GET of a device", "connections", "django-oauth-toolkit 12.9.0", "100,000", "1,234.00", "0.50"):
+        assert word in shown
+    assert "…" not in shown
+
+
+def test_a_pause_counts_for_all_that_would_have_been_asked_in_it():
+    assert corrected([1.0] * 100 + [10.5], 2.0) == [1.0] * 100 + [2.5, 4.5, 6.5, 8.5, 10.5]
+    assert corrected([1.0, 3.9], 2.0) == [1.0, 3.9]
+    assert corrected([0.0], 0.0) == [0.0]
+    # One of a hundred took 100 times as long: half of the time nobody would have been answered.
+    assert at(corrected([1.0] * 99 + [100.0], 1.0), 0.99) > 90
+    assert quantiles_ms([], 10.0) == []
+    assert quantiles_ms([1.0] * 99 + [100.0], 10.0)[1] > 60
 
 
 def test_a_curve_is_flat_or_it_grows():
