@@ -611,7 +611,7 @@ Memory of the server's process for each connected Photon with its AES session an
 the process had before; *resident* keeps what it needed in its busiest moment, *used* is what its allocators have given
 out. The kernel's own for a socket is not in it. Silent means that they ping every 15 s, as Photons do.
 """
-    goals = [Goal("online, silent", "resident_b", 6000.0)]
+    goals = [Goal(state, "resident_b", 6000.0) for state in ("online, silent", "after a request to each")]
     return Section("tcp-memory", "Photons in memory", what, rows, goals=goals, plotted=("resident_b",))
 
 

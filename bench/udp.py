@@ -337,7 +337,7 @@ def _sessions_section(results: list[Idle]) -> Section:
 Memory of the server's process for each device of a product, the fleet's record included, without what it had before.
 *resident* is what the process keeps of its busiest moment, *used* what its allocators have given out.
 """
-    goals = [Goal("online, silent", "resident_b", 3000.0)]
+    goals = [Goal(state, "resident_b", 3000.0) for state in ("online, silent", "after a request to each")]
     return Section("sessions", "Sessions over DTLS", what, rows, goals=goals, plotted=("resident_b",))
 
 
