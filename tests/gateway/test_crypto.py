@@ -4,11 +4,22 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from cloudchamber.gateway.crypto import TOLD_AT_ONCE, Crypto, threads_for
+from cloudchamber.gateway.crypto import TOLD_AT_ONCE, Crypto, Work, threads_for
 from tests.loops import Turns
+
+
+def operations(*what: Callable[[], Any]) -> Work[Any]:
+    """One after the other; the result is the last one's."""
+    result = None
+    for each in what:
+        result = yield each
+    return result
+
 
 pytestmark = pytest.mark.parametrize("threads", [0, 1, 2])
 
@@ -25,7 +36,7 @@ async def test_every_answer_comes_on_the_loop(threads: int) -> None:
             done.set()
 
     for number in range(100):
-        crypto.submit(answered, lambda number=number: number * number)
+        crypto.submit(answered, operations(lambda number=number: number * number))
     assert not found
     async with asyncio.timeout(10):
         await done.wait()
@@ -41,9 +52,9 @@ async def test_an_answer_may_ask_again(threads: int) -> None:
         if result == 5:
             done.set_result(result)
         else:
-            crypto.submit(answered, lambda: result + 1)
+            crypto.submit(answered, operations(lambda: result + 1))
 
-    crypto.submit(answered, lambda: 0)
+    crypto.submit(answered, operations(lambda: 0))
     async with asyncio.timeout(10):
         assert await done == 5
     crypto.stop()
@@ -59,8 +70,8 @@ async def test_other_work_goes_on_between_operations(threads: int) -> None:
         done.set()
 
     for _ in range(5):
-        crypto.submit(lambda _: order.append("rsa"), lambda: None)
-    crypto.submit(last, lambda: None)
+        crypto.submit(lambda _: order.append("rsa"), operations(lambda: None))
+    crypto.submit(last, operations(lambda: None))
     asyncio.get_running_loop().call_soon(order.append, "other")
     async with asyncio.timeout(10):
         await done.wait()
@@ -73,7 +84,7 @@ async def test_results_that_come_together_leave_others_their_turn(threads: int) 
     turns, found = Turns(), list[int]()
     with turns:
         for _ in range(100):
-            crypto.submit(lambda _: found.append(turns.number), lambda: None)
+            crypto.submit(lambda _: found.append(turns.number), operations(lambda: None))
         time.sleep(0.05)  # noqa: ASYNC251 - the threads are done by then, and the loop has not looked
         async with asyncio.timeout(10):
             while len(found) < 100:
@@ -82,11 +93,69 @@ async def test_results_that_come_together_leave_others_their_turn(threads: int) 
     assert max(Counter(found).values()) <= TOLD_AT_ONCE
 
 
+async def test_a_work_of_several_operations(threads: int) -> None:
+    crypto = Crypto(threads)
+    order: list[str] = []
+    found: list[str] = []
+    done = asyncio.Event()
+
+    def answered(result: str) -> None:
+        found.append(result)
+        if len(found) == 12:
+            done.set()
+
+    def operation(name: str) -> Callable[[], str]:
+        def operate() -> str:
+            order.append(name)
+            return name
+
+        return operate
+
+    for letter in "abcdefghijkl":
+        crypto.submit(answered, operations(operation(letter + "1"), operation(letter + "2")))
+    crypto.submit(found.append, operations(lambda: 1 / 0))  # the log hears of it, and nobody waits for it
+    async with asyncio.timeout(10):
+        await done.wait()
+    crypto.stop()
+    assert sorted(found) == [letter + "2" for letter in "abcdefghijkl"]
+    assert sorted(order) == sorted(letter + step for letter in "abcdefghijkl" for step in "12")
+    if not threads:
+        # Together, and those that are half through before those that have not begun.
+        assert order[:20] == [letter + step for step in "12" for letter in "abcdefgh"] + ["i1", "j1", "k1", "l1"]
+
+
+async def test_a_work_without_any_operation(threads: int) -> None:
+    crypto = Crypto(threads)
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    crypto.submit(done.set_result, operations())
+    assert not done.done()
+    async with asyncio.timeout(10):
+        await done
+    crypto.stop()
+
+
+async def test_the_loop_does_one_operation_in_a_turn(threads: int) -> None:
+    crypto = Crypto(threads)
+    turns, found = Turns(), list[int]()
+    done = asyncio.Event()
+    with turns:
+        for _ in range(20):
+            crypto.submit(lambda _: None, operations(*[lambda: found.append(turns.number)] * 2))
+        crypto.submit(lambda _: done.set(), operations(lambda: None))
+        assert crypto.is_behind == (not threads)
+        async with asyncio.timeout(10):
+            await done.wait()
+    crypto.stop()
+    assert not crypto.is_behind
+    if not threads:
+        assert max(Counter(found).values()) == 1
+
+
 async def test_nobody_is_called_after_the_stop(threads: int) -> None:
     crypto = Crypto(threads)
     found: list[None] = []
     for _ in range(20):
-        crypto.submit(found.append, lambda: None)
+        crypto.submit(found.append, operations(lambda: None))
     crypto.stop()
     await asyncio.sleep(0.02)
     assert not found

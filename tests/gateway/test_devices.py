@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
@@ -241,9 +241,9 @@ async def test_what_was_made_for_a_device_is_used_where_memory_has_its_key_alone
     asked: list[str] = []
     submit = cloud.services.crypto.submit
 
-    def count(done: Callable[[Any], None], work: Callable[..., Any], *args: Any) -> None:
+    def count(done: Callable[[Any], None], work: Generator[Any, Any, Any]) -> None:
         asked.append(work.__name__)
-        submit(done, work, *args)
+        submit(done, work)
 
     monkeypatch.setattr(cloud.services.crypto, "submit", count)
     monkeypatch.setattr(cloud.inbox, "admit_now", lambda *_: None)

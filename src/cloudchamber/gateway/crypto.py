@@ -4,8 +4,10 @@ An operation takes a third of a millisecond, in which the library lets go of the
 future on each side of it, takes as long as all else in a handshake. So results come back together here: the loop is
 woken once for all that are there by then.
 
-Where a process has a single core, a thread only adds switches to it. Then the loop does one piece of work in each of
-its turns, between whatever else is to be done: one operation, or both of a device whose key is in memory.
+Where a process has a single core, a thread only adds switches to it. Then the loop does one operation in each of its
+turns, between whatever else is to be done. What lies between the operations is little beside them, but takes several
+times as long when the operations have driven its code and data out of the processor's caches each time. So it is done
+for some handshakes together, in a turn of its own.
 """
 
 import asyncio
@@ -15,16 +17,20 @@ import queue
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, Final, TypeVar
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_Job = tuple[Callable[..., Any], tuple[Any, ...], Callable[[Any], None]]
+Operation = Callable[[], Any]
+Work = Generator[Operation, Any, T]
+"""Yields each operation that takes long, is sent what comes of it, and returns the result. Neither it nor an operation
+may raise: nobody would hear of it but the log."""
+_Job = tuple[Work[Any], Callable[[Any], None]]
 
 TOLD_AT_ONCE: Final = 8
-"""Results in one turn of the loop."""
+"""Handshakes that go on in one turn of the loop."""
 
 _STOP_TIMEOUT_S: Final = 5.0
 
@@ -36,8 +42,11 @@ class Crypto:
         """`threads` 0: on the loop's own."""
         self._loop = asyncio.get_running_loop()
         self._is_stopped = False
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[tuple[Operation, _Job]] = deque()
         """For the loop; else they are in `_jobs`, and with their results in `_done`."""
+        self._operated: list[tuple[Any, _Job]] = []
+        """What came of an operation that the loop did, for whom."""
+        self._turns = False
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._is_told = False
@@ -47,21 +56,31 @@ class Crypto:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, done: Callable[[T], None], work: Callable[..., T], *args: Any) -> None:
-        """`done` is called with what `work(*args)` gives, on the loop and never before this returns. `work` must not
-        raise: nobody would hear of it but the log."""
-        job = (work, args, done)
+    @property
+    def is_behind(self) -> bool:
+        """The loop has operations to do for a while, and who comes now is not served before."""
+        return len(self._waiting) >= TOLD_AT_ONCE
+
+    def submit(self, done: Callable[[T], None], work: Work[T]) -> None:
+        """`done` is called with what `work` returns, on the loop and never before this returns."""
         if self._threads:
-            self._jobs.put(job)
+            self._jobs.put((work, done))
             return
-        self._waiting.append(job)
-        if len(self._waiting) == 1:
+        try:
+            operation = next(work)
+        except StopIteration as end:
+            self._loop.call_soon(done, end.value)
+            return
+        self._waiting.append((operation, (work, done)))
+        if not self._turns:
+            self._turns = True
             self._loop.call_soon(self._turn)
 
     def stop(self) -> None:
         """What waits is not done any more, and nobody is called."""
         self._is_stopped = True
         self._waiting.clear()
+        self._operated.clear()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -70,28 +89,49 @@ class Crypto:
     # --- on the loop ---
 
     def _turn(self) -> None:
-        if not self._waiting:
+        """One operation, or what lies between them for those that have come so far."""
+        if self._is_stopped:
             return
-        work, args, done = self._waiting[0]
+        if self._waiting and len(self._operated) < TOLD_AT_ONCE:
+            operation, job = self._waiting.popleft()
+            try:
+                self._operated.append((operation(), job))
+            except Exception:
+                log.exception("RSA of a handshake failed")
+        else:
+            self._go_on()
+        self._turns = bool(self._waiting or self._operated)
+        if self._turns:
+            self._loop.call_soon(self._turn)
+
+    def _go_on(self) -> None:
+        operated, self._operated = self._operated, []
+        following = []
+        for result, job in operated:
+            if self._is_stopped:
+                return
+            work, done = job
+            try:
+                following.append((work.send(result), job))
+            except StopIteration as end:
+                self._tell_one(done, end.value)
+            except Exception:
+                log.exception("RSA of a handshake failed")
+        # Whoever is half through comes first: it waits shorter, and so is here for a shorter time.
+        self._waiting.extendleft(reversed(following))
+
+    def _tell_one(self, done: Callable[[Any], None], result: Any) -> None:
         try:
-            done(work(*args))
-        finally:
-            # Last, so that `submit` in between begins no second chain.
-            if self._waiting:
-                self._waiting.popleft()
-            if self._waiting:
-                self._loop.call_soon(self._turn)
+            done(result)
+        except Exception:
+            log.exception("what came of a handshake's RSA could not be used")
 
     def _tell(self) -> None:
         # Each goes on with a handshake, so all others have their turn in between.
         for _ in range(TOLD_AT_ONCE):
             if not self._done or self._is_stopped:
                 break
-            done, result = self._done.popleft()
-            try:
-                done(result)
-            except Exception:
-                log.exception("what came of a handshake's RSA could not be used")
+            self._tell_one(*self._done.popleft())
         # Not told before it is looked whether there is more: a thread that is done in between tells anew.
         self._is_told = False
         if self._done and not self._is_stopped and not self._is_told:
@@ -107,9 +147,9 @@ class Crypto:
     def _do(self, job: _Job | None) -> bool:
         if job is None or self._is_stopped:
             return False
-        work, args, done = job
+        work, done = job
         try:
-            self._done.append((done, work(*args)))
+            self._done.append((done, _through(work)))
         except Exception:
             log.exception("RSA of a handshake failed")
             return True
@@ -120,6 +160,17 @@ class Crypto:
             except RuntimeError:  # the loop is closed
                 return False
         return True
+
+
+def _through(work: Work[T]) -> T:
+    result: Any = None
+    while True:
+        try:
+            operation = work.send(result)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        result = operation()
 
 
 def threads_for(wanted: int) -> int:

@@ -16,13 +16,20 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
 
 from cloudchamber.gateway.alarm import Timed
-from cloudchamber.gateway.crypto import Crypto
+from cloudchamber.gateway.crypto import Crypto, Work
 from cloudchamber.gateway.session import INBOX_TIMEOUT_S, Services, admitted_key
 from cloudchamber.gateway.tcp_session import Peer, TcpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
-from cloudchamber.wire.tcp.handshake import CREDENTIALS_SIZE, KEY_AT, NONCE_SIZE, open_handshake, seal_credentials
+from cloudchamber.wire.tcp.handshake import (
+    CREDENTIALS_SIZE,
+    KEY_AT,
+    NONCE_SIZE,
+    open_handshake,
+    seal_to_device,
+    sign_digest,
+)
 from cloudchamber.wire.tcp.stranger import Found, Stranger
 
 log = logging.getLogger(__name__)
@@ -122,9 +129,8 @@ class StrangerSession(Timed):
         if isinstance(event, DecryptHandshake):
             self._is_computing = True
             services = self._services
-            services.crypto.submit(
-                self._decrypted, _open, services.server_key, event.ciphertext, event.nonce, services.inbox.goes_by
-            )
+            work = _open(services.server_key, event.ciphertext, event.nonce, services.inbox.goes_by)
+            services.crypto.submit(self._decrypted, work)
         elif isinstance(event, IdentifyDevice):
             self._identify(event)
         elif isinstance(event, Closed):
@@ -162,7 +168,7 @@ class StrangerSession(Timed):
             return
         self._is_computing = True
         services = self._services
-        services.crypto.submit(partial(self._came, device), _prepare, services.server_key, key)
+        services.crypto.submit(partial(self._came, device), _prepare(services.server_key, key))
 
     def _came(self, device: DeviceId, prepared: "_Prepared | WireError") -> None:
         self._is_computing = False
@@ -221,23 +227,24 @@ async def _tell_unproven(rest: Callable[[], Coroutine[Any, Any, None]], device: 
 
 def _open(
     server_key: RSAPrivateKey, ciphertext: bytes, nonce: bytes, goes_by: Callable[[DeviceId, bytes], bool]
-) -> tuple[bytes | None, _Prepared | None]:
-    """The plaintext. Of a device that will hardly be refused also what it is admitted with: a turn of the loop less and
-    a way between threads."""
-    plaintext = open_handshake(server_key, ciphertext)
+) -> Work[tuple[bytes | None, _Prepared | None]]:
+    """The plaintext. Of a device that will hardly be refused also what it is admitted with, in the same work."""
+    plaintext = yield partial(open_handshake, server_key, ciphertext)
     # Not `read_identity`, which decides, a moment later: whatever is wrong here only costs this device a turn.
     if plaintext is None or not plaintext.startswith(nonce):
         return plaintext, None
     device, key = plaintext[NONCE_SIZE:KEY_AT], plaintext[KEY_AT:]
     if not goes_by(DeviceId(device.hex()), key):
         return plaintext, None
-    prepared = _prepare(server_key, key)
+    prepared = yield from _prepare(server_key, key)
     return plaintext, None if isinstance(prepared, WireError) else prepared
 
 
-def _prepare(server_key: RSAPrivateKey, device_key: bytes) -> _Prepared | WireError:
+def _prepare(server_key: RSAPrivateKey, device_key: bytes) -> Work[_Prepared | WireError]:
     credentials = os.urandom(CREDENTIALS_SIZE)
     try:
-        return _Prepared(device_key, seal_credentials(server_key, device_key, credentials), credentials)
+        sealed, digest = seal_to_device(device_key, credentials)
     except WireError as error:
         return error
+    signature = yield partial(sign_digest, server_key, digest)
+    return _Prepared(device_key, sealed + signature, credentials)
