@@ -72,6 +72,7 @@ from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import GUESSES, GUESSES_PER_MS, Customers, Users
 from cloudchamber.identity.store import CustomerResetStore, CustomerStore, FactorStore, ResetStore, UserStore
+from cloudchamber.ids import ClientId
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
@@ -89,13 +90,14 @@ from cloudchamber.oauth.grants.model import BrowserGrant, Grant
 from cloudchamber.oauth.grants.password import PasswordGrant
 from cloudchamber.oauth.grants.recovery_code import RecoveryCodeGrant
 from cloudchamber.oauth.rules import Lifetimes
-from cloudchamber.oauth.store import ClientStore, TokenStore
-from cloudchamber.oauth.tokens import Tokens
+from cloudchamber.oauth.store import CLIENT_NOTICE, ClientStore, TokenStore
+from cloudchamber.oauth.tokens import CLIENT_CHANGED, Tokens
 from cloudchamber.oauth.web.authorization import Authorization
 from cloudchamber.oauth.web.device_grants import DeviceGrants
 from cloudchamber.oauth.web.sessions import BrowserSessions
 from cloudchamber.oauth.web.store import AuthorizationCodeStore, ConsentStore, DeviceGrantStore
 from cloudchamber.oauth.web.store import SessionStore as BrowserSessionStore
+from cloudchamber.organizations.model import TEAM_CHANGED, TEAM_NOTICE, TeamChanged
 from cloudchamber.organizations.rules import api_domain
 from cloudchamber.organizations.service import Organizations
 from cloudchamber.organizations.store import ApiUserStore, OrganizationStore, TeamStore
@@ -114,6 +116,7 @@ from cloudchamber.statistics.service import Statistics
 from cloudchamber.statistics.store import StatisticsStore
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.storage.errors import SchemaMissing
+from cloudchamber.storage.notices import Notices
 from cloudchamber.tally import Tally
 from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
 from cloudchamber.webhooks.sending import SenderOnDemand
@@ -130,7 +133,7 @@ _PURGE_INTERVAL_MS: Final = HOUR
 _NOTE_INTERVAL_MS: Final = MINUTE
 # Of changes that the command line made in the database.
 _FOLLOW_INTERVAL_MS: Final = 5_000
-# Of tokens that it ended: whoever is shut out should be out within the second. The audit log is written as often.
+# Of what another process ended: whoever is shut out should be out within the second. The audit log is written as often.
 _REVOKE_INTERVAL_MS: Final = 500
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
@@ -246,6 +249,7 @@ class Cloud:
         bus = InProcessBus()
         self._bus = bus
         tally = Tally()
+        notices = _notices(db, bus, clock)
 
         passwords = Passwords(settings.workers_password)
         self._exit.callback(passwords.close)
@@ -591,6 +595,7 @@ class Cloud:
             self._every(
                 _PURGE_INTERVAL_MS,
                 tokens.purge,
+                notices.purge,
                 resets.purge,
                 factors.purge,
                 ownership.purge,
@@ -611,7 +616,7 @@ class Cloud:
         self._exit.push_async_callback(_cancelled, purging)
         following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, device_keys.follow))
         self._exit.push_async_callback(_cancelled, following)
-        revoking = asyncio.create_task(self._every(_REVOKE_INTERVAL_MS, tokens.follow, audit.write))
+        revoking = asyncio.create_task(self._every(_REVOKE_INTERVAL_MS, tokens.follow, notices.follow, audit.write))
         self._exit.push_async_callback(_cancelled, revoking)
         noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
         self._exit.push_async_callback(_cancelled, noting)
@@ -702,6 +707,14 @@ class Cloud:
                     failing.add(chore)
                 else:
                     failing.discard(chore)
+
+
+def _notices(db: Database, bus: InProcessBus, clock: Clock) -> Notices:
+    """What other processes change is told here as if it had been changed here."""
+    notices = Notices(db, clock)
+    notices.on(CLIENT_NOTICE, lambda client: bus.publish(CLIENT_CHANGED, ClientId(client)))
+    notices.on(TEAM_NOTICE, lambda change: bus.publish(TEAM_CHANGED, msgspec.json.decode(change, type=TeamChanged)))
+    return notices
 
 
 def is_of_console(path: str) -> bool:

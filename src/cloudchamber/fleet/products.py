@@ -279,12 +279,13 @@ class Products:
         Raises ProductNotFound, AccessRefused, ProductNotEmpty.
         """
         product = await self.get(requester, reference, Action.PRODUCTS_REMOVE)
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> list[SecretHash] | None:
             if await self._store.has_devices(tx, product.id):
                 return None
             ended = await self._tokens.end_in_product(tx, product.id)
-            await self._store.delete(tx, product.id)
+            await self._store.delete(tx, product.id, now)
             return ended
 
         not_empty = ProductNotEmpty("The product has devices: remove them first")
@@ -331,6 +332,9 @@ class Products:
                 kept.id == change.product if change.product is not None else kept.organization == change.organization
             )
         )
+        if change.is_gone and change.product is not None:
+            self._organization_of.pop(change.product, None)
+            self._tokens.forget_in(product=change.product)
 
     def _joined(self, _user: UserId) -> None:
         """Somebody made an account, and may be in a team by an invitation now."""

@@ -24,6 +24,8 @@ from cloudchamber.fleet.model import (
     owner_columns,
 )
 from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, UserId
+from cloudchamber.organizations.model import TeamChanged
+from cloudchamber.organizations.store import put_team_notice
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
 from cloudchamber.storage.sql import in_steps, places, rows_of_types
 
@@ -113,8 +115,9 @@ class ProductStore:
     async def has_devices(self, db: Reader, product: ProductId) -> bool:
         return await db.fetch_one("SELECT 1 FROM devices WHERE product_id = $1 LIMIT 1", product) is not None
 
-    async def delete(self, tx: Transaction, product: ProductId) -> None:
+    async def delete(self, tx: Transaction, product: ProductId, now: Millis) -> None:
         """Raises BrokenReference while it has devices."""
+        await put_team_notice(tx, TeamChanged(product=product, is_gone=True), now)
         # They know their owner by kind and id, without a reference.
         await tx.execute("DELETE FROM webhooks WHERE owner_kind = 'product' AND owner_id = $1", str(product))
         await tx.execute("DELETE FROM products WHERE id = $1", product)

@@ -83,11 +83,15 @@ class Clients:
                 created_at=self._clock.now(),
             )
 
-            async def write(tx: Transaction, client: Client = client, *, is_new: bool = known is None) -> None:
+            now = self._clock.now()
+
+            async def write(
+                tx: Transaction, client: Client = client, now: Millis = now, *, is_new: bool = known is None
+            ) -> None:
                 if is_new:
                     await self._store.insert(tx, client)
                 else:
-                    await self._store.update(tx, replace(client, is_enabled=is_enabled))
+                    await self._store.update(tx, replace(client, is_enabled=is_enabled), now)
 
             await self._db.transaction(write)
             self._bus.publish(CLIENT_CHANGED, client.id)
@@ -209,6 +213,7 @@ class Clients:
         require(requester, Action.CLIENTS_UPDATE, place or Account())
         if scope:
             _check_scope(requester, None if scope == "none" else scope)
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> Client:
             # Read here: a scope that somebody else has just narrowed must not come back with a new name.
@@ -220,7 +225,7 @@ class Clients:
                 takes_passwords=found.takes_passwords if takes_passwords is None else takes_passwords,
             )
             _check(changed.name, changed.type.value, changed.redirect_uri)
-            await self._store.update(tx, changed)
+            await self._store.update(tx, changed, now)
             return changed
 
         changed = await self._db.transaction(write)
@@ -231,20 +236,21 @@ class Clients:
         """Ends the client and every token made with it. Raises AccessRefused, ClientNotFound."""
         require(requester, Action.CLIENTS_REMOVE, place or Account())
         found = await self._own(self._db, requester, place, client)
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> list[SecretHash]:
             hashes = await self._tokens.revoke_client(tx, found.id)
-            await self._store.delete(tx, found.id)
+            await self._store.delete(tx, found.id, now)
             return hashes
 
         self._tokens.announce(await self._db.transaction(write))
 
-    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+    async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
         """The clients of a user who goes, and every token made with them, whoever's it is."""
         hashes = []
         for client in await self._store.of_user(tx, user):
             hashes += await self._tokens.revoke_client(tx, client.id)
-            await self._store.delete(tx, client.id)
+            await self._store.delete(tx, client.id, now)
         return lambda: self._tokens.announce(hashes)
 
     async def _own(self, db: Reader, requester: Requester, place: Place | None, client: str) -> Client:

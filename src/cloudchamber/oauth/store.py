@@ -2,11 +2,11 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, Final
 
 from cloudchamber.clock import Millis
 from cloudchamber.ids import ClientId, OrganizationId, ProductId, SecretHash, UserId
@@ -25,7 +25,11 @@ from cloudchamber.oauth.model import (
 )
 from cloudchamber.oauth.rules import log_in_counts
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
+from cloudchamber.storage.notices import put_notice
 from cloudchamber.storage.sql import in_steps, places, rows_of_places
+
+CLIENT_NOTICE: Final = "client"
+"""Subject of a notice (storage/notices.py), about a client's id: it was changed, or has gone with its tokens."""
 
 _CLIENT = (
     "SELECT id, secret_hash, name, type, redirect_uri, scope, user_id, product_id, is_builtin, is_enabled, created_at,"
@@ -80,6 +84,7 @@ _INSERT_ACCESS = _Insert(
     "access_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family, sealed, issued_at,"
     " expires_at, organization_id)"
 )
+_INSERT_ENDED = _Insert("ended_tokens (hash, ended_at)")
 _INSERT_REFRESH = _Insert(
     "refresh_tokens (hash, client_id, principal_kind, principal_id, product_id, scope, family, access_lifetime_s,"
     " issued_at, expires_at, organization_id)"
@@ -159,7 +164,8 @@ class ClientStore:
         rows = await db.fetch_all(f"{_CLIENT} WHERE organization_id = $1 ORDER BY created_at, id", organization)
         return [_client(row) for row in rows]
 
-    async def update(self, tx: Transaction, client: Client) -> None:
+    async def update(self, tx: Transaction, client: Client, now: Millis) -> None:
+        await put_notice(tx, CLIENT_NOTICE, client.id, now)
         await tx.execute(
             "UPDATE clients SET name = $2, scope = $3, redirect_uri = $4, is_enabled = $5 WHERE id = $1",
             client.id,
@@ -179,7 +185,8 @@ class ClientStore:
                 client.id,
             )
 
-    async def delete(self, tx: Transaction, client: ClientId) -> None:
+    async def delete(self, tx: Transaction, client: ClientId, now: Millis) -> None:
+        await put_notice(tx, CLIENT_NOTICE, client, now)
         await tx.execute("DELETE FROM clients WHERE id = $1", client)
 
     async def product_settings(self, db: Reader, product: ProductId) -> dict[str, Any]:
@@ -289,14 +296,19 @@ class TokenStore:
             "UPDATE access_tokens SET last_used_at = $2, last_used_ip = $3 WHERE hash = $1", hash_, use.at, use.ip
         )
 
-    async def delete_access(self, tx: Transaction, hash_: SecretHash) -> list[SecretHash]:
-        rows = await tx.fetch_all("DELETE FROM access_tokens WHERE hash = $1 RETURNING hash", hash_)
-        return [SecretHash(bytes(row[0])) for row in rows]
+    async def delete_access(self, tx: Transaction, hash_: SecretHash, now: Millis) -> list[SecretHash]:
+        return await self._end(tx, now, "WHERE hash = $1", hash_)
 
-    async def delete_family(self, tx: Transaction, family: str) -> list[SecretHash]:
+    async def delete_family(self, tx: Transaction, family: str, now: Millis) -> list[SecretHash]:
         await tx.execute("DELETE FROM refresh_tokens WHERE family = $1", family)
-        rows = await tx.fetch_all("DELETE FROM access_tokens WHERE family = $1 RETURNING hash", family)
-        return [SecretHash(bytes(row[0])) for row in rows]
+        return await self._end(tx, now, "WHERE family = $1", family)
+
+    async def _end(self, tx: Transaction, now: Millis, where: str, *which: Value) -> list[SecretHash]:
+        """Deletes access tokens, and leaves word of those that other processes may have in memory (`ended_since`)."""
+        rows = await tx.fetch_all(f"DELETE FROM access_tokens {where} RETURNING hash, expires_at", *which)
+        living = [(bytes(hash_), now) for hash_, expires_at in rows if expires_at is None or expires_at > now]
+        await _insert(tx, _INSERT_ENDED, living)
+        return [SecretHash(bytes(hash_)) for hash_, _ in rows]
 
     async def delete_of_principal(
         self, tx: Transaction, principal: Principal, now: Millis, *, keep: str | None = None
@@ -317,11 +329,10 @@ class TokenStore:
         which = "WHERE principal_kind = $1 AND principal_id = $2 AND family IS DISTINCT FROM CAST($3 AS TEXT)"
         kind, id_ = principal.kind.value, principal.id
         await tx.execute(f"DELETE FROM refresh_tokens {which}", kind, id_, keep)
-        rows = await tx.fetch_all(f"DELETE FROM access_tokens {which} RETURNING hash", kind, id_, keep)
-        return [SecretHash(bytes(row[0])) for row in rows]
+        return await self._end(tx, now, which, kind, id_, keep)
 
     async def delete_of_principal_and_client(
-        self, tx: Transaction, principal: Principal, client: ClientId
+        self, tx: Transaction, principal: Principal, client: ClientId, now: Millis
     ) -> list[SecretHash]:
         found = (principal.kind.value, principal.id, client)
         where = "WHERE principal_kind = $1 AND principal_id = $2 AND client_id = $3"
@@ -329,10 +340,11 @@ class TokenStore:
         for waiting in ("authorization_codes", "device_grants"):
             await tx.execute(f"DELETE FROM {waiting} {where}", *found)
         await tx.execute(f"DELETE FROM refresh_tokens {where}", *found)
-        rows = await tx.fetch_all(f"DELETE FROM access_tokens {where} RETURNING hash", *found)
-        return [SecretHash(bytes(row[0])) for row in rows]
+        return await self._end(tx, now, where, *found)
 
     async def delete_of_client(self, tx: Transaction, client: ClientId) -> list[SecretHash]:
+        """There may be very many. Other processes hear that the client has gone, and not of each of them; so it is
+        where a product or an organization goes."""
         await tx.execute("DELETE FROM refresh_tokens WHERE client_id = $1", client)
         rows = await tx.fetch_all("DELETE FROM access_tokens WHERE client_id = $1 RETURNING hash", client)
         return [SecretHash(bytes(row[0])) for row in rows]
@@ -393,11 +405,6 @@ class TokenStore:
         }[principal.kind]
         row = await db.fetch_one(f"SELECT created_at FROM {table} WHERE id = $1", id_)
         return Millis(row[0]) if row else None
-
-    async def put_ended(self, tx: Transaction, hashes: Iterable[SecretHash], now: Millis) -> None:
-        """For the processes that have these tokens in memory: `ended_since` tells them."""
-        for hash_ in hashes:
-            await tx.execute("INSERT INTO ended_tokens (hash, ended_at) VALUES ($1, $2)", hash_, now)
 
     async def ended_since(self, db: Reader, since: Millis) -> list[SecretHash]:
         rows = await db.fetch_all("SELECT hash FROM ended_tokens WHERE ended_at >= $1", since)

@@ -10,7 +10,6 @@ from cloudchamber.audit.store import AuditStore
 from cloudchamber.clock import Clock, Millis
 from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.store import FactorStore, UserStore
-from cloudchamber.ids import SecretHash
 from cloudchamber.oauth.model import Principal, PrincipalKind
 from cloudchamber.oauth.store import TokenStore
 from cloudchamber.storage.database import Database, Transaction
@@ -64,14 +63,11 @@ class AccountSwitch:
             if account is None:
                 return None
             now = self._clock.now()
-            ended: list[SecretHash] = await self._tokens.delete_of_principal(
-                tx, Principal(PrincipalKind.USER, account.id), now
-            )
+            # The cloud that runs has them in memory, and is another process (`Tokens.follow`).
+            await self._tokens.delete_of_principal(tx, Principal(PrincipalKind.USER, account.id), now)
             await self._factors.delete_challenges(tx, account.id)
             if disables:
                 await self._users.set_disabled(tx, account.id, now, now)
-            # The cloud that runs has them in memory, and is another process (`Tokens.follow`).
-            await self._tokens.put_ended(tx, ended, now)
             await self._note(tx, "account.disable" if disables else "account.log-out", account, now)
             return account.username
 

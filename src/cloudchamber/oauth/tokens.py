@@ -145,7 +145,7 @@ class Tokens:
         self._used: list[SecretHash] = []
         self._revocations = 0
         self._made_at: OrderedDict[tuple[str, str], Millis] = OrderedDict()
-        self._followed: frozenset[SecretHash] = frozenset()
+        self._followed: set[SecretHash] = set()
         self._followed_at = clock.now()
         self._told: OrderedDict[SecretHash, Introspection] = OrderedDict()
         bus.subscribe(TOKENS_REVOKED, self._forget)
@@ -467,26 +467,29 @@ class Tokens:
 
     async def revoke(self, token: str) -> None:
         """Ends one token and its log-in's refresh tokens; an unknown one is no error (RFC 7009 2.2)."""
-        hash_ = hash_secret(token)
+        hash_, now = hash_secret(token), self._clock.now()
 
         async def delete(tx: Transaction) -> list[SecretHash]:
             found = await self._store.access(tx, hash_)
             if found is None:
                 return []
-            return [*await self._store.delete_family(tx, found.family), *await self._store.delete_access(tx, hash_)]
+            return [
+                *await self._store.delete_family(tx, found.family, now),
+                *await self._store.delete_access(tx, hash_, now),
+            ]
 
         self._publish(await self._db.transaction(delete))
 
     async def revoke_as_client(self, client: Client, token: str) -> None:
         """Ends an access or refresh token, with its log-in, if it is the client's; else nothing happens, and the
         answer is the same (RFC 7009 2.2)."""
-        hash_ = hash_secret(token)
+        hash_, now = hash_secret(token), self._clock.now()
 
         async def delete(tx: Transaction) -> list[SecretHash]:
             found = await self._store.access(tx, hash_) or await self._store.refresh(tx, hash_)
             if found is None or found.client != client.id:
                 return []
-            return await self._store.delete_family(tx, found.family)
+            return await self._store.delete_family(tx, found.family, now)
 
         self._publish(await self._db.transaction(delete))
 
@@ -500,7 +503,7 @@ class Tokens:
                 for known in await self._store.of_principal(tx, principal, now)
                 if shown(known.token.hash) == listed
             ]
-            return [hash_ for family in families for hash_ in await self._store.delete_family(tx, family)]
+            return [hash_ for family in families for hash_ in await self._store.delete_family(tx, family, now)]
 
         self._publish(await self._db.transaction(delete))
 
@@ -510,10 +513,11 @@ class Tokens:
         digits = listed.removeprefix(_SHOWN)
         if _DIGITS.fullmatch(digits) is None:
             raise token_not_found()
+        now = self._clock.now()
 
         async def delete(tx: Transaction) -> list[SecretHash]:
             families = await self._store.families_of_product(tx, product.id, bytes.fromhex(digits))
-            return [hash_ for family in families for hash_ in await self._store.delete_family(tx, family)]
+            return [hash_ for family in families for hash_ in await self._store.delete_family(tx, family, now)]
 
         ended = await self._db.transaction(delete)
         if not ended:
@@ -562,10 +566,10 @@ class Tokens:
         self._publish(hashes)
 
     async def follow(self) -> int:
-        """Of tokens that ended without this process (the command line is one of its own): they are forgotten, and the
-        streams that they opened end. How many were."""
+        """Of tokens that ended without this process (another one behind a balancer, the command line): they are
+        forgotten, and the streams that they opened end. How many were."""
         now = self._clock.now()
-        ended = frozenset(await self._store.ended_since(self._db, Millis(self._followed_at - _OVERLAP_MS)))
+        ended = set(await self._store.ended_since(self._db, Millis(self._followed_at - _OVERLAP_MS)))
         new = ended - self._followed
         self._followed, self._followed_at = ended, now
         if new:
@@ -592,22 +596,36 @@ class Tokens:
 
     async def revoke_of_client(self, principal: Principal, client: ClientId) -> None:
         """Ends every token that a client has for a principal."""
+        now = self._clock.now()
 
         async def delete(tx: Transaction) -> list[SecretHash]:
-            return await self._store.delete_of_principal_and_client(tx, principal, client)
+            return await self._store.delete_of_principal_and_client(tx, principal, client, now)
 
         self._publish(await self._db.transaction(delete))
 
     async def revoke_family(self, family: str) -> None:
         """Ends every token of one log-in."""
+        now = self._clock.now()
 
         async def delete(tx: Transaction) -> list[SecretHash]:
-            return await self._store.delete_family(tx, family)
+            return await self._store.delete_family(tx, family, now)
 
         self._publish(await self._db.transaction(delete))
 
+    def forget_in(self, *, product: ProductId | None = None, organization: OrganizationId | None = None) -> None:
+        """Of a product or an organization that another process removed, with every token that acts for it or for its
+        customers: they are forgotten here, and the streams that they opened end."""
+        self._publish(
+            hash_
+            for hash_, live in self._live.items()
+            if (product is not None and live.product == product)
+            or (organization is not None and getattr(live.requester, "organization", None) == organization)
+        )
+
     def _publish(self, hashes: Iterable[SecretHash]) -> None:
-        self._bus.publish(TOKENS_REVOKED, frozenset(hashes))
+        ended = frozenset(hashes)
+        self._followed |= ended  # `follow` has them to tell only where it was somebody else who ended them
+        self._bus.publish(TOKENS_REVOKED, ended)
 
     def _forget(self, hashes: frozenset[SecretHash]) -> None:
         self._revocations += 1

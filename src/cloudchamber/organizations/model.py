@@ -20,8 +20,11 @@ API_USER_CLIENT: Final = ClientId("api-user")
 TEAM_CHANGED: Final = "team.changed"
 """Bus subject; the message is a TeamChanged."""
 
+TEAM_NOTICE: Final = "team"
+"""Subject of a notice (storage/notices.py), about a TeamChanged in JSON."""
 
-class TeamChanged(msgspec.Struct, frozen=True):
+
+class TeamChanged(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who may do what in `product`, or in `organization` and all of its products, is another matter now. `user` is set
     where it is so for one person: what they hold open there by the old role has to be opened again. `is_gone`: so has
     what anybody holds open there, for the place itself is no more."""

@@ -156,13 +156,14 @@ class Organizations:
         require(requester, Action.ORGANIZATIONS_REMOVE, found.resource(requester))
         if found.is_personal:
             raise OrganizationInvalid("A personal organization goes with its user's account")
+        now = self._clock.now()
         still_used = "The organization has products: remove them first"
 
         async def write(tx: Transaction) -> list[SecretHash] | None:
             if await self._store.has_products(tx, found.id):
                 return None
             ended = await self._tokens.end_in_organization(tx, found.id)
-            await self._store.delete(tx, found.id)
+            await self._store.delete(tx, found.id, now)
             return ended
 
         try:
@@ -173,7 +174,7 @@ class Organizations:
             raise OrganizationInvalid(still_used)
         self._gone(found.id, ended)
 
-    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+    async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
         """The personal organization of a user who goes ends with the account, and what acts for it ends here. One with
         products keeps the account from going, and so does any other that the user owns."""
         personal = await self._store.personal(tx, user)
@@ -181,7 +182,7 @@ class Organizations:
             return lambda: None
         ended = await self._tokens.end_in_organization(tx, personal.id)
         # PostgreSQL looks whether it still names its owner before it cascades.
-        await self._store.delete(tx, personal.id)
+        await self._store.delete(tx, personal.id, now)
         return lambda: self._gone(personal.id, ended)
 
     def _gone(self, organization: OrganizationId, ended: Iterable[SecretHash]) -> None:
@@ -220,6 +221,8 @@ class Organizations:
     def _changed(self, change: TeamChanged) -> None:
         if change.organization is not None:
             self._drop(lambda kept: kept.id == change.organization)
+            if change.is_gone:
+                self._tokens.forget_in(organization=change.organization)
 
     def _joined(self, _user: UserId) -> None:
         """Somebody made an account, and may be in a team by an invitation now."""

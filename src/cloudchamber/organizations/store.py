@@ -1,10 +1,22 @@
 """SQL of organizations, teams, invitations and API users."""
 
+import msgspec
+
 from cloudchamber.access.model import Role
 from cloudchamber.clock import Millis
 from cloudchamber.ids import ApiUserId, OrganizationId, ProductId, SecretHash, UserId
-from cloudchamber.organizations.model import ApiUserAccount, Invitation, Member, Organization, Place, columns
+from cloudchamber.organizations.model import (
+    TEAM_NOTICE,
+    ApiUserAccount,
+    Invitation,
+    Member,
+    Organization,
+    Place,
+    TeamChanged,
+    columns,
+)
 from cloudchamber.storage.database import Reader, Row, Transaction
+from cloudchamber.storage.notices import put_notice
 
 _ORGANIZATION = (
     "SELECT o.id, o.slug, o.name, o.owner_user_id, o.personal_user_id, o.created_at, o.updated_at,"
@@ -76,8 +88,9 @@ class OrganizationStore:
     async def has_products(self, db: Reader, organization: OrganizationId) -> bool:
         return await db.fetch_one("SELECT 1 FROM products WHERE organization_id = $1", organization) is not None
 
-    async def delete(self, tx: Transaction, organization: OrganizationId) -> None:
+    async def delete(self, tx: Transaction, organization: OrganizationId, now: Millis) -> None:
         """Raises BrokenReference while it has products."""
+        await put_team_notice(tx, TeamChanged(organization=organization, is_gone=True), now)
         # They know their owner by kind and id, without a reference.
         await tx.execute("DELETE FROM webhooks WHERE owner_kind = 'organization' AND owner_id = $1", organization)
         await tx.execute("DELETE FROM organizations WHERE id = $1", organization)
@@ -133,6 +146,7 @@ class TeamStore:
         return Role[row[0]] if row else None
 
     async def put(self, tx: Transaction, place: Place, user: UserId, role: Role, now: Millis) -> None:
+        await put_team_notice(tx, TeamChanged.at(place, user), now)
         table, column = _memberships(place)
         await tx.execute(
             f"INSERT INTO {table} ({column}, user_id, role, created_at) VALUES ($1, $2, $3, $4)"
@@ -143,7 +157,8 @@ class TeamStore:
             now,
         )
 
-    async def remove(self, tx: Transaction, place: Place, user: UserId) -> bool:
+    async def remove(self, tx: Transaction, place: Place, user: UserId, now: Millis) -> bool:
+        await put_team_notice(tx, TeamChanged.at(place, user), now)
         table, column = _memberships(place)
         return (
             await tx.execute(
@@ -257,6 +272,10 @@ class ApiUserStore:
 
     async def delete(self, tx: Transaction, user: ApiUserId) -> None:
         await tx.execute("DELETE FROM api_users WHERE id = $1", user)
+
+
+async def put_team_notice(tx: Transaction, change: TeamChanged, now: Millis) -> None:
+    await put_notice(tx, TEAM_NOTICE, msgspec.json.encode(change).decode(), now)
 
 
 def _memberships(place: Place) -> tuple[str, str]:

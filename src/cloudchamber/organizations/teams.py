@@ -310,6 +310,7 @@ class Teams:
         TeamChangeInvalid."""
         require(requester, Action.TEAM_REMOVE, place)
         name = username.strip().lower()
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> tuple[Member | None, list[SecretHash]]:
             robot = await self._api_users.named(tx, place, name)
@@ -322,7 +323,7 @@ class Teams:
             member = await self._member(tx, place, name)
             if member is None:
                 raise member_not_found(name)
-            await self._store.remove(tx, place, check_target(member, name).id)
+            await self._store.remove(tx, place, check_target(member, name).id, now)
             return member, []
 
         member, ended = await self._db.transaction(write)
@@ -353,7 +354,7 @@ class Teams:
                 raise member_not_found(name)
             if heir.id == requester.id:
                 return heir
-            await self._store.remove(tx, place, heir.id)
+            await self._store.remove(tx, place, heir.id, now)
             await self._organizations.hand_over(tx, place.id, heir.id, now)
             await self._store.put(tx, place, requester.id, Role.ADMINISTRATOR, now)
             return heir

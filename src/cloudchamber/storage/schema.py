@@ -4,7 +4,7 @@ from typing import Final
 
 from cloudchamber.storage.errors import SchemaMismatch, SchemaMissing
 
-REVISIONS: Final = tuple(f"{number:04d}" for number in range(1, 20))
+REVISIONS: Final = tuple(f"{number:04d}" for number in range(1, 21))
 """Every revision in order. A test holds this against the migrations themselves."""
 
 

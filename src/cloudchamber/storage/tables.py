@@ -260,7 +260,18 @@ account_states = table(
     Index(None, "log_ins_from"),
 )
 
-# Tokens that a command ended, for the processes that have them in memory (oauth/tokens.py).
+# What one process changed, for the others that have it in memory (storage/notices.py).
+notices = table(
+    metadata,
+    "notices",
+    text("subject", key=True),
+    text("about", key=True),
+    whole("at"),
+    text("origin"),
+    Index(None, "at"),
+)
+
+# Tokens that ended, for the other processes that have them in memory (oauth/tokens.py).
 ended_tokens = table(
     metadata,
     "ended_tokens",

@@ -1,0 +1,50 @@
+"""What other processes changed is told once for each change, and what this one changed is not."""
+
+from cloudchamber.clock import MINUTE, FixedClock
+from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.notices import Notices, put_notice
+
+
+async def test_what_others_change_is_told_once(database: Database) -> None:
+    clock = FixedClock()
+    notices, heard = Notices(database, clock), list[str]()
+    notices.on("client", heard.append)
+
+    async def change(about: str, origin: str | None, subject: str = "client", late_ms: int = 0) -> None:
+        async def write(tx: Transaction) -> None:
+            more = () if origin is None else (origin,)
+            await put_notice(tx, subject, about, clock.now() - late_ms, *more)
+
+        await database.transaction(write)
+
+    await change("own", None)
+    await change("a", "elsewhere")
+    await change("x", "elsewhere", subject="what a later version tells")
+    assert await notices.follow() == 2
+    assert [await notices.follow(), heard] == [0, ["a"]]
+    clock.advance(100)
+    await change("a", "elsewhere")
+    assert [await notices.follow(), heard] == [1, ["a", "a"]]
+    # At the same moment, by two of them: the second may have committed after the first was read.
+    await change("a", "the third")
+    assert [await notices.follow(), heard[2:]] == [1, ["a"]]
+    # By a process whose clock is late, or whose commit took its time.
+    await change("b", "elsewhere", late_ms=MINUTE // 2)
+    assert [await notices.follow(), heard[3:]] == [1, ["b"]]
+    # Who changes it here as well has told it here.
+    await change("b", None)
+    assert [await notices.follow(), heard[4:]] == [0, []]
+
+
+async def test_rows_go_when_everybody_has_read_them(database: Database) -> None:
+    clock = FixedClock()
+
+    async def write(tx: Transaction) -> None:
+        await put_notice(tx, "client", "a", clock.now(), "elsewhere")
+
+    await database.transaction(write)
+    clock.advance(MINUTE)
+    notices = Notices(database, clock)
+    assert await notices.purge() == 0
+    clock.advance(10 * MINUTE)
+    assert await notices.purge() == 1
