@@ -1,4 +1,5 @@
-"""What a transaction and a look-up cost: `python bench/storage.py sqlite:////tmp/bench.db` (or a postgresql:// URL).
+"""What a transaction and a look-up cost: `.venv/bin/python bench/storage.py sqlite:////tmp/bench.db`, or a postgresql://
+URL.
 
 The database is migrated first and gets rows of its own; give it one that nobody needs.
 """

@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 import msgspec
 
-from bench.load import LoadFailed, at, cpu_time
+from bench.load import LoadFailed, at, corrected, cpu_time
 from bench.processes import listening
 from bench.report import OURS, Goal, Row, Section
 from bench.run import Run, Steps
@@ -343,7 +343,8 @@ Memory of the server's process for each device of a product, the fleet's record 
 
 def _flood_section(found: Flood) -> Section:
     def quantiles(sample: list[float]) -> dict[str, float]:
-        return {"p50_ms": at(sample, 0.5), "p99_ms": at(sample, 0.99), "p999_ms": at(sample, 0.999)}
+        told = corrected(sample, at(sample, 0.5))
+        return {"p50_ms": at(told, 0.5), "p99_ms": at(told, 0.99), "p999_ms": at(told, 0.999)}
 
     grown = [
         f"{name.removeprefix('cloudchamber_udp_')}: {value - found.figures_before.get(name, 0.0):+,.0f}"
