@@ -181,6 +181,30 @@ async def test_a_key_that_another_process_put_on_record_counts_at_once(world: Wo
     assert world.connections.admit_now(D, TWO) is None
 
 
+async def test_of_a_description_that_comes_again_what_differs_is_written(world: World) -> None:
+    ann = await world.user("ann")
+    await world.import_(ann, await world.product(ann), 1)
+
+    async def system() -> object:
+        row = await world.db.fetch_one("SELECT system FROM descriptions WHERE device_id = $1", D)
+        assert row is not None
+        return row[0]
+
+    for said, is_left in [
+        (Description(("a",), {}, None), None),
+        (Description(("a",), {}, "1"), "1"),
+        (Description(("a",), {}, "2"), "2"),
+        (Description(("a",), {}, "2"), "2"),
+        (Description(("a",), {}, None), "2"),
+        (Description(("b",), {}, None), "2"),
+        (Description(("b",), {"t": "string"}, None), "2"),
+        (Description(("b",), {"t": "int32"}, "3"), "3"),
+    ]:
+        await world.connections.described(D, said)
+        record = await world.record(1)
+        assert (record.functions, record.variables, await system()) == (said.functions, said.variables, is_left)
+
+
 async def test_only_keys_that_somebody_put_on_record_are_followed(world: World) -> None:
     ann = await world.user("ann")
     await world.import_(ann, await world.product(ann), 1, 2)

@@ -299,7 +299,10 @@ class DeviceStore:
             "INSERT INTO descriptions (device_id, functions, variables, system)"
             " SELECT id, CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT) FROM devices WHERE id = $1"
             " ON CONFLICT (device_id) DO UPDATE SET functions = excluded.functions, variables = excluded.variables,"
-            " system = COALESCE(excluded.system, descriptions.system)",
+            " system = COALESCE(excluded.system, descriptions.system)"
+            # Nearly all say what they said before, which is not to cost a page of the log each.
+            " WHERE descriptions.functions <> excluded.functions OR descriptions.variables <> excluded.variables"
+            " OR COALESCE(excluded.system, descriptions.system) IS DISTINCT FROM descriptions.system",
             device,
             json.dumps(description.functions),
             json.dumps(dict(description.variables)),
