@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from types import FrameType
 from typing import Any, Literal
 from urllib.parse import urlencode
 
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from cloudchamber import testing
+from cloudchamber.access.errors import AccessRefused
 from cloudchamber.api.direct import DirectAnswers
 from cloudchamber.api.limits import ANY_ROUTE
 from cloudchamber.api.server import EdgeProtocol
@@ -27,6 +29,7 @@ from cloudchamber.webhooks.deliveries import Deliveries
 from cloudchamber.wire.update.module import build_module
 from tests.api.conftest import Api, Maker, bearer, make_maker
 from tests.api.connections import connected, read, talk
+from tests.circles import no_collector
 from tests.gateway.cloud import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -142,20 +145,20 @@ async def test_variables_both_ways(
         (f"/v1/devices/{DEVICES['udp']}/motd", customer, 200, True),
         (f"{below}/motd", maker.token, 200, True),
         (f"{below}/motd", maker.product_token, 200, True),
-        (f"{below}/motd", customer, 403, False),
-        (f"{below}/motd", other, 403, False),
-        (f"{below}/motd", stranger.token, 404, False),
+        (f"{below}/motd", customer, 403, True),
+        (f"{below}/motd", other, 403, True),
+        (f"{below}/motd", stranger.token, 404, True),
         (f"/v1/products/{maker.slug}/devices/{DEVICE}/motd", maker.token, 200, None),
         (f"/v1/products/{maker.product}9/devices/{DEVICE}/motd", maker.token, 404, False),
         (f"/v1/products/{stranger.product}/devices/{DEVICE}/motd", stranger.token, 404, False),
         (f"/v1/products/{maker.product}/devices/{'ab' * 12}/motd", maker.token, 404, False),
-        (f"{own}/motd", other, 403, False),
-        (f"{own}/motd", stranger.token, 403, False),
-        (f"{own}/motd", maker.product_token, None, False),
+        (f"{own}/motd", other, 403, True),
+        (f"{own}/motd", stranger.token, 403, True),
+        (f"{own}/motd", maker.product_token, 403, True),
         (f"{own}/motd", "0" * 40, 401, False),
         (f"{own}/motd", None, None, False),
         (f"{own}/nothing", customer, 404, False),
-        (f"{own}/nothing", other, 403, False),
+        (f"{own}/nothing", other, 403, True),
         (f"{own}/my_variable", customer, 404, False),
         (f"{own}/my-variable", customer, 404, False),
         (f"{own}/ping", customer, 404, False),
@@ -205,8 +208,8 @@ async def test_functions_both_ways(
         (post(f"/v1/devices/{DEVICES['udp']}/brew", customer, {"arg": "7"}), 200, True),
         (post(f"{below}/BREW", maker.token, {"arg": "7"}), 200, True),
         (post(f"{below}/brew", maker.product_token, {"arg": "7"}), 200, True),
-        (post(f"{below}/brew", stranger.token, {"arg": "7"}), 404, False),
-        (post(brew, stranger.token, {"arg": "7"}), 403, False),
+        (post(f"{below}/brew", stranger.token, {"arg": "7"}), 404, True),
+        (post(brew, stranger.token, {"arg": "7"}), 403, True),
         (post(brew, customer, {"args": "7"}), 200, True),
         (post(brew, customer, {"params": "7"}), 200, True),
         (post(brew, customer, {"anything": "7"}), 200, True),
@@ -267,7 +270,7 @@ async def test_events_both_ways(
         (post(path, customer, {"name": "temp", "ttl": "x"}), 400, False),
         (post(path, customer, {"name": "temp", "private": "x"}), 400, False),
         (post(path, customer, {"name": "temp", "data": "x" * 2_000}), None, None),
-        (post(path, maker.product_token, {"name": "temp"}), None, False),
+        (post(path, maker.product_token, {"name": "temp"}), 403, True),
         (post(path, "0" * 40, {"name": "temp"}), 401, False),
         (post(f"{path}/more", customer, {"name": "temp"}), 405, False),
     ):
@@ -492,6 +495,35 @@ async def test_what_is_refused_late_is_told_as_the_long_way_does(
     assert lines[0] == lines[1]
 
 
+async def test_a_refusal_is_told_as_the_long_way_does(
+    cloud: Cloud, customer: str, maker: Maker, stranger: Maker, caplog: pytest.LogCaptureFixture, answered: list[str]
+) -> None:
+    caplog.set_level("INFO", "cloudchamber.api")
+    own, below = f"/v1/devices/{DEVICE}", f"/v1/products/{maker.product}/devices/{DEVICE}"
+    for path, token in ((own, stranger.token), (own, maker.product_token), (below, stranger.token), (below, customer)):
+        for sent in (request("GET", path, token), request("GET", f"{path}/motd", token), post(f"{path}/brew", token)):
+            await the_long_way(cloud, sent)
+            caplog.clear()
+            _, was_direct = await both(cloud, sent, answered)
+            assert was_direct, sent
+            first, second = [re.sub(r"request [-0-9a-f]+", "request -", line) for line in caplog.messages]
+            assert first == second, sent
+            assert "access_refused" in first
+
+
+async def test_refusals_leave_nothing_to_the_collector(
+    cloud: Cloud, customer: str, maker: Maker, answered: list[str]
+) -> None:
+    sent = request("GET", f"/v1/products/{maker.product}/devices/{DEVICE}", customer)
+    await talk(cloud, sent)
+    with no_collector() as left:
+        for _ in range(10):
+            await talk(cloud, sent)
+        await until(lambda: not left(EdgeProtocol))
+        assert left(AccessRefused, FrameType) == []
+    assert len(answered) == 11
+
+
 async def test_a_server_that_stops_answers_first_and_closes(
     cloud: Cloud, customer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -549,6 +581,7 @@ async def test_what_is_counted(cloud: Cloud, customer: str, maker: Maker, monkey
         post(f"{own}/brew", customer, {"arg": "7" * 3_000}),
         post("/v1/devices/events", customer, {"name": "temp"}),
         request("GET", f"{own}/nothing", customer),
+        request("GET", f"/v1/products/{maker.product}/devices/{DEVICE}", customer),
     ):
         await talk(cloud, sent)
         direct = list(counted)
@@ -584,6 +617,28 @@ async def test_limits_count_before_a_device_is_asked(
     assert set(statuses) == {200, 429}
     assert statuses == sorted(statuses)
     assert len(asked) == statuses.count(200)
+
+
+@pytest.mark.parametrize("is_direct", [True, False])
+async def test_limits_count_refusals(
+    migrated_cloud: Callable[..., Cloud],
+    monkeypatch: pytest.MonkeyPatch,
+    answered: list[str],
+    contract: list[str],
+    is_direct: bool,
+) -> None:
+    monkeypatch.setattr("cloudchamber.api.limits.ANY_ROUTE", type(ANY_ROUTE)(30, 1_000_000))
+    async with migrated_cloud(rate_limits="on") as cloud, Api(cloud) as http:
+        maker = await make_maker(http, "strict@example.com")
+        path = f"/v1/products/{maker.product}/devices/{DEVICE}"
+        customer = await maker.customer("a-customer@example.com")
+        more = {} if is_direct else {"Content-Length": "0"}
+        statuses = [(await http.get(path, headers=bearer(customer) | more)).status_code for _ in range(40)]
+    contract.clear()  # who is refused by address never gets to a row of the table
+    assert statuses == sorted(statuses)
+    # Six requests went before, and the product is read from the database first.
+    assert statuses.count(403) == 30 - 6
+    assert len(answered) == (23 if is_direct else 0)
 
 
 async def make_member(http: Api, maker: Maker, role: str) -> str:
@@ -636,10 +691,10 @@ async def test_devices_of_a_product_both_ways(
         (one, maker.token, 200, True),
         (one, maker.product_token, 200, True),
         *((one, token, 200, True) for token in (*members, robot, limited)),
-        (one, customer, 403, False),  # it is the customer's own, but below its product it is the team's
-        (one, other, 403, False),
-        (one, stranger.token, 404, False),
-        (one, stranger.product_token, 404, False),
+        (one, customer, 403, True),  # it is the customer's own, but below its product it is the team's
+        (one, other, 403, True),
+        (one, stranger.token, 404, True),
+        (one, stranger.product_token, 404, True),
         (one, other_robot, 403 if http.is_strict else 400, False),
         (one, other_limited, 403 if http.is_strict else 400, False),
         (one, "0" * 40, 401, False),
@@ -648,8 +703,14 @@ async def test_devices_of_a_product_both_ways(
         *((path, maker.token, 200, True) for path in (by_slug, grouped, quarantined, denied)),
         *((path, maker.product_token, 200, True) for path in (by_slug, grouped, quarantined, denied)),
         *((path, members[-1], 200, True) for path in (quarantined, denied)),
-        (quarantined, customer, 403, False),
-        (by_slug, stranger.token, 404, False),
+        (quarantined, customer, 403, True),
+        (by_slug, stranger.token, 404, True),
+        (f"{devices}/{'ab' * 12}", stranger.token, 404, True),  # nobody outside is told which devices there are
+        (f"{devices}/{'ab' * 12}", customer, 403, True),
+        (f"{devices}/away", stranger.product_token, 404, True),
+        (f"{quarantined}/motd", members[2], 403, True),
+        (f"{denied}/motd", maker.product_token, 403, True),
+        (f"{denied}/motd", stranger.token, 404, True),
         (f"{devices}/{DEVICE.upper()}", maker.token, 200, True),
         (f"{devices}/{AWAY}", maker.token, 200, True),
         (f"{devices}/away", maker.token, 404, False),  # a name is its owner's
@@ -661,7 +722,7 @@ async def test_devices_of_a_product_both_ways(
         (f"{one}?x=1", maker.token, 200, False),
         (f"{devices}/%65{DEVICE[1:]}", maker.token, 200, False),
         (f"/v1/products/{stranger.product}/devices/{DEVICE}", stranger.token, 404, False),
-        (f"/v1/products/{stranger.product}/devices/{DEVICE}", maker.token, 404, False),
+        (f"/v1/products/{stranger.product}/devices/{DEVICE}", maker.token, 404, True),
         (f"/v1/products/{stranger.slug}/devices/{DEVICE}", stranger.product_token, 404, False),
         (f"/v1/products/{maker.product}9/devices/{DEVICE}", maker.token, 404, False),
         (f"/v1/products/00{maker.product}/devices/{DEVICE}", maker.token, 404, False),
@@ -674,9 +735,7 @@ async def test_devices_of_a_product_both_ways(
         (head, body), was_direct = await both(cloud, sent, answered)
         assert int(head[9:12]) == status, (path, head, body)
         assert was_direct is is_direct, (path, head, body)
-        if was_direct:
-            await http.get(path, headers=bearer(token or ""))
-            assert answered == ["GET /v1/products/{product}/devices/{device}"]
+        if was_direct and status == 200:
             assert json.loads(body)["id"] in path.lower()
     for organization in (maker.product, "x"):
         sent = request("GET", f"/v1/orgs/{organization}/devices/{DEVICE}", maker.token)

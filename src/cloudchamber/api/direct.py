@@ -6,11 +6,14 @@ request and response, its router) costs three times as much as their answers do.
 handler that answers `direct`ly: it is synchronous, takes the requester, what varies in the path and, where the row has
 a body, its fields, and gives what the row's own handler would give, or None where it cannot tell without waiting.
 
-Whatever is not plain goes the long way: an error, a refusal, a limit that was reached, a token or a device that is not
-in memory, a query, a token anywhere but in the header, a path with anything unusual in it. Nothing is counted or
-changed before that is known, so the long way finds the request as if it were the first to see it, and every refusal is
-made in one place. What is answered here passed the same checks in the same order: address, token, principal, kind of
-requester, scope, and the rule that the handler asks.
+Whatever is not plain goes the long way: an error, a limit that was reached, a token or a device that is not in memory,
+a query, a token anywhere but in the header, a path with anything unusual in it. Nothing is counted or changed before
+that is known, so the long way finds the request as if it were the first to see it. What is answered here passed the
+same checks in the same order: address, token, principal, kind of requester, scope, and the rule that the handler asks.
+
+What the rule refuses is answered here as well: a flood of refused requests must not cost more than one of good ones.
+The handler asks the rule in the order of the row's own handler, so it raises the same AccessRefused, and
+`api/faults.py` renders, counts and logs it. Every other refusal is made on the long way alone.
 
 Where a device has to be asked, or an event published, the handler gives a `Soon`: all that can be checked is checked by
 then, and nothing has happened. From its beginning on there is no other way to go, for no device must be asked twice:
@@ -28,6 +31,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.requester import ApiUser
 from cloudchamber.api.addresses import Proxies
 from cloudchamber.api.auditing import event_of
@@ -65,6 +69,7 @@ _FORMS: Final = frozenset({FORM.encode(), FORM.encode() + b"; charset=utf-8", FO
 # event's data are seldom longer than what fits into a message for a device.
 _MAX_BODY: Final = b"4096"
 _DATA: Final = "data"
+_NO_DOCUMENTS: Final = (Soon, AccessRefused)
 
 
 class Way(msgspec.Struct, frozen=True):
@@ -255,11 +260,11 @@ class DirectAnswers:
             return None
         return Asked(way, params, hash_secret(token_text), peer)
 
-    def answer(self, asked: Asked) -> bytes | Soon | None:
-        """The body of a 200, or what has to begin for an answer; None for the long way."""
+    def answer(self, asked: Asked) -> bytes | Soon | AccessRefused | None:
+        """The body of a 200, what has to begin for an answer, or why there is none; None for the long way."""
         return self._answer(asked, ())
 
-    def answer_post(self, posted: Posted, body: bytes) -> bytes | Soon | None:
+    def answer_post(self, posted: Posted, body: bytes) -> bytes | Soon | AccessRefused | None:
         """As `answer`, to a request with a body."""
         try:
             tree, files = parse_body(posted.content_type, body)
@@ -267,7 +272,7 @@ class DirectAnswers:
             return None
         return None if files or ACCESS_TOKEN in tree else self._answer(posted.asked, (fields(tree),))
 
-    def _answer(self, asked: Asked, data: tuple[Any, ...]) -> bytes | Soon | None:
+    def _answer(self, asked: Asked, data: tuple[Any, ...]) -> bytes | Soon | AccessRefused | None:
         way, address = asked.way, asked.address
         try:
             requester = self._tokens.cached_by_hash(asked.token, address, counts=False)
@@ -275,7 +280,11 @@ class DirectAnswers:
                 return None
             if isinstance(requester, ApiUser) and not way.is_open_to_api_users:
                 return None
-            document = way.handler(requester, *asked.params, *data)
+            try:
+                document = way.handler(requester, *asked.params, *data)
+            except AccessRefused as error:
+                # Without its frames, of which this is one: they would be a circle.
+                document = error.with_traceback(None)
         except CloudError:
             return None
         except Exception:
@@ -285,7 +294,11 @@ class DirectAnswers:
         if document is None or (self._limits is not None and not self._limits.both(address, requester)):
             return None
         self._tokens.used(requester)
-        return document if isinstance(document, Soon) else self._written(way, document)
+        return document if isinstance(document, _NO_DOCUMENTS) else self._written(way, document)
+
+    def refused(self, asked: Asked, error: AccessRefused, request_id: str) -> Answer:
+        rendered = self._faults.expected(error, asked.way.template, request_id)
+        return Answer(rendered.status, rendered.headers, self._written(asked.way, rendered.body, rendered.status))
 
     def said(self, asked: Asked, soon: Soon, told: Any, request_id: str) -> Answer:
         """The answer to a request, of what was told."""

@@ -11,7 +11,8 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
-from cloudchamber.api.direct import Asked, DirectAnswers, Form, Posted
+from cloudchamber.access.errors import AccessRefused
+from cloudchamber.api.direct import Answer, Asked, DirectAnswers, Form, Posted
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.http1 import (
     Application,
@@ -302,13 +303,17 @@ class EdgeProtocol(HttpProtocol):
             return False
         return self._answers_with(direct, asked, direct.answer(asked))
 
-    def _answers_with(self, direct: DirectAnswers, asked: Asked, answer: bytes | Soon | None) -> bool:
+    def _answers_with(self, direct: DirectAnswers, asked: Asked, answer: bytes | Soon | AccessRefused | None) -> bool:
         if answer is None:
             return False
         if isinstance(answer, Soon):
             self._begin(direct, asked, answer)
             return True
-        self._stream.write(_DIRECT % (self._status_and_date(), request_id().encode(), len(answer), b"", answer))
+        number = request_id()
+        if isinstance(answer, AccessRefused):
+            self._write_answer(direct.refused(asked, answer, number), number, b"")
+        else:
+            self._stream.write(_DIRECT % (self._status_and_date(), number.encode(), len(answer), b"", answer))
         self._is_answered()
         return True
 
@@ -336,19 +341,21 @@ class EdgeProtocol(HttpProtocol):
         pending.response_complete, pending.cancel = True, None
         if self._lingering is not None or self._stream.is_closing():
             return
-        head, body = self._status_and_date(answer.status), answer.body
-        more = b"" if pending.keep_alive else b"connection: close\r\n"
-        if answer.status == 200:
-            self._stream.write(_DIRECT % (head, number.encode(), len(body), more, body))
-        else:
-            more = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in answer.headers) + more
-            self._stream.write(_DIRECT_ERROR % (head, number.encode(), more, len(body), body))
+        self._write_answer(answer, number, b"" if pending.keep_alive else b"connection: close\r\n")
         if not pending.keep_alive:
             self.transport.close()
         if self.pipeline:
             self.on_response_complete()
         else:
             self._is_answered()
+
+    def _write_answer(self, answer: Answer, number: str, more: bytes) -> None:
+        head, body = self._status_and_date(answer.status), answer.body
+        if answer.status == 200:
+            self._stream.write(_DIRECT % (head, number.encode(), len(body), more, body))
+        else:
+            more = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in answer.headers) + more
+            self._stream.write(_DIRECT_ERROR % (head, number.encode(), more, len(body), body))
 
     def _is_answered(self) -> None:
         self.server_state.total_requests += 1

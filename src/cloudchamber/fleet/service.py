@@ -18,7 +18,7 @@ from cloudchamber.access.model import (
     ProductDeviceResource,
 )
 from cloudchamber.access.requester import Requester
-from cloudchamber.access.rules import owner_of
+from cloudchamber.access.rules import Refused, decide, owner_of
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Millis
@@ -156,13 +156,17 @@ class Devices:
     ) -> DeviceRecord | None:
         """As `in_product`, from memory; None where only the database can tell, or there is nothing. Raises
         AccessRefused."""
+        resource = product.resource(requester)
         device = parse_device_id(reference)
         found = self._cache.record(device) if device is not None else None
         if found is None or found.product != product.id:
+            require(requester, action, resource)
             return None
-        # Who may do it to a device of a product may do it in the product; only what is not there is asked about first.
-        resource = product.resource(requester)
-        require(requester, action, ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied))
+        of_device = ProductDeviceResource(found.id, resource, found.is_quarantined, found.is_denied)
+        # Who may do it to a device of a product may do it in the product: one question, but for who may not.
+        if isinstance(decide(requester, action, of_device), Refused):
+            require(requester, action, resource)
+            require(requester, action, of_device)
         return found
 
     async def by_serial_number(self, requester: Requester, text: str, mobile_secret: str | None) -> DeviceRecord:
