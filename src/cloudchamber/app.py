@@ -51,7 +51,7 @@ from cloudchamber.fleet.lists.store import ListStore
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
-from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore, ProductStore
+from cloudchamber.fleet.store import DEVICE_NOTICE, CustodyLog, DeviceStore, KeyStore, ProductStore
 from cloudchamber.fleet.updates import DeviceUpdates
 from cloudchamber.gateway.crypto import Crypto, threads_for
 from cloudchamber.gateway.hub import Hub
@@ -249,7 +249,7 @@ class Cloud:
         bus = InProcessBus()
         self._bus = bus
         tally = Tally()
-        notices = _notices(db, bus, clock)
+        notices = Notices(db, clock)
 
         passwords = Passwords(settings.workers_password)
         self._exit.callback(passwords.close)
@@ -409,6 +409,7 @@ class Cloud:
         await products.start()
         group_store = GroupStore()
         self.devices = devices = Devices(db, device_store, key_store, self.users, customers, provisional, hub, bus)
+        _hear(notices, bus, devices)
         imports = Imports(
             db,
             ImportStore(),
@@ -616,7 +617,10 @@ class Cloud:
         self._exit.push_async_callback(_cancelled, purging)
         following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, device_keys.follow))
         self._exit.push_async_callback(_cancelled, following)
-        revoking = asyncio.create_task(self._every(_REVOKE_INTERVAL_MS, tokens.follow, notices.follow, audit.write))
+        # In this order: what notices tell of devices is read then.
+        revoking = asyncio.create_task(
+            self._every(_REVOKE_INTERVAL_MS, tokens.follow, notices.follow, devices.follow, audit.write)
+        )
         self._exit.push_async_callback(_cancelled, revoking)
         noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
         self._exit.push_async_callback(_cancelled, noting)
@@ -709,12 +713,11 @@ class Cloud:
                     failing.discard(chore)
 
 
-def _notices(db: Database, bus: InProcessBus, clock: Clock) -> Notices:
+def _hear(notices: Notices, bus: InProcessBus, devices: Devices) -> None:
     """What other processes change is told here as if it had been changed here."""
-    notices = Notices(db, clock)
+    notices.on(DEVICE_NOTICE, devices.changed_elsewhere)
     notices.on(CLIENT_NOTICE, lambda client: bus.publish(CLIENT_CHANGED, ClientId(client)))
     notices.on(TEAM_NOTICE, lambda change: bus.publish(TEAM_CHANGED, msgspec.json.decode(change, type=TeamChanged)))
-    return notices
 
 
 def is_of_console(path: str) -> bool:

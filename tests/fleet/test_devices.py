@@ -1,6 +1,7 @@
 """Finding, changing and removing devices; the cache of records."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -12,12 +13,12 @@ from cloudchamber.clock import MINUTE
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown, UpdateEmpty, UpdateInvalid
 from cloudchamber.fleet.lists.model import DeviceFilter
 from cloudchamber.fleet.model import Change, Description, DeviceRecord
-from cloudchamber.fleet.service import key_algorithm
+from cloudchamber.fleet.service import DEVICE_CHANGED, key_algorithm
 from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.fleet.updates import DeviceChanges
 from cloudchamber.identity.model import UserAccount
-from cloudchamber.ids import ClientId, UserId
-from cloudchamber.storage.database import Transaction
+from cloudchamber.ids import ClientId, DeviceId, UserId
+from cloudchamber.storage.database import Reader, Transaction
 from tests.world import PASSWORD, World, device_id, handshake, key
 
 GET = Action.DEVICES_GET
@@ -320,3 +321,31 @@ async def test_a_name_that_was_read_as_it_changed_is_not_kept(world: World, monk
     monkeypatch.setattr(world.users, "get", renamed_meanwhile)
     assert await world.devices.owner_name(owner) == "ann"
     assert await world.devices.owner_name(owner) == "anna@example.com"
+
+
+async def test_what_another_process_changed_is_told_once_and_never_undoes_what_is_newer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, device = await world.user("ann"), device_id(1)
+    await world.connect(1, key("1"))
+    await world.ownership.claim(ann, device)
+    told: list[DeviceRecord] = []
+    world.bus.subscribe(DEVICE_CHANGED, told.append)
+    read = world.devices._store.by_id
+    reads = 0
+
+    async def by_id(db: Reader, device: DeviceId) -> DeviceRecord | None:
+        nonlocal reads
+        reads += 1
+        found = await read(db, device)
+        if reads == 1:
+            # Somebody here changes it after it was read.
+            world.devices.publish(replace(found, notes="newer"))
+        return found
+
+    monkeypatch.setattr(world.devices._store, "by_id", by_id)
+    world.devices.changed_elsewhere(device)
+    world.devices.changed_elsewhere(device)
+    assert [await world.devices.follow(), await world.devices.follow()] == [1, 0]
+    assert reads == 2, "what was read before the other publication is not what is told"
+    assert [each.notes for each in told] == ["newer", None]

@@ -12,6 +12,7 @@ from typing import Any
 from tests.processes import cloudchamber
 from tests.whole.story import PASSWORD, Product, Story
 
+DEVICE = "0123456789abcdef01234567"
 SOON_S = 1.0
 # A machine may be busy enough for the poll to be late.
 GRACE_S = 4.0
@@ -80,7 +81,9 @@ async def test_what_ends_in_one_process_ends_in_the_other(tmp_path: Path, empty_
         here, there, product = both.here, both.there, both.product
         base = f"/v1/products/{product.id}"
         devices = f"{base}/devices"
-        kim = await here.customer(product, "kim@example.com")
+        kim, lee, max_ = [await here.customer(product, f"{name}@example.com") for name in ("kim", "lee", "max")]
+        await here.import_devices(product, [DEVICE])
+        await here.ok("POST", "/v1/devices", lee, data={"id": DEVICE})
         ann = await here.user("ann@example.com")
         bob = await here.user("bob@example.com")
         stays = await here.log_in("maker@example.com")
@@ -94,6 +97,7 @@ async def test_what_ends_in_one_process_ends_in_the_other(tmp_path: Path, empty_
         grant: dict[str, Any] = {"grant_type": "client_credentials"}
         its = (await here.ok("POST", "/oauth/token", data=grant, auth=(client["id"], client["secret"])))["access_token"]
 
+        await there.ok("GET", f"/v1/devices/{DEVICE}", lee)
         # Both have all of them in memory, and a stream of each is open at the other.
         for path, token in [
             ("/v1/devices", kim),
@@ -128,19 +132,26 @@ async def test_what_ends_in_one_process_ends_in_the_other(tmp_path: Path, empty_
         await here.ok("DELETE", f"{base}/team/bob@example.com", both.maker)
         await here.ok("DELETE", f"{base}/team/{robot['created']['username']}", both.maker)
         await here.ok("PUT", f"{base}/clients/{client['id']}", both.maker, data={"scope": "devices:update"})
+        # A device, which is somebody else's from then on.
+        await here.ok("DELETE", f"/v1/devices/{DEVICE}", lee)
+        await here.ok("POST", "/v1/devices", max_, data={"id": DEVICE})
         await asyncio.gather(
+            refused(there, f"/v1/devices/{DEVICE}", lee, 403),
             *(refused(there, "/v1/devices", token, 401) for token in (second, ann, kim)),
             refused(there, devices, bob, 404),
             refused(there, devices, robot_token, 401),
             refused(there, devices, its, 400),
             *(streams.pop(name).ended() for name in ("ann", "kim", "bob", "its")),
         )
+        assert [each["id"] for each in await there.ok("GET", "/v1/devices", max_)] == [DEVICE]
+        assert await there.ok("GET", "/v1/devices", lee) == []
         # Nobody else felt anything of it.
         assert streams["stays"].is_open
         await there.ok("GET", devices, stays)
 
         # The client, and the product with whatever acts for it.
         await here.ok("DELETE", f"{base}/clients/{client['id']}", both.maker)
+        await here.ok("DELETE", f"{devices}/{DEVICE}", both.maker)
         await here.ok("DELETE", base, both.maker)
         await asyncio.gather(
             *(refused(there, devices, token, 401) for token in (its, product.token)),

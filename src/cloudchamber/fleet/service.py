@@ -36,6 +36,8 @@ from cloudchamber.ids import DeviceId, ProductId, UserId, parse_device_id
 from cloudchamber.storage.database import Database, Transaction
 
 _OWN_THINGS: Final = OwnThings()
+# A device that changes each time that we look comes round again with its next change.
+_READS: Final = 10
 
 DEVICE_CHANGED: Final = "device.changed"
 """Bus subject; the message is the DeviceRecord as it is now."""
@@ -79,6 +81,8 @@ class Devices:
         self._bus = bus
         self.cache = self._cache = DeviceCache()
         self._key_cache = KeyCache()
+        self._elsewhere: set[DeviceId] = set()
+        self._reading: DeviceId | None = None
         self._names: dict[Owner, str] = {}
         self._renamings = 0
         bus.subscribe(DEVICE_CHANGED, self._changed)
@@ -296,6 +300,35 @@ class Devices:
             self._key_cache.forget(record.id)
         self._bus.publish(DEVICE_CHANGED, record)
 
+    def changed_elsewhere(self, device: str) -> None:
+        """Another process changed whose a device is, or where it belongs; `follow` tells of it."""
+        self._elsewhere.add(DeviceId(device))
+
+    async def follow(self) -> int:
+        """Publishes what other processes changed. How many devices that were."""
+        count = 0
+        while self._elsewhere:
+            device = next(iter(self._elsewhere))
+            record = await self._read_alone(device)
+            self._elsewhere.discard(device)
+            if record is None:
+                self._cache.clear()
+            else:
+                self.publish(record)
+            count += 1
+        return count
+
+    async def _read_alone(self, device: DeviceId) -> DeviceRecord | None:
+        """What is published while we read may be newer than what we read, and must not be undone."""
+        found: DeviceRecord | None = None
+        for _ in range(_READS):
+            self._reading = device
+            found = await self._store.by_id(self._db, device)
+            if self._reading is not None:
+                break
+        self._reading = None
+        return found
+
     def will_write(self, devices: Iterable[DeviceId]) -> None:
         """A transaction begins after which `publish_written` is called for some of these. One at a time."""
         self._cache.will_write(devices)
@@ -329,6 +362,8 @@ class Devices:
     def _changed(self, record: DeviceRecord) -> None:
         self._provisional.remove(record.id)
         self._cache.changed(record)
+        if self._reading == record.id:
+            self._reading = None
 
 
 def _require_own(requester: Requester, action: Action, found: DeviceRecord) -> None:

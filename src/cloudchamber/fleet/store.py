@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner, Role
 from cloudchamber.clock import Millis
@@ -27,6 +28,7 @@ from cloudchamber.ids import CustomerId, DeviceId, OrganizationId, ProductId, Us
 from cloudchamber.organizations.model import TeamChanged
 from cloudchamber.organizations.store import put_team_notice
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
+from cloudchamber.storage.notices import put_notice
 from cloudchamber.storage.sql import in_steps, places, rows_of_types
 
 _PRODUCT = (
@@ -48,6 +50,9 @@ DEVICE = (
 )
 """What `record_of` reads; conditions name the device's row `d`."""
 
+
+DEVICE_NOTICE: Final = "device"
+"""Subject of a notice (storage/notices.py), about the id of a device that is somebody else's, or elsewhere."""
 
 _SAME_OWNER = "owner_kind IS NOT DISTINCT FROM $2 AND owner_id IS NOT DISTINCT FROM $3"
 _NOBODY_LEAVES = f"(owner_id IS NULL OR ({_SAME_OWNER}))"
@@ -410,7 +415,8 @@ class CustodyLog:
     async def append(
         self, tx: Transaction, before: DeviceRecord, after: Custody, change: Change, actor: str, at: Millis
     ) -> None:
-        """`actor` as `requester.describe` names it."""
+        """`actor` as `requester.describe` names it. Other processes hear of it, too (storage/notices.py)."""
+        await put_notice(tx, DEVICE_NOTICE, before.id, at)
         await tx.execute(
             "INSERT INTO custody (at, device_id, change, actor, before, after) VALUES ($1, $2, $3, $4, $5, $6)",
             at,
