@@ -30,7 +30,7 @@ class Bed(Protocol):
     def services(self) -> Services: ...
 
     def wake(self, dozing: "Dozing") -> LiveSession:
-        """The session, in the place of `dozing`."""
+        """The session, in the place of `dozing`, to be asked for something at once."""
         ...
 
     def risen(self, dozing: "Dozing") -> None:

@@ -311,10 +311,9 @@ class UdpGateway:
 
     def _on_received(self, event: Received) -> None:
         key = event.session.id
-        session = self._session_of(event.session)
+        session = self._session_of(event.session) if self._called else self._sessions.get(key)
         if session is not None:
-            del self._sessions[key]
-            self._sessions[key] = session
+            self._sessions[key] = self._sessions.pop(key)
             session.receive(event.payload)
         elif key in self._unwelcome:
             self._spawn(self._turn_away(event.session, self._unwelcome.pop(key)))
@@ -514,9 +513,7 @@ class UdpGateway:
         return self._services
 
     def wake(self, dozing: Dozing) -> UdpSession:
-        session = self._rise(self._endpoint.unpack(dozing.channel), dozing)
-        session.pump()
-        return session
+        return self._rise(self._endpoint.unpack(dozing.channel), dozing)
 
     def risen(self, dozing: Dozing) -> None:
         self._dozing.remove(dozing)
@@ -549,7 +546,9 @@ class UdpGateway:
             if now - each.heard_at >= offline_after_s(each.platform_id) and each in self._dozing:
                 left -= 1
                 self._may_give_up -= 1
-                self.wake(each).go_offline()
+                woken = self.wake(each)
+                woken.go_offline()
+                woken.pump()
         if silent or (dozing and self._may_give_up):
             self._sweeper = self._loop.call_soon(self._sweep_some, silent, dozing)
         else:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from msgspec import Struct
 
-from cloudchamber.wire.coap import Code, Message, Option, Type, uint
+from cloudchamber.wire.coap import Code, Message, Option, Type, encode, uint
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.errors import WireError
 
@@ -130,6 +130,16 @@ def function_call(message_id: int, token: int, name: bytes, argument: bytes) -> 
 def variable_request(message_id: int, token: int, name: bytes) -> Message:
     """`41 01 id T b1 76 0L name`."""
     return Message(Type.CON, Code.GET, message_id, bytes((token,)), ((Option.URI_PATH, b"v"), (Option.URI_PATH, name)))
+
+
+def variable_request_bytes(message_id: int, token: int, name: bytes) -> bytes:
+    """The same, encoded: what is asked most."""
+    return bytes((0x41, Code.GET, message_id >> 8, message_id & 0xFF, token)) + _variable_options(name)
+
+
+@lru_cache(1024)
+def _variable_options(name: bytes) -> bytes:
+    return encode(variable_request(0, 0, name))[5:]
 
 
 def signal(message_id: int, token: int, on: bool) -> Message:

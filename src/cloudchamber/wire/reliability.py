@@ -22,8 +22,9 @@ were lost.
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from cloudchamber.wire import coap
 from cloudchamber.wire.coap import Type
@@ -77,8 +78,7 @@ _EMPTY: Final = 4
 _OTHER: Final = struct.Struct(">HH")
 
 
-@dataclass(slots=True, eq=False)
-class _Exchange:
+class _Exchange(Struct, eq=False):
     raw: bytes
     at: float
     wait_s: float

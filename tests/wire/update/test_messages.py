@@ -1,6 +1,7 @@
 """The messages of both protocols: against bytes of the real encoders, and against nonsense."""
 
 import pytest
+from msgspec.structs import replace
 
 from cloudchamber.wire.coap import Code, Message, Option, Type, decode_untrusted, encode
 from cloudchamber.wire.errors import WireError
@@ -64,8 +65,8 @@ def test_version_3_as_the_real_encoders_print_it() -> None:
         "ota3_finish": messages.finish(0x3456, 0x56),
         "ota3_finish_cancel_discard": messages.finish(0x3456, 0x56, cancels=True, discards=True),
     }
-    built = {name: message._replace(id=ID) for name, message in built.items()}
-    recorded = {name: decode_untrusted(BY_NAME[name])._replace(id=ID) for name in built}
+    built = {name: replace(message, id=ID) for name, message in built.items()}
+    recorded = {name: replace(decode_untrusted(BY_NAME[name]), id=ID) for name in built}
     assert built == recorded
     for name in built:
         assert encode(decode_untrusted(BY_NAME[name])) == BY_NAME[name]

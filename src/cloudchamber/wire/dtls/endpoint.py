@@ -325,14 +325,15 @@ class Endpoint:
 
     def _protected(self, record: Record, address: Address, device_id: bytes | None) -> SessionKey | None:
         """What to ask for, if the record may be of a session that is not in memory."""
+        cid = record.cid
+        may_be_handshake = False
         handshake = self._handshakes.get(address) if self._handshakes else None
-        may_be_handshake = handshake is not None and device_id is None and record.cid == handshake.cid
-        if handshake is not None and may_be_handshake:
+        if handshake is not None and device_id is None and cid == handshake.cid:
+            may_be_handshake = True
             taken = handshake.receive_protected(record)
             self._look_after(handshake)
             if taken:
                 return None
-        cid = record.cid
         if device_id is not None:
             session = self._by_device_id.get(device_id)
         elif cid:
@@ -352,9 +353,10 @@ class Endpoint:
         return ByCid(cid) if cid else ByAddress(address)
 
     def _record_of(self, session: DtlsSession, record: Record, address: Address, *, says_whose: bool) -> None:
-        newest = session.newest_number
+        window = session.opener.window
+        newest = window.top
         try:
-            kind, content = session.open_untrusted(record)
+            kind, content = session.opener.open_untrusted(record)
         except ForgedRecord:
             self.counters.forged += 1
             session.forged_records += 1
@@ -364,10 +366,10 @@ class Endpoint:
         except WireError:  # seen before: the rest of its datagram may still be new
             self.counters.dropped += 1
             return
-        if says_whose and self._by_address.get(address) is not session and session.newest_number > newest:
+        if says_whose and window.top > newest and self._by_address.get(address) is not session:
             self._move(session, address)
         if kind == APPLICATION_DATA:
-            session.final_flight_arrived()
+            session.final_flight = None  # it has arrived
             if content:
                 self._events.append(Received(session, content))
         elif kind == ALERT:

@@ -24,10 +24,11 @@ A nonce must never come twice under one key: it would give away both plaintexts 
 takes numbers only below a limit that its owner has put where a crash cannot take it back (`Sealer.limit`).
 """
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from msgspec import Struct
 
 from cloudchamber.wire.errors import WireError
 
@@ -58,6 +59,7 @@ CID_DRAFT_254: Final = 254
 CID_RFC_9146: Final = 54
 
 _HEADER: Final = 13
+_WITH_CID: Final = (WITH_CID, MOVED_WITH_CID)
 _TRAILER: Final = DEVICE_ID_SIZE + 1
 _NONCE: Final = 8
 _TAG: Final = 8
@@ -83,7 +85,7 @@ class NotReserved(Exception):
     """Our own side would take a record number that is not reserved."""
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True):
     type: int
     """As it was when the record was sealed: the marks of moved sessions are undone."""
     sequence: bytes
@@ -110,7 +112,7 @@ def read_record_untrusted(data: bytes, at: int) -> tuple[Record, int]:
     if data[at + 1] != 0xFE or (data[at + 2] != 0xFD and (data[at + 2] != 0xFF or kind != HANDSHAKE)):
         raise WireError("not DTLS 1.2")
     cid = b""
-    if kind in (WITH_CID, MOVED_WITH_CID):
+    if kind in _WITH_CID:
         kind = WITH_CID
         cid = data[start : start + CID_SIZE]
         start += CID_SIZE
@@ -180,7 +182,7 @@ class Opener:
 
     def open_untrusted(self, record: Record) -> tuple[int, bytes]:
         """Content type and content. Raises ReplayedRecord or ForgedRecord; only what authenticates counts as seen."""
-        kind, sequence, cid, body = record
+        sequence, cid, body = record.sequence, record.cid, record.body
         size = len(body) - _NONCE - _TAG
         number = int.from_bytes(sequence) - _FIRST_OF_EPOCH_1
         if size < 0 or cid != self._cid or not 0 <= number <= _LAST_NUMBER:
@@ -191,7 +193,7 @@ class Opener:
         if cid:
             additional = _additional_with_cid(self._mode, sequence, cid, size.to_bytes(2))
         else:
-            additional = sequence + bytes((kind,)) + VERSION + size.to_bytes(2)
+            additional = sequence + bytes((record.type,)) + VERSION + size.to_bytes(2)
         try:
             content = AESCCM(self.key, _TAG).decrypt(self.iv + body[:_NONCE], body[_NONCE:], additional)
         except InvalidTag:
@@ -202,7 +204,7 @@ class Opener:
             if not content:
                 raise WireError("record without a type")
             return content[-1], content[:-1]
-        return kind, content
+        return record.type, content
 
 
 class Sealer:

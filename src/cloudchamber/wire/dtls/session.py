@@ -25,7 +25,6 @@ from cloudchamber.wire.dtls.records import (
     Address,
     NotReserved,
     Opener,
-    Record,
     ReplayWindow,
     Sealer,
     plain_record,
@@ -64,10 +63,8 @@ class DtlsSession:
         "_client_random",
         "_datagrams",
         "_events",
-        "_final_flight",
         "_final_flights_left",
         "_master",
-        "_opener",
         "_saved_top",
         "_sealer",
         "_waiting",
@@ -75,9 +72,11 @@ class DtlsSession:
         "cid",
         "cid_mode",
         "device_id",
+        "final_flight",
         "forged_records",
         "id",
         "is_closed",
+        "opener",
         "peer_spki",
     )
 
@@ -109,14 +108,14 @@ class DtlsSession:
         self._begin(opener, sealer, events, datagrams)
 
     def _begin(self, opener: Opener, sealer: Sealer, events: list[EndpointEvent], datagrams: Datagrams) -> None:
-        self._opener = opener
+        self.opener = opener
         self._sealer = sealer
         self._events = events
         self._datagrams = datagrams
         self._asked = sealer.limit
         self._saved_top = opener.window.top
         self._waiting: list[bytes] | None = None
-        self._final_flight: tuple[int, bytes] | None = None
+        self.final_flight: tuple[int, bytes] | None = None
         self._final_flights_left = MAX_FINAL_FLIGHTS
         self.forged_records = 0
         self.is_closed = False
@@ -141,7 +140,7 @@ class DtlsSession:
 
     def state(self) -> SessionState:
         """What to store. Its `next_number` lies above all that was used, may be used, or was asked for."""
-        window = self._opener.window
+        window = self.opener.window
         self._saved_top = window.top
         return SessionState(
             id=self.id,
@@ -160,7 +159,7 @@ class DtlsSession:
     def pack(self) -> bytes:
         """All of it, to go on in this process. Not for a store: its next number is the one that is used next, and
         with the master secret go the keys, which take ten times as long to make as all the rest."""
-        opener, sealer = self._opener, self._sealer
+        opener, sealer = self.opener, self._sealer
         window = opener.window
         host, port = self.address
         return (
@@ -247,20 +246,13 @@ class DtlsSession:
     @property
     def unsaved_records(self) -> int:
         """By how much the replay window went on since the last `state()`."""
-        return self._opener.window.top - self._saved_top
+        return self.opener.window.top - self._saved_top
 
     # --- for the endpoint
 
     @property
     def client_random(self) -> bytes:
         return self._client_random
-
-    @property
-    def newest_number(self) -> int:
-        return self._opener.window.top
-
-    def open_untrusted(self, record: Record) -> tuple[int, bytes]:
-        return self._opener.open_untrusted(record)
 
     def assume_reserved(self, up_to: int) -> None:
         """The store raised `next_number` to this when it gave us the state."""
@@ -279,21 +271,18 @@ class DtlsSession:
             sealed = self._sealer.seal(HANDSHAKE, finished)
         except NotReserved:
             return
-        self._final_flight = (number + 1, finished)
+        self.final_flight = (number + 1, finished)
         self._datagrams.append((plain_record(CHANGE_CIPHER_SPEC, number, b"\x01") + sealed, self.address))
 
     def repeat_final_flight(self) -> None:
-        if self._final_flight is not None and self._final_flights_left:
+        if self.final_flight is not None and self._final_flights_left:
             self._final_flights_left -= 1
-            self.send_final_flight(*self._final_flight)
-
-    def final_flight_arrived(self) -> None:
-        self._final_flight = None
+            self.send_final_flight(*self.final_flight)
 
     def end(self, *, notify: bool) -> None:
         """`notify`: with close_notify, if a number is left for it. The device then makes a new session at once."""
         self.is_closed = True
-        self._waiting = self._final_flight = None
+        self._waiting = self.final_flight = None
         if notify:
             try:
                 record = self._sealer.seal(ALERT, CLOSE_NOTIFY)

@@ -188,15 +188,20 @@ class CloudSession(CloudCommands):
         if message.type == Type.CON:
             self._acknowledge(message)
             return
-        pending = self._requests.with_message_id(message.id)
-        if message.type == Type.RST:
+        if message.type == Type.ACK:
+            self._handle_empty_ack(message.id, now)
+        elif message.type == Type.RST:
+            pending = self._requests.with_message_id(message.id)
             if pending is not None:
                 self._conclude(pending, now, rests=False)
                 self._answer(pending, Refused(0))
-        elif message.type == Type.ACK and pending is not None:
+
+    def _handle_empty_ack(self, message_id: int, now: float) -> None:
+        pending = self._requests.with_message_id(message_id)
+        if pending is not None:
             self._arrived(pending, now)
-        elif message.type == Type.ACK:
-            ping = self._requests.ping_answered_by(message.id, any_id=self._transport is Transport.TCP)
+        else:
+            ping = self._requests.ping_answered_by(message_id, any_id=self._transport is Transport.TCP)
             if ping is not None:
                 self._requests.remove(ping)
                 self._answer(ping, Acknowledged())

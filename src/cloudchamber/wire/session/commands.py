@@ -11,7 +11,6 @@ place only. Sizes are held to what the device's Hello allows: one byte more and 
 from collections.abc import Callable
 
 from cloudchamber.wire import coap, messages
-from cloudchamber.wire.coap import Message
 from cloudchamber.wire.describe import Application, Part
 from cloudchamber.wire.events import (
     Answered,
@@ -80,7 +79,9 @@ class CloudCommands(Session[CloudEvent]):
         ):
             return self._not_sent(pending, TooLarge())
         return self._request(
-            pending, lambda: messages.function_call(pending.message_id, pending.token, raw_name, raw_argument), now
+            pending,
+            lambda: coap.encode(messages.function_call(pending.message_id, pending.token, raw_name, raw_argument)),
+            now,
         )
 
     def read_variable(self, name: str, now: float, timeout_s: float) -> int:
@@ -96,12 +97,12 @@ class CloudCommands(Session[CloudEvent]):
 
     def ping(self, now: float, timeout_s: float) -> int:
         pending = self._new_pending(Kind.PING, now, timeout_s)
-        return self._request(pending, lambda: messages.ping(pending.message_id), now)
+        return self._request(pending, lambda: coap.encode(messages.ping(pending.message_id)), now)
 
     def signal(self, on: bool, now: float, timeout_s: float) -> int:
         """Starts or stops the rainbow of the device's light."""
         pending = self._new_pending(Kind.SIGNAL, now, timeout_s)
-        return self._request(pending, lambda: messages.signal(pending.message_id, pending.token, on), now)
+        return self._request(pending, lambda: coap.encode(messages.signal(pending.message_id, pending.token, on)), now)
 
     def ask_describe(self, part: Part, now: float, timeout_s: float) -> int:
         """One part. Answered with DescribeRead; a changed description also comes as Described."""
@@ -214,7 +215,7 @@ class CloudCommands(Session[CloudEvent]):
         self._emit(Answered(pending.request, outcome))
         return pending.request
 
-    def _request(self, pending: Pending, build: Callable[[], Message], now: float) -> int:
+    def _request(self, pending: Pending, build: Callable[[], bytes], now: float) -> int:
         request = pending.request or 0
         if not self.is_online:
             self._answer(pending, Disconnected())
@@ -223,7 +224,7 @@ class CloudCommands(Session[CloudEvent]):
             self._answer(pending, Busy())
             return request
         pending.message_id = self._new_message_id()
-        raw = coap.encode(build())
+        raw = build()
         if len(raw) > self._room:
             self._requests.remove(pending)
             self._answer(pending, TooLarge())
@@ -233,7 +234,7 @@ class CloudCommands(Session[CloudEvent]):
 
     def _ask_variable(self, pending: Pending, now: float) -> int:
         return self._request(
-            pending, lambda: messages.variable_request(pending.message_id, pending.token, pending.name), now
+            pending, lambda: messages.variable_request_bytes(pending.message_id, pending.token, pending.name), now
         )
 
     def _may_ask_again(self, pending: Pending, now: float) -> None:
@@ -249,8 +250,10 @@ class CloudCommands(Session[CloudEvent]):
         pending.part = part
         return self._request(
             pending,
-            lambda: messages.describe_request(
-                pending.message_id, pending.token, part, pending.next_block, pending.size_exponent
+            lambda: coap.encode(
+                messages.describe_request(
+                    pending.message_id, pending.token, part, pending.next_block, pending.size_exponent
+                )
             ),
             now,
         )

@@ -43,7 +43,6 @@ from cloudchamber.wire.events import (
 )
 from cloudchamber.wire.messages import Goodbye, Hello, Subscription
 from cloudchamber.wire.reliability import CLOUD, CLOUD_MEMORY_S, Draw, MessageIds, Reliability
-from cloudchamber.wire.session.base import earliest
 from cloudchamber.wire.session.cloud import MAX_SUBSCRIPTIONS, CloudSession
 from cloudchamber.wire.session.describing import Describing
 from cloudchamber.wire.session.limits import DeviceLimits, limits_of
@@ -69,7 +68,9 @@ AGAIN_AFTER_ACK_S: Final = 6.0
 """Who has acknowledged a request answers it, and repeats the answer after 4 to 6 s by itself."""
 
 _NEWER = 0x8000
-_REMEMBERED: Final = (Online, Described, Subscribed)
+_ACK: Final = 0x60
+"""The first byte of an acknowledgement without a token."""
+_REMEMBERED: Final = frozenset((Online, Described, Subscribed))
 """What changes a session's memory."""
 
 
@@ -214,6 +215,11 @@ class CloudDatagramSession(CloudSession):
         return session
 
     @property
+    def _is_usual(self) -> bool:
+        """The device said its Hello, long ago or in this object, and nothing waits for that or for its return."""
+        return self._hello is not None and self._asked is None and not self._is_quiet
+
+    @property
     def is_online(self) -> bool:
         return self._hello is not None and not self._is_away and not self._closed
 
@@ -244,6 +250,13 @@ class CloudDatagramSession(CloudSession):
         """One decrypted message of the device."""
         if self._closed:
             return
+        if len(data) == 4 and data[0] == _ACK and not data[1] and self._is_usual:
+            # Half of all that a device says. It is nothing to any layer but these two.
+            self._heard_at = now
+            message_id = data[2] << 8 | data[3]
+            if self._reliability.receive(Type.ACK, message_id, now):
+                self._handle_empty_ack(message_id, now)
+            return
         try:
             message = coap.decode_untrusted(data)
         except WireError:
@@ -254,7 +267,7 @@ class CloudDatagramSession(CloudSession):
             self._end_update(Disconnected(), now)
         if self._asked is not None or not self._reliability.receive(message.type, message.id, now):
             return
-        is_own = message.type == Type.CON or message.type == Type.NON
+        is_own = message.type <= Type.NON
         if self._is_quiet and (is_own or not self._is_away):
             self._notice(message, now)
         if is_own and (_is_newer(message.id, self._newest_id) or now >= self._newest_at + CLOUD_MEMORY_S):
@@ -274,12 +287,13 @@ class CloudDatagramSession(CloudSession):
         if self._sender is not None:
             self._fill_update(now)
         leaving = self._reliability.take_again()
-        if self._outbox:
-            for raw in self._take_messages():
-                if not self._closed:
-                    self._reliability.sending(raw, now)
-                leaving.append(raw)
-        return leaving
+        if not self._outbox:
+            return leaving
+        messages = self._take_messages()
+        if not self._closed:
+            for raw in messages:
+                self._reliability.sending(raw, now)
+        return leaving + messages if leaving else messages
 
     def events(self) -> list[CloudEvent | Closed]:
         if self._memory_is_new:
@@ -305,8 +319,16 @@ class CloudDatagramSession(CloudSession):
     def next_deadline(self) -> float | None:
         if self._closed:
             return None
-        at, sending = self._session_deadline(), self._reliability.next_deadline()
-        return sending if at is None else earliest(at, sending)
+        sending = self._reliability.next_deadline()
+        # Asked after each message, so what a session has for minutes or hours only is looked at together.
+        is_usual = self._is_usual and self._sender is None
+        if is_usual and self._describing is not None and self._describing.ask_at is None:
+            at = self._requests.next_deadline()
+        else:
+            at = self._session_deadline()
+        if at is None or (sending is not None and sending < at):
+            return sending
+        return at
 
     def handle_deadline(self, now: float) -> None:
         """Calling early does nothing."""
@@ -431,7 +453,7 @@ class CloudDatagramSession(CloudSession):
         self._reliability.settle(message_id)
 
     def _emit(self, event: CloudEvent) -> None:
-        if isinstance(event, _REMEMBERED):
+        if type(event) in _REMEMBERED:
             self._memory_is_new = True
         self._events.append(event)
 
