@@ -356,7 +356,8 @@ async def test_a_device_that_is_gone_leaves_nothing_in_memory(
     saved = await drowsy.saved.by_device(ID)
     assert saved is not None
     assert (
-        SessionState.from_bytes_untrusted(saved.state).window_top == DtlsSession.unpack(channel, [], []).newest_number
+        SessionState.from_bytes_untrusted(saved.state).window_top
+        == DtlsSession.unpack(channel, [], []).opener.window.top
     )
     assert device.publish("alpha", "2")
     await until(lambda: drowsy.hub.is_online(ID))
@@ -378,10 +379,25 @@ async def test_few_are_awake_at_a_time_however_many_are_asked(store_file: Path) 
         assert [udp.inbox.names(device).count("online") for device in ids] == [1] * 20
 
 
+async def test_what_a_turn_of_the_loop_leads_to_is_sent_together(udp: UdpCloud) -> None:
+    ids = [device_id(number) for number in range(3)]
+    for device in ids:
+        await udp.online(device)
+    answers: list[object] = []
+    sent = udp.gateway.datagrams_out
+    for device in ids:
+        udp.hub.begin_variable(device, "counter", 5.0, answers.append)
+        assert udp.gateway.datagrams_out == sent
+    await asyncio.sleep(0)
+    assert udp.gateway.datagrams_out == sent + 3
+    await until(lambda: len(answers) == 3)
+    assert all(isinstance(answer, VariableRead) for answer in answers)
+
+
 async def test_a_restart_while_devices_doze_is_unseen_and_keeps_their_windows(drowsy: UdpCloud) -> None:
     device = await drowsy.online()
     await until(lambda: drowsy.gateway.dozing == 1)
-    top = DtlsSession.unpack(next(iter(drowsy.gateway._dozing)).channel, [], []).newest_number
+    top = DtlsSession.unpack(next(iter(drowsy.gateway._dozing)).channel, [], []).opener.window.top
     await drowsy.restart()
     saved = await drowsy.saved.by_device(ID)
     assert saved is not None

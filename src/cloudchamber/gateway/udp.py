@@ -132,6 +132,7 @@ class UdpGateway:
         self._lookups = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_pumping = False
+        self._transmits_soon = False
         self._is_stopping = False
         self.datagrams_in = 0
         self.datagrams_out = 0
@@ -269,10 +270,14 @@ class UdpGateway:
                 self._let_lie()
         finally:
             self._is_pumping = False
-        self._transmit()
+        if not self._transmits_soon and self._endpoint.has_datagrams:
+            # With all that this turn of the loop leads to: whoever receives it is woken once.
+            self._transmits_soon = True
+            self._loop.call_soon(self._transmit)
         self._alarm.set(self._endpoint.next_deadline())
 
     def _transmit(self) -> None:
+        self._transmits_soon = False
         for data, address in self._endpoint.datagrams_to_send(self._loop.time()):
             port = self._ports.get(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
             if port is not None and port.send(data, address, self._limits.max_unsent):

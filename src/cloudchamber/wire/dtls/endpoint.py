@@ -161,6 +161,11 @@ class Endpoint:
         self._datagrams.clear()
         return datagrams
 
+    @property
+    def has_datagrams(self) -> bool:
+        """There is something to send."""
+        return bool(self._datagrams)
+
     def next_deadline(self) -> float | None:
         timers = self._timers
         while timers:
