@@ -95,7 +95,7 @@ def test_the_cloud_ends_requests_are_those_of_the_recording(monkeypatch: pytest.
     add = RequestTable.add
 
     def with_recorded_token(table: RequestTable, pending: object, now: float) -> bool:
-        table._next_token = next(tokens)
+        table.next_token = next(tokens)
         return add(table, pending, now)  # type: ignore[arg-type]
 
     monkeypatch.setattr(RequestTable, "add", with_recorded_token)

@@ -1,7 +1,6 @@
 """What devices tell the cloud, brought to the part that it concerns."""
 
 import base64
-import json
 import os
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ class Inbox:
             Description(
                 functions=describe.functions,
                 variables={name: TYPE_NAMES[kind] for name, kind in describe.variables.items()},
-                system=None if describe.system is None else json.dumps(dict(describe.system), separators=(",", ":")),
+                system=None if describe.system is None else msgspec.json.encode(dict(describe.system)).decode(),
                 imei=_number(describe.system, "imei", is_imei),
                 iccid=_number(describe.system, "iccid", is_iccid),
             ),

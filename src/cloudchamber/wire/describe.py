@@ -72,7 +72,7 @@ class Known:
 
 def digest_of(system: Mapping[str, Any]) -> bytes:
     """A device that finds two of one digest hides a change of its own from itself."""
-    return hashlib.blake2s(json.dumps(dict(system)).encode(), digest_size=DIGEST_SIZE).digest()
+    return hashlib.blake2s(msgspec.json.encode(dict(system)), digest_size=DIGEST_SIZE).digest()
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -99,32 +99,27 @@ def parse_untrusted(payload: bytes) -> Parts:
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
-_MISSING_COMMA = re.compile(r'([\]}"\d])("f":\[)')
-_NUL = "\\u0000"
+_MISSING_COMMA: Final = re.compile(rb'([\]}"\d])("f":\[)')
+_NUL: Final = b"\\u0000"
+"""What no database keeps in a text. Unescaped it is not JSON."""
 
 
 def _parse_json_untrusted(payload: bytes) -> Parts:
+    text = payload.rstrip(b"\0")
     try:
-        text = payload.rstrip(b"\0").decode()
         try:
-            found = json.loads(text, parse_constant=_refuse_constant)
-        except json.JSONDecodeError:
+            found = msgspec.json.decode(text)
+        except msgspec.DecodeError:
             # 3.3 to 4.x leave out the comma between the system and the application part when asked for both.
-            found = json.loads(_MISSING_COMMA.sub(r"\1,\2", text), parse_constant=_refuse_constant)
-        written = json.dumps(found, ensure_ascii=False)
-        written.encode()
-    except (ValueError, RecursionError):
+            found = msgspec.json.decode(_MISSING_COMMA.sub(rb"\1,\2", text))
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise WireError("describe data are not JSON") from None
-    if not isinstance(found, dict) or _NUL in written:
+    if not isinstance(found, dict) or _NUL in text:
         raise WireError("describe data are not a JSON object of plain text")
     told = None
     if "f" in found or "v" in found:
         told = _application_untrusted(found.pop("f", []), found.pop("v", {}))
     return Parts(told, found or None)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def _application_untrusted(functions: Any, variables: Any) -> Application:
