@@ -109,6 +109,8 @@ class Goal(msgspec.Struct, frozen=True):
     peer: str = ""
     setting: str = ""
     """Empty: in each setting."""
+    subject: str = OURS
+    """Whose rows are looked at: a suite may have several of ours, as `cloudchamber over UDP`."""
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -384,10 +386,11 @@ def _of_goal(section: Section, goal: Goal) -> list[_Verdict]:
         wish = f"≥ {goal.limit:g} times {goal.peer}, {metric.heading}"
     else:
         wish = f"{sign} {goal.limit:g} {metric.heading}"
-    place = f"[{goal.work}](#{_anchor(section.title)})"
+    whose = goal.subject.removeprefix(OURS)
+    place = f"[{goal.work}{whose}](#{_anchor(section.title)})"
     found = []
     for row in section.rows:
-        if row.subject != OURS or row.work != goal.work or (goal.setting and goal.setting != row.setting):
+        if row.subject != goal.subject or row.work != goal.work or (goal.setting and goal.setting != row.setting):
             continue
         if goal.peer:
             theirs = [

@@ -92,10 +92,19 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
         Goal("tokens", "per_s", 1.0, "a peer that is not there"),
         Goal("tokens", "per_s", 1.0, "other"),
         Goal("what nobody did", "failed", 0.0),
+        Goal("tokens", "per_s", 1.0, subject=f"{OURS} over UDP"),
     ]
     curve = Curve("cost", "devices", "µs", {"GET": [(100, 3.0), (10_000, 3.5)]})
+    udp = Row("tokens", "16", f"{OURS} over UDP", [{"per_s": 0.5}])
     section = Section(
-        "tokens", "Tokens", "What was asked.", [ours, theirs], [curve], goals, ("per_s",), {"other 2.0": "no compiler"}
+        "tokens",
+        "Tokens",
+        "What was asked.",
+        [ours, theirs, udp],
+        [curve],
+        goals,
+        ("per_s",),
+        {"other 2.0": "no compiler"},
     )
     section = msgspec.structs.replace(section, circumstances=Circumstances(1.0, 0.0, 0.0, 0.0, "--count 100"))
     page = report.save([section], tmp_path, dt.date(2026, 11, 27), ["tokens", "storm"])
@@ -105,12 +114,13 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
     assert "| [tokens](#tokens) | 16 | ≥ 2.5 times peer, per s | 3.00 times peer | yes |" in text
     assert "| [tokens](#tokens) | 16 | ≤ 99 CPU µs | 100.0 CPU µs | **no** |" in text
     assert "| [tokens](#tokens) |  | ≥ 1 times other, per s | other is missing | not measured |" in text
+    assert "| [tokens over UDP](#tokens) | 16 | ≥ 1 per s | 0 per s | **no** |" in text
     # What was not measured is not left out.
     assert (
         "| [tokens](#tokens) |  | ≥ 1 times a peer that is not there, per s | no such figure | not measured |" in text
     )
     assert "| [what nobody did](#tokens) |  | ≤ 0 failed % | no such figure | not measured |" in text
-    assert "1 of 5 are reached." in text
+    assert "1 of 6 are reached." in text
     assert "With a --count below 10,000, which the goals are meant for: tokens." in text
     assert "Not measured on this day: storm." in text
     assert "*other 2.0* is not in it: no compiler." in text
