@@ -181,6 +181,33 @@ async def test_wrong_methods_answer_json(http: Api, method: str, path: str) -> N
     assert "GET" in answer.headers["allow"]
 
 
+OAUTH_PATHS = ["/oauth/revoke", "/oauth/introspect", "/oauth/device_authorization", "/oauth/authorize", "/oauth/reset"]
+
+
+@pytest.mark.parametrize("path", OAUTH_PATHS)
+async def test_the_authorization_server_fails_in_its_own_shape(http: Api, path: str) -> None:
+    """405, and 413 before and while the body is read: who speaks OAuth looks for `error_description`."""
+    answer = await http.put(path)
+    assert (answer.status_code, "POST" in answer.headers["allow"]) == (405, True)
+    assert answer.json() == {"error": "invalid_request", "error_description": "Method not allowed"}
+    assert (answer.headers["cache-control"], answer.headers["pragma"]) == ("no-store", "no-cache")
+    sent = {"content": b"x" * (1024 * 1024 + 1), "headers": {"content-type": "application/x-www-form-urlencoded"}}
+    answer = await http.post(path, **sent)
+    told = {"error": "invalid_request", "error_description": "The request body is larger than 1048576 bytes"}
+    assert (answer.status_code, answer.json()) == (413, told)
+    assert answer.headers["connection"] == "close"
+
+
+async def test_a_page_beside_it_fails_as_a_resource_does(http: Api) -> None:
+    for path in ("/setup", "/setup/token", "/device"):
+        answer = await http.put(path)
+        assert (answer.status_code, answer.json()) == (405, {"ok": False, "error": "Method not allowed"})
+        sent = {"content": b"x" * (1024 * 1024 + 1), "headers": {"content-type": "application/x-www-form-urlencoded"}}
+        answer = await http.post(path, **sent)
+        told = {"ok": False, "error": "The request body is larger than 1048576 bytes"}
+        assert (answer.status_code, answer.json()) == (413, told)
+
+
 async def test_a_method_that_nobody_knows_answers_json(http: Api) -> None:
     answer = await http.request("PROPFIND", "/v1/devices")
     assert 400 <= answer.status_code < 500

@@ -22,7 +22,10 @@ from tests.whole.story import Product, Story
 DEVICE = "0123456789abcdef01234567"
 PATH = f"/v1/devices/{DEVICE}"
 SIZE = 40_000
-HOPEFUL_S = 30.0
+HOPEFUL_S = 60.0
+"""Where one datagram in twenty gets lost, an update takes 1.5 s and one in a thousand takes 20; its device's description
+takes 0.1 s and one in 150 more than 10, for devices say a thing again after 4 to 6 and after 12 to 18 s. In 2,000 tries on
+the fake network nothing was lost for good."""
 
 # Platform and Device OS: the two protocols over the two transports.
 KINDS = [
@@ -114,11 +117,11 @@ async def test_a_file_is_flashed(
             answer = await story.ok("PUT", PATH, token, data=form, files=files)
             assert answer == {"id": DEVICE, "status": "Update started"}
             await until(lambda: device.updates == 1 and isinstance(device.firmware, FIRMWARE["tinker"]), HOPEFUL_S)
-            await devices.online()
+            await devices.online(HOPEFUL_S)
             # Its own words for the module that it runs now.
             await until(lambda: heard.of("spark/device/app-hash"), HOPEFUL_S)
         assert heard.statuses == ["started tinker.bin", "success tinker.bin"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HOPEFUL_S):
             while "digitalread" not in (await story.ok("GET", PATH, token))["functions"]:
                 await asyncio.sleep(0.05)
 

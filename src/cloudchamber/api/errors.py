@@ -129,6 +129,16 @@ def text_error(status: int, text: str, *headers: Header) -> Rendered:
     return Rendered(status, {"ok": False, "error": text}, headers)
 
 
+def oauth_shaped(error: Rendered) -> Rendered:
+    """The same in the shape in which an authorization server fails (RFC 6749 5.2, http-api.md 2.5): its clients look
+    for nothing else. For what is refused before anybody looks at what is asked."""
+    text = error.body.get("error")
+    if text is None or "error_description" in error.body:
+        return error
+    code = "server_error" if error.status >= 500 else "invalid_request"
+    return Rendered(error.status, {"error": code, "error_description": text}, (*NO_STORE, *error.headers))
+
+
 def device_not_recognized() -> Rendered:
     return Rendered(403, {"error": "Permission Denied", "info": NOT_RECOGNIZED})
 

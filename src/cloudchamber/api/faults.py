@@ -3,19 +3,21 @@
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import falcon
 import falcon.asgi
 import msgspec
 
 from cloudchamber.api.call import EdgeRequest
-from cloudchamber.api.errors import Header, Rendered, render, text_error
+from cloudchamber.api.errors import BodyTooLarge, Header, Rendered, oauth_shaped, render, text_error
 from cloudchamber.api.reply import Reply, encode_json, write_reply
-from cloudchamber.errors import CloudError
+from cloudchamber.errors import CloudError, Unavailable
 from cloudchamber.firmware.errors import FlashTimedOut
 from cloudchamber.messaging.errors import DeviceTimedOut
 from cloudchamber.oauth.errors import OAuthError
+
+_OAUTH: Final = "/oauth/"
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ class Faults:
     def expected(self, error: CloudError, route: str | None, request_id: str) -> Rendered:
         below_organization = "{organization}" in (route or "")
         rendered = render(error, below_organization=below_organization, vendor_statuses=self._vendor_statuses)
+        if (route or "").startswith(_OAUTH) and isinstance(error, BodyTooLarge | Unavailable):
+            rendered = oauth_shaped(rendered)
         if self._vendor_statuses and isinstance(error, OAuthError) and error.standard is not None:
             self._compat_uses["vendor_statuses"] += 1
         _tell(error, route, request_id)
@@ -70,7 +74,9 @@ def add_error_handlers(
 
     async def framework(req: EdgeRequest, resp: falcon.asgi.Response, error: falcon.HTTPError, _params: Any) -> None:
         rendered = _framework(error)
-        await answer(req, resp, rendered, rendered.body["error"])
+        if req.path.startswith(_OAUTH) and rendered.status != 404:
+            rendered = oauth_shaped(rendered)
+        await answer(req, resp, rendered, rendered.body.get("error_description") or rendered.body["error"])
 
     async def unexpected(req: EdgeRequest, resp: falcon.asgi.Response, error: Exception, _params: Any) -> None:
         rendered = faults.unexpected(error, req.uri_template, req.request_id)
