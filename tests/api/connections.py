@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from cloudchamber.app import Cloud
 
@@ -35,3 +35,38 @@ async def talk(cloud: Cloud, *pieces: bytes, answers: int = 1) -> list[tuple[byt
             writer.write(piece)
             await asyncio.sleep(0)
         return [await read(reader, has_body=not pieces[0].startswith(b"HEAD")) for _ in range(answers)]
+
+
+Talk = Callable[..., Awaitable[bytes]]
+
+
+@contextlib.asynccontextmanager
+async def talking(port: int) -> AsyncIterator[Talk]:
+    """Gives what opens a connection to a bare server, sends the pieces, and gives back all that comes until the server
+    closes, or until `until` is in it. The connections stay open until the end."""
+    writers = []
+
+    async def talk(*pieces: bytes, until: bytes | None = None, pause_s: float = 0.01) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.append(writer)
+        with contextlib.suppress(ConnectionError):
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause_s)
+        got = b""
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                while piece := await reader.read(65536):
+                    got += piece
+                    if until is not None and until in got:
+                        break
+        return got
+
+    try:
+        yield talk
+    finally:
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()

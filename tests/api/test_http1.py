@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,8 +11,7 @@ import pytest
 from cloudchamber.api.http1 import MAX_PIPELINED, Server
 from cloudchamber.api.server import make_server
 from tests.api.conftest import ANY_PORT
-
-Talk = Callable[..., Awaitable[bytes]]
+from tests.api.connections import Talk, talking
 
 DEFAULT = [(b"content-type", b"text/plain")]
 
@@ -95,28 +94,8 @@ async def served(application: Application) -> AsyncIterator[tuple[Server, int]]:
 
 @pytest.fixture
 async def talk(served: tuple[Server, int]) -> AsyncIterator[Talk]:
-    """Sends the pieces; gives back what comes until the server closes, or until `until` is in it."""
-    writers = []
-
-    async def talk(*pieces: bytes, until: bytes | None = None) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", served[1])
-        writers.append(writer)
-        for piece in pieces:
-            writer.write(piece)
-            await asyncio.sleep(0.02)
-        got = b""
-        async with asyncio.timeout(10):
-            while piece := await reader.read(65536):
-                got += piece
-                if until is not None and until in got:
-                    break
-        return got
-
-    yield talk
-    for writer in writers:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+    async with talking(served[1]) as talk:
+        yield talk
 
 
 def get(path: str, *headers: bytes) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,9 +13,8 @@ from cloudchamber.api import server as server_module
 from cloudchamber.api.http1 import RequestResponseCycle
 from cloudchamber.api.server import MAX_HEADER_BYTES, MAX_HEADERS, EdgeProtocol, make_server
 from tests.api.conftest import ANY_PORT
+from tests.api.connections import Talk, talking
 from tests.circles import no_collector
-
-Talk = Callable[..., Awaitable[bytes]]
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -52,31 +51,8 @@ async def port() -> AsyncIterator[int]:
 
 @pytest.fixture
 async def talk(port: int) -> AsyncIterator[Talk]:
-    """Sends the pieces and gives back all that comes until the server closes, or until `until` is in it."""
-    writers = []
-
-    async def talk(*pieces: bytes, until: bytes | None = None, pause_s: float = 0.01) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writers.append(writer)
-        with contextlib.suppress(ConnectionError):
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(pause_s)
-        got = b""
-        async with asyncio.timeout(10):
-            with contextlib.suppress(ConnectionError):
-                while piece := await reader.read(65536):
-                    got += piece
-                    if until is not None and until in got:
-                        break
-        return got
-
-    yield talk
-    for writer in writers:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
+    async with talking(port) as talk:
+        yield talk
 
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"

@@ -23,9 +23,9 @@ DEVICE = "0123456789abcdef01234567"
 PATH = f"/v1/devices/{DEVICE}"
 SIZE = 40_000
 HOPEFUL_S = 60.0
-"""Where one datagram in twenty gets lost, an update takes 1.5 s and one in a thousand takes 20; its device's description
-takes 0.1 s and one in 150 more than 10, for devices say a thing again after 4 to 6 and after 12 to 18 s. In 2,000 tries on
-the fake network nothing was lost for good."""
+"""Where one datagram in twenty gets lost, an update takes 1.5 s and one in a thousand takes 20; the description after
+it takes 0.1 s and one in 150 more than 10, for devices say a thing again after 4 to 6 and after 12 to 18 s. In 2,000
+tries on the fake network nothing was lost for good."""
 
 # Platform and Device OS: the two protocols over the two transports.
 KINDS = [

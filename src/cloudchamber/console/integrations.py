@@ -10,7 +10,7 @@ import msgspec
 from cloudchamber.access.model import Action
 from cloudchamber.api.fields import Fields
 from cloudchamber.api.webhooks import settings_in
-from cloudchamber.console.charts import Bar, bars
+from cloudchamber.console.delivery_bars import Bar, bars
 from cloudchamber.console.device import Result
 from cloudchamber.console.frame import Ask, Frame
 from cloudchamber.console.section import Nav, Section, either, form, page

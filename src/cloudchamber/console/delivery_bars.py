@@ -1,4 +1,5 @@
-"""Charts as SVG: no script, no style attribute, and every figure in words for whoever does not see them. Pure."""
+"""How many deliveries went well, as bars of SVG: no script, no style attribute, and every figure in words for whoever
+does not see them. What went on over time is in plots.py. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
