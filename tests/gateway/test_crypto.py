@@ -142,11 +142,9 @@ async def test_the_loop_does_one_operation_in_a_turn(threads: int) -> None:
         for _ in range(20):
             crypto.submit(lambda _: None, operations(*[lambda: found.append(turns.number)] * 2))
         crypto.submit(lambda _: done.set(), operations(lambda: None))
-        assert crypto.is_behind == (not threads)
         async with asyncio.timeout(10):
             await done.wait()
     crypto.stop()
-    assert not crypto.is_behind
     if not threads:
         assert max(Counter(found).values()) == 1
 

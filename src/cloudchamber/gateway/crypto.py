@@ -56,11 +56,6 @@ class Crypto:
         for thread in self._threads:
             thread.start()
 
-    @property
-    def is_behind(self) -> bool:
-        """The loop has operations to do for a while, and who comes now is not served before."""
-        return len(self._waiting) >= TOLD_AT_ONCE
-
     def submit(self, done: Callable[[T], None], work: Work[T]) -> None:
         """`done` is called with what `work` returns, on the loop and never before this returns."""
         if self._threads:

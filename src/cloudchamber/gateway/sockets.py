@@ -116,8 +116,8 @@ class Socket:
         """What the system has no room for."""
         self._reads = True
         self._is_ending = False
-        self._watched_for = 0
-        self._look()
+        self._watched_for = READ
+        watch.change(file, self, 0, READ)
 
     # --- for subclasses ---
 
@@ -202,8 +202,9 @@ class Socket:
             self.received(data)
             return
         self._reads = False
-        self._look()
         self.received_eof()
+        # Mostly it is closed by now.
+        self._look()
 
     def writable(self) -> None:
         unsent = self._unsent
@@ -238,8 +239,9 @@ class Socket:
         self._watched_for = wanted
 
     def _close(self) -> None:
-        self._watch.change(self._file, self, self._watched_for, 0)
-        self._watched_for = 0
+        if self._watched_for:
+            self._watch.change(self._file, self, self._watched_for, 0)
+            self._watched_for = 0
         os.close(self._file)
         self._file, self._unsent = -1, None
         asyncio.get_running_loop().call_soon(self.gone)

@@ -100,7 +100,9 @@ class StrangerSession(Timed):
         self._set_deadline(self._services.alarms, self._wire.next_deadline())
 
     def receive(self, data: bytes) -> None:
-        self._found(self._wire.receive(data, self._loop.time()))
+        found = self._wire.receive(data, self._loop.time())
+        if found is not None:
+            self._found(found)
 
     def receive_eof(self) -> None:
         self._found(self._wire.receive_eof())
@@ -113,7 +115,8 @@ class StrangerSession(Timed):
 
     def lost(self) -> None:
         """The socket is gone, in whatever way."""
-        self._found(self._wire.receive_eof())
+        if not self._wire.is_closed:
+            self._found(self._wire.receive_eof())
 
     # --- Timed ---
 

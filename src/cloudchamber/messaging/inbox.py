@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -83,19 +83,14 @@ class Inbox:
         self._events = events
         self._audience = audience
         self._clock = clock
+        # Asked in each handshake: a call less.
+        self.admit_now = connections.admit_now
+        self.goes_by = connections.goes_by
+        self.unproven = connections.unproven
 
     async def admit(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
         key = await self._connections.admit(device, public_key_der)
         return NotAdmitted("unknown, or known by another key") if key is None else Admitted(key)
-
-    def admit_now(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
-        return self._connections.admit_now(device, public_key_der)
-
-    def goes_by(self, device: DeviceId, public_key_der: bytes) -> bool:
-        return self._connections.goes_by(device, public_key_der)
-
-    def unproven(self, device: DeviceId) -> Callable[[], Coroutine[Any, Any, None]] | None:
-        return self._connections.unproven(device)
 
     async def online(self, device: DeviceId, hello: Hello, ip: str, public_key_der: bytes) -> None:
         handshake = Handshake(

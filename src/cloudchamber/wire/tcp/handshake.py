@@ -13,7 +13,7 @@ end in the same close here, at the same point, without an answer; the caller mus
 """
 
 import hmac
-from typing import Final
+from typing import Final, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -75,9 +75,13 @@ def read_identity(plaintext: bytes | None, nonce: bytes) -> tuple[bytes, bytes |
     key = plaintext[KEY_AT:]
     if not key:
         return plaintext[NONCE_SIZE:KEY_AT], None
-    if len(key) != PUBLIC_KEY_SIZE or not key.startswith(_PUBLIC_KEY_PREFIX) or not key.endswith(_PUBLIC_KEY_SUFFIX):
-        return None
-    return plaintext[NONCE_SIZE:KEY_AT], key
+    return (plaintext[NONCE_SIZE:KEY_AT], key) if _has_usual_form(key) else None
+
+
+def _has_usual_form(der: bytes) -> bool:
+    """Of devices' keys: RSA, 1,024 bits, 65537."""
+    is_framed = der.startswith(_PUBLIC_KEY_PREFIX) and der.endswith(_PUBLIC_KEY_SUFFIX)
+    return is_framed and len(der) == PUBLIC_KEY_SIZE
 
 
 def seal_credentials(server_key: RSAPrivateKey, device_public_key_der: bytes, credentials: bytes) -> bytes:
@@ -106,9 +110,13 @@ def load_device_key_untrusted(der: bytes) -> RSAPublicKey:
         key = load_der_public_key(der)
     except (ValueError, UnsupportedAlgorithm):
         raise WireError("device key cannot be read") from None
-    if not isinstance(key, RSAPublicKey) or key.key_size != SEALED_SIZE * 8:
+    # The form tells the kind as well; to ask for an abstract class is a search each time.
+    if not (_has_usual_form(der) or isinstance(key, RSAPublicKey)):
         raise WireError("device key is not RSA-1024")
-    return key
+    found = cast("RSAPublicKey", key)
+    if found.key_size != SEALED_SIZE * 8:
+        raise WireError("device key is not RSA-1024")
+    return found
 
 
 def _digest(credentials: bytes, sealed: bytes) -> bytes:
