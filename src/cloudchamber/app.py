@@ -6,15 +6,11 @@ need each other and stop in the opposite one.
 
 import asyncio
 import contextlib
-import fcntl
-import json
-import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +27,9 @@ from cloudchamber.api.services import Services as ApiServices
 from cloudchamber.audit.service import AuditLog
 from cloudchamber.audit.store import AuditStore
 from cloudchamber.bus.inprocess import InProcessBus
+from cloudchamber.chores import Chores
 from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
+from cloudchamber.datafolder import Listening, listeners_file, locked, prepare_data_folder
 from cloudchamber.diagnostics.service import Diagnostics
 from cloudchamber.diagnostics.store import ReportStore
 from cloudchamber.errors import CloudError
@@ -125,9 +123,7 @@ from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
 from cloudchamber.webhooks.worker import Worker
 from cloudchamber.wire.transport import Transport
 
-LISTENERS_FILE: Final = "listeners.json"
 _SEALING_KEY_FILE: Final = "sealing.key"
-_LOCK_FILE: Final = "lock"
 _PURGE_INTERVAL_MS: Final = HOUR
 # Last uses of tokens: a person looks at them by the minute, and a write for each request would cost more than it.
 _NOTE_INTERVAL_MS: Final = MINUTE
@@ -138,29 +134,6 @@ _REVOKE_INTERVAL_MS: Final = 500
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
 _HTTP_STOP_S: Final = 4.0
-
-_log = logging.getLogger(__name__)
-
-
-class DataFolderUnusable(CloudError):
-    """It cannot be made."""
-
-
-class DataFolderInUse(CloudError):
-    """Two clouds on one folder would not hear of each other's changes."""
-
-
-class Listening(msgspec.Struct, frozen=True):
-    """Where a cloud can be reached; ports are the real ones."""
-
-    http: Address
-    tcp: Address
-    udp: Address
-    metrics: Address
-
-    def ready_line(self) -> str:
-        """What `serve` prints once, when everything is up."""
-        return f"ready http=http://{self.http} tcp={self.tcp} udp={self.udp} metrics=http://{self.metrics}"
 
 
 async def _migrate_here(url: str) -> None:
@@ -178,16 +151,6 @@ async def open_migrated(settings: Settings, *, migrate: Callable[[str], Awaitabl
     except SchemaMissing:
         await migrate(settings.database_url)
         return await open_database(settings.database_url)
-
-
-def prepare_data_folder(folder: Path) -> None:
-    """Raises DataFolderUnusable."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataFolderUnusable(
-            f"Cannot make the data folder {folder} ({error.strerror}). Name another with --data."
-        ) from error
 
 
 def user_passwords(settings: Settings) -> PasswordPolicy:
@@ -240,7 +203,7 @@ class Cloud:
     async def _start(self) -> None:
         settings, clock = self._settings, self._clock
         prepare_data_folder(settings.data)
-        self._exit.enter_context(_locked(settings.data / _LOCK_FILE))
+        self._exit.enter_context(locked(settings.data))
         keys = load_server_keys(settings.data)
         sealing_key = load_or_make(settings.data / _SEALING_KEY_FILE, lambda: os.urandom(KEY_BYTES))
         sealer = Sealer(sealing_key)
@@ -592,43 +555,37 @@ class Cloud:
         await self._serve(make_server(create_app(api, settings, console)), http, streams)
         gauges = _gauges(hub, tcp, udp, streams, worker, firmware_updates, api)
         await self._serve(make_server(metrics_app(gauges)), metrics, None)
-        purging = asyncio.create_task(
-            self._every(
-                _PURGE_INTERVAL_MS,
-                tokens.purge,
-                notices.purge,
-                resets.purge,
-                factors.purge,
-                ownership.purge,
-                transfers.purge,
-                teams.purge,
-                saved.purge,
-                deliveries.purge,
-                binaries.purge,
-                diagnostics.purge,
-                customer_accounts.purge,
-                authorization.purge,
-                device_grants.purge,
-                browser_sessions.purge,
-                audit.purge,
-                statistics.purge,
-            )
+        chores = Chores()
+        self._exit.push_async_callback(chores.stop)
+        chores.every(
+            _PURGE_INTERVAL_MS,
+            tokens.purge,
+            notices.purge,
+            resets.purge,
+            factors.purge,
+            ownership.purge,
+            transfers.purge,
+            teams.purge,
+            saved.purge,
+            deliveries.purge,
+            binaries.purge,
+            diagnostics.purge,
+            customer_accounts.purge,
+            authorization.purge,
+            device_grants.purge,
+            browser_sessions.purge,
+            audit.purge,
+            statistics.purge,
         )
-        self._exit.push_async_callback(_cancelled, purging)
-        following = asyncio.create_task(self._every(_FOLLOW_INTERVAL_MS, device_keys.follow))
-        self._exit.push_async_callback(_cancelled, following)
+        chores.every(_FOLLOW_INTERVAL_MS, device_keys.follow)
         # In this order: what notices tell of devices is read then.
-        revoking = asyncio.create_task(
-            self._every(_REVOKE_INTERVAL_MS, tokens.follow, notices.follow, devices.follow, audit.write)
-        )
-        self._exit.push_async_callback(_cancelled, revoking)
-        noting = asyncio.create_task(self._every(_NOTE_INTERVAL_MS, tokens.write_uses))
-        self._exit.push_async_callback(_cancelled, noting)
+        chores.every(_REVOKE_INTERVAL_MS, tokens.follow, notices.follow, devices.follow, audit.write)
+        chores.every(_NOTE_INTERVAL_MS, tokens.write_uses)
 
         self._listening = Listening(
             http_address, self._tcp_address, self._udp_address, _address(metrics, settings.metrics)
         )
-        self._exit.enter_context(_listeners_file(settings.data / LISTENERS_FILE, self._listening))
+        self._exit.enter_context(listeners_file(settings.data, self._listening))
         self._is_ready = True
 
     async def _start_tcp(self, services: GatewayServices, keys: ServerKeys) -> TcpGateway:
@@ -696,21 +653,6 @@ class Cloud:
         except CloudError:
             has_database = False
         return {"database": has_database, "listeners": self._is_ready}
-
-    async def _every(self, interval_ms: int, *chores: Callable[[], Awaitable[int]]) -> None:
-        failing = set[Callable[[], Awaitable[int]]]()
-        while True:
-            await asyncio.sleep(interval_ms / 1000)
-            for chore in chores:
-                try:
-                    await chore()
-                except CloudError:
-                    # Said once: a full disk lasts, and some chores come twice a second.
-                    if chore not in failing:
-                        _log.warning("a chore failed; every round tries again", exc_info=True)
-                    failing.add(chore)
-                else:
-                    failing.discard(chore)
 
 
 def _hear(notices: Notices, bus: InProcessBus, devices: Devices) -> None:
@@ -823,43 +765,3 @@ async def _if_it_can(chore: Callable[[], Awaitable[int]]) -> None:
     """At the end, where a database that is gone keeps nothing else from ending."""
     with contextlib.suppress(CloudError):
         await chore()
-
-
-async def _cancelled(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Held for as long as the cloud runs; the kernel lets go of it however the process ends."""
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataFolderInUse(
-                f"Another cloud runs on the folder {path.parent}. Stop it, or name another folder with --data."
-            ) from error
-        yield
-
-
-@contextlib.contextmanager
-def _listeners_file(path: Path, listening: Listening) -> Iterator[None]:
-    """Tells programs on this machine where the cloud of this folder listens, while it does."""
-    draft = path.with_suffix(".new")
-    draft.write_text(
-        json.dumps(
-            {
-                "http": f"http://{listening.http}",
-                "tcp": str(listening.tcp),
-                "udp": str(listening.udp),
-                "metrics": str(listening.metrics),
-            }
-        )
-    )
-    draft.replace(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)

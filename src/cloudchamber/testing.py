@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Final, Literal
 
 from cloudchamber.app import Cloud as _Cloud
-from cloudchamber.app import Listening
+from cloudchamber.datafolder import Listening
 from cloudchamber.settings import Address, Settings
 from cloudchamber.simulator.device import State, VirtualDevice
 from cloudchamber.simulator.firmware import FIRMWARE

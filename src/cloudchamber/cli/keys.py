@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from cloudchamber.app import open_migrated, prepare_data_folder
+from cloudchamber.app import open_migrated
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.cli.options import data_option, failed, settings_from
 from cloudchamber.clock import SystemClock
+from cloudchamber.datafolder import prepare_data_folder
 from cloudchamber.errors import CloudError
 from cloudchamber.fleet.keys import DeviceKeys
 from cloudchamber.fleet.provisional import ProvisionalDevices

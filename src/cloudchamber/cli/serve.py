@@ -49,7 +49,7 @@ def _looks_here_first() -> bool:
 @settings_options
 def migrate(**options: Any) -> None:
     """Bring the database to this version's schema. Make a backup first, and stop the cloud."""
-    from cloudchamber.app import prepare_data_folder
+    from cloudchamber.datafolder import prepare_data_folder
     from cloudchamber.storage.migrate import migrate as run
 
     settings = settings_from(options)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from cloudchamber.app import open_migrated, prepare_data_folder, user_passwords
+from cloudchamber.app import open_migrated, user_passwords
 from cloudchamber.audit.store import AuditStore
 from cloudchamber.cli.options import data_option, failed, settings_from
 from cloudchamber.clock import SystemClock
+from cloudchamber.datafolder import prepare_data_folder
 from cloudchamber.errors import CloudError
 from cloudchamber.identity.model import UserAccount
 from cloudchamber.identity.passwords import Passwords
