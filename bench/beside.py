@@ -17,7 +17,7 @@ import httpx
 
 from bench import http_peers, wrk
 from bench.http_peers import PEERS, Server
-from bench.load import Sample
+from bench.load import LoadFailed, Sample
 from bench.processes import CannotStart
 from bench.report import OURS, Goal, Row, Section, of_sample
 from bench.run import Run
@@ -100,7 +100,11 @@ def measure(name: str, run: Run) -> Section:
             for turn in turns:
                 run.steps.begin(f"{turn[0].row.work}, {turn[0].row.setting}")
                 for one in turn:
-                    one.row.rounds.append(of_sample(load(one.request, one.pid, one.connections, run.seconds)))
+                    try:
+                        sample = load(one.request, one.pid, one.connections, run.seconds)
+                    except LoadFailed as error:
+                        raise LoadFailed(f"{one.row.subject}, {one.row.setting}: {error}") from error
+                    one.row.rounds.append(of_sample(sample))
                 run.steps.end()
     loads = [one for turn in turns for one in turn]
     return Section(
