@@ -1,13 +1,14 @@
 """Statements 52 and 53: who exists is not told, not by the clock either; and passwords are checked beside the loop."""
 
 import asyncio
+import math
 import time
+from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
 from cloudchamber.identity.passwords import Passwords
 from tests.api.conftest import Api, Maker, bearer
-from tests.security.test_01_to_22_tokens import median_ms
 from tests.world import PASSWORD, World
 
 
@@ -22,7 +23,7 @@ async def test_52_a_log_in_takes_the_same_time_whether_or_not_the_account_exists
         "customer without a password": lambda: world.customers.with_password(shop.id, "kim", "wrong"),
         "unknown customer": lambda: world.customers.with_password(shop.id, "nobody", "wrong"),
     }
-    taken = {name: await median_ms(way, 7) for name, way in ways.items()}
+    taken = await least_ms(ways, 7)
     assert max(taken.values()) < 3 * min(taken.values()), taken
 
 
@@ -33,8 +34,19 @@ async def test_52_a_registration_hashes_before_it_looks(world: World) -> None:
         await asyncio.gather(world.users.create(name, PASSWORD), return_exceptions=True)
 
     names = iter(f"new-{number}" for number in range(10))
-    taken, free = await median_ms(lambda: register("ann"), 5), await median_ms(lambda: register(next(names)), 5)
-    assert max(taken, free) < 3 * min(taken, free), (taken, free)
+    taken = await least_ms({"taken": lambda: register("ann"), "free": lambda: register(next(names))}, 5)
+    assert max(taken.values()) < 3 * min(taken.values()), taken
+
+
+async def least_ms(ways: Mapping[str, Callable[[], Awaitable[object]]], times: int) -> dict[str, float]:
+    """In turns, and the least of each: whatever else the machine does meanwhile makes each of them longer."""
+    least = dict.fromkeys(ways, math.inf)
+    for _ in range(times):
+        for name, ask in ways.items():
+            began = time.perf_counter()
+            await ask()
+            least[name] = min(least[name], (time.perf_counter() - began) * 1000)
+    return least
 
 
 async def test_53_a_flood_of_log_ins_does_not_stop_the_loop() -> None:
