@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cloudchamber.gateway import tcp
 from cloudchamber.gateway.tcp import TcpLimits
 from cloudchamber.gateway.waiting import WaitingRoom, source_of
+from cloudchamber.simulator.device import State
 from tests.gateway.cloud import SmallCloud, start_cloud, until
 
 
@@ -64,6 +66,33 @@ async def test_who_comes_often_stands_behind_itself(server_key: RSAPrivateKey, d
         assert cloud.gateway.waiting >= 20, "it was served before nearly all of the others"
         for _, each in [*crowd, (reader, writer)]:
             each.transport.abort()
+
+
+async def test_who_waits_for_long_has_its_nonce_and_is_served_with_it(
+    server_key: RSAPrivateKey, device_key: RSAPrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp, "NONCE_AFTER_S", 0.3)
+    limits = TcpLimits(max_strangers=1, stranger_patience_s=60)
+    async with start_cloud(server_key, device_key, limits) as cloud:
+        first = await from_address(cloud, "127.0.0.2")
+        assert len(await first[0].readexactly(40)) == 40
+        device, began = cloud.device(), time.monotonic()
+        await until(lambda: cloud.gateway.waiting == 1)
+        crowd = [await from_address(cloud, "127.0.0.3") for _ in range(3)]
+        for reader, _ in crowd:
+            assert len(await asyncio.wait_for(reader.readexactly(40), 10)) == 40
+        assert time.monotonic() - began >= 0.3
+        assert (cloud.gateway.connections, cloud.gateway.waiting) == (1, 4)
+        # The device has answered its nonce long ago; one nonce is all that each of the others was sent.
+        first[1].transport.abort()
+        await until(lambda: device.state is State.ONLINE)
+        await until(lambda: cloud.gateway.waiting == 2)
+        for _, writer in crowd[:2]:
+            writer.transport.abort()
+        await until(lambda: cloud.gateway.waiting == 0)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(crowd[2][0].read(1), 0.2)
+        crowd[2][1].transport.abort()
 
 
 async def test_those_who_wait_count_as_connections_and_end_with_the_gateway(

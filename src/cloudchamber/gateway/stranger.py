@@ -61,6 +61,7 @@ class StrangerSession(Timed):
     __slots__ = (
         "_device",
         "_device_key",
+        "_has_nonce",
         "_is_computing",
         "_loop",
         "_peer",
@@ -70,12 +71,14 @@ class StrangerSession(Timed):
         "_work",
     )
 
-    def __init__(self, peer: StrangersPeer, services: TcpServices) -> None:
+    def __init__(self, peer: StrangersPeer, services: TcpServices, nonce: bytes = b"") -> None:
+        """`nonce`: where it was sent already."""
         super().__init__()
         self._loop = loop = asyncio.get_running_loop()
         self._peer = peer
         self._services = services
-        self._wire = Stranger(os.urandom(NONCE_SIZE), loop.time())
+        self._has_nonce = bool(nonce)
+        self._wire = Stranger(nonce or os.urandom(NONCE_SIZE), loop.time())
         self._is_computing = False
         self._work: asyncio.Task[None] | None = None
         self._prepared: _Prepared | None = None
@@ -96,7 +99,8 @@ class StrangerSession(Timed):
 
     def pump(self) -> None:
         """It has arrived: the nonce."""
-        self._peer.write(self._wire.nonce)
+        if not self._has_nonce:
+            self._peer.write(self._wire.nonce)
         self._set_deadline(self._services.alarms, self._wire.next_deadline())
 
     def receive(self, data: bytes) -> None:

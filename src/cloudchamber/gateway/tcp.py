@@ -4,7 +4,7 @@ Strangers are kept apart from devices. A connection is a stranger until its devi
 `max_strangers` of them are served, so the RSA work that waits is bounded too (one operation each). Who comes while that
 many are being served waits: accepted, in turns among the addresses (waiting.py), as the number of a file and nothing
 more, so that devices that are online notice nothing. A stranger whose own move it is and who does not move for a while
-makes room for the next.
+makes room for the next. Who waits for long has its nonce meanwhile: a device's patience begins anew with each step.
 """
 
 import asyncio
@@ -12,14 +12,17 @@ import contextlib
 import logging
 import os
 import socket
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
+
+from msgspec import Struct
 
 from cloudchamber.gateway.sockets import Socket, Watch, make_watch
 from cloudchamber.gateway.stranger import StrangerSession, TcpServices
 from cloudchamber.gateway.tcp_session import TcpSession
 from cloudchamber.gateway.waiting import WaitingRoom, source_of
 from cloudchamber.wire.events import Closed, CloseReason
+from cloudchamber.wire.tcp.handshake import NONCE_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,9 @@ SEND_BUFFER = 32 * 1024
 ACCEPTED_AT_ONCE = 64
 BEGUN_AT_ONCE = 8
 """Then the loop does what else there is to do: to accept one takes 15 µs, to begin with it some 80."""
+NONCE_AFTER_S = 14.0
+"""A device waits 20 s for its nonce, and after its answer 20 s for the reply."""
+NONCES_AT_ONCE = 32
 LOOK_S = 0.1
 """While somebody waits: how often a stranger is looked for that has had its time."""
 FULL = 16 * 1024
@@ -64,8 +70,9 @@ class TcpGateway:
         self._looks_soon = False
         self._accepts = 1
         """So many at a time: more and more, while there are more."""
-        self._waiting: WaitingRoom[tuple[int, str]] = WaitingRoom()
-        """Files and addresses."""
+        self._waiting: WaitingRoom[_Waiting] = WaitingRoom()
+        self._without_nonce: deque[_Waiting] = deque()
+        """The same, and some that are served, in the order in which they came."""
         self._links: set[_Link] = set()
         self._strangers: dict[_Link, float] = {}  # oldest first, with the time of its arrival or its admission
         self._changed = asyncio.Event()
@@ -117,7 +124,8 @@ class TcpGateway:
             listener.close()
         self._listeners.clear()
         while self._waiting:
-            os.close(self._waiting.take()[0])
+            os.close(self._waiting.take().file)
+        self._without_nonce.clear()
         self.close_all()
         deadline = loop.time() + timeout_s
         await self._all_gone(deadline)
@@ -174,14 +182,16 @@ class TcpGateway:
                 self._begin(file, ip)
                 begun += 1
             else:
-                self._waiting.put(source_of(ip), (file, ip))
+                waiting = _Waiting(file, ip, asyncio.get_running_loop().time())
+                self._waiting.put(source_of(ip), waiting)
+                self._without_nonce.append(waiting)
                 self._look_soon()
         self._accepts = min(2 * accepted, ACCEPTED_AT_ONCE)
         return True
 
-    def _begin(self, file: int, ip: str) -> None:
+    def _begin(self, file: int, ip: str, nonce: bytes = b"") -> None:
         assert self._watch is not None
-        _Link(self, self._watch, file, self._limits, ip).session.pump()
+        _Link(self, self._watch, file, self._limits, ip, nonce).session.pump()
 
     def _look_soon(self) -> None:
         """Once for all for whom this is called in one turn of the loop."""
@@ -202,6 +212,7 @@ class TcpGateway:
         if not self._listeners:
             return  # stopped
         self._serve_some()
+        self._send_nonces()
         if not self._is_full:
             return
         for listener in self._listeners:
@@ -219,9 +230,26 @@ class TcpGateway:
             if not self._has_room():
                 self._look_within(LOOK_S)
                 return
-            self._begin(*self._waiting.take())
+            waiting = self._waiting.take()
+            waiting.is_served = True
+            self._begin(waiting.file, waiting.ip, waiting.nonce)
         if self._waiting:
             self._look_soon()
+
+    def _send_nonces(self) -> None:
+        """To those who wait for long."""
+        line, since = self._without_nonce, asyncio.get_running_loop().time() - NONCE_AFTER_S
+        if len(line) > 2 * self._limits.max_connections:  # many came and went behind one that waits
+            self._without_nonce = line = deque(each for each in line if not each.is_served)
+        for _ in range(NONCES_AT_ONCE):
+            while line and line[0].is_served:
+                line.popleft()
+            if not line or line[0].since > since:
+                return
+            waiting = line.popleft()
+            waiting.nonce = os.urandom(NONCE_SIZE)
+            with contextlib.suppress(OSError):  # whoever went away is found when it is its turn
+                os.write(waiting.file, waiting.nonce)
 
     def _has_room(self) -> bool:
         """For one more to be served."""
@@ -252,10 +280,10 @@ class TcpGateway:
 
     # --- told by the links ---
 
-    def arrived(self, link: "_Link") -> StrangerSession:
+    def arrived(self, link: "_Link", nonce: bytes) -> StrangerSession:
         self._links.add(link)
         self._strangers[link] = asyncio.get_running_loop().time()
-        return StrangerSession(link, self._services)
+        return StrangerSession(link, self._services, nonce)
 
     def admitted(self, link: "_Link") -> None:
         """Its patience begins anew, once: in a storm it may have waited for our part of the handshake for long."""
@@ -272,19 +300,29 @@ class TcpGateway:
         self._room_is_there()
 
 
+class _Waiting(Struct, eq=False, gc=False):
+    """`nonce` is empty as long as it was not sent."""
+
+    file: int
+    ip: str
+    since: float
+    nonce: bytes = b""
+    is_served: bool = False
+
+
 class _Link(Socket):
     """One connection: the peer of its session."""
 
     __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_limits", "_linger", "session")
 
-    def __init__(self, gateway: TcpGateway, watch: Watch, file: int, limits: TcpLimits, ip: str) -> None:
+    def __init__(self, gateway: TcpGateway, watch: Watch, file: int, limits: TcpLimits, ip: str, nonce: bytes) -> None:
         super().__init__(watch, file)
         self._gateway = gateway
         self._limits = limits
         self._ip = ip
         self._linger: asyncio.TimerHandle | None = None
         self._has_room = True
-        self.session: StrangerSession | TcpSession = gateway.arrived(self)
+        self.session: StrangerSession | TcpSession = gateway.arrived(self, nonce)
 
     # --- Socket ---
 
