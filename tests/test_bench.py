@@ -83,6 +83,14 @@ def test_servers_are_measured_beside_each_other_and_those_that_are_not_there_are
         assert 0 < found["p50_ms"] <= found["p99_ms"] <= found["p999_ms"]
 
 
+def test_one_round_in_which_some_failed_is_enough_to_miss_a_goal(tmp_path: Path):
+    reads = Row("reads", "16", OURS, [{"failed": 0.0}, {"failed": 6.25}, {"failed": 0.0}])
+    section = Section("reads", "Reads", "What was asked.", [reads], goals=[Goal("reads", "failed", 0.0)], plotted=())
+    section = msgspec.structs.replace(section, circumstances=Circumstances(1.0, 0.0, 0.0, 0.0, "--count 100"))
+    text = report.save([section], tmp_path, dt.date(2026, 11, 27), ["reads"]).read_text()
+    assert "| [reads](#reads) | 16 | ≤ 0 failed % | 6.25 failed % | **no** |" in text, "the median would be 0"
+
+
 def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
     ours = Row("tokens", "16", OURS, [{"per_s": 3_000.0 * times, "cpu_us": 100.0} for times in (1, 2, 3)])
     theirs = Row("tokens", "16", "peer 1.0", [{"per_s": 1_000.0 * times, "cpu_us": 200.0} for times in (1, 2, 3)])
