@@ -1,5 +1,7 @@
 """What other processes changed is told once for each change, and what this one changed is not."""
 
+import pytest
+
 from cloudchamber.clock import MINUTE, FixedClock
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.notices import Notices, put_notice
@@ -34,6 +36,29 @@ async def test_what_others_change_is_told_once(database: Database) -> None:
     # Who changes it here as well has told it here.
     await change("b", None)
     assert [await notices.follow(), heard[4:]] == [0, []]
+
+
+async def test_one_that_cannot_be_understood_keeps_no_other_from_being_heard(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FixedClock()
+    notices, heard = Notices(database, clock), list[str]()
+
+    def hear(about: str) -> None:
+        heard.append(about)
+        if about == "odd":
+            raise ValueError(about)
+
+    notices.on("team", hear)
+
+    async def write(tx: Transaction) -> None:
+        for about in ("a", "odd", "b"):
+            await put_notice(tx, "team", about, clock.now(), "elsewhere")
+
+    await database.transaction(write)
+    assert [await notices.follow(), sorted(heard)] == [3, ["a", "b", "odd"]]
+    assert "a notice of team could not be followed" in caplog.text
+    assert await notices.follow() == 0
 
 
 async def test_rows_go_when_everybody_has_read_them(database: Database) -> None:

@@ -6,6 +6,7 @@ transaction that makes the change, so that what was answered is never untold. It
 what is true now: each thing has one row, however often it changes, and whoever reads late reads it once.
 """
 
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -17,6 +18,8 @@ from cloudchamber.storage.database import Database, Reader, Transaction
 _OVERLAP_MS: Final = MINUTE
 _ORIGIN: Final = secrets.token_hex(8)
 """Of this process: what it changed itself it has told itself."""
+
+_log = logging.getLogger(__name__)
 
 Notice = tuple[str, str, int, str]
 """Subject, about, time, origin."""
@@ -52,8 +55,13 @@ class Notices:
         self._followed, self._followed_at = found, now
         for subject, about, _, _ in new:
             # Another version of the program may tell of things that this one does not know.
-            if (hear := self._heard.get(subject)) is not None:
+            if (hear := self._heard.get(subject)) is None:
+                continue
+            try:
                 hear(about)
+            except Exception:
+                # One that cannot be understood must not keep the others, and what ends by them, from being heard.
+                _log.exception("a notice of %s could not be followed", subject)
         return len(new)
 
     async def purge(self) -> int:
