@@ -28,10 +28,9 @@ from cloudchamber.wire.session.requests import RequestTable
 from cloudchamber.wire.tcp.channel import Opener, Sealer
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
-from cloudchamber.wire.tcp.handshake import seal_credentials
 from cloudchamber.wire.values import VariableType, decode_untrusted
 from tests.captures import load
-from tests.wire.link import NONCE, device_key, device_public_der, server_key
+from tests.wire.link import NONCE, device_key, device_public_der, seal_credentials, server_key
 
 SESSION = load("session_2_3_1.json")
 FRAMES = SESSION["frames"]

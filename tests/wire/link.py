@@ -28,7 +28,7 @@ from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
 from cloudchamber.wire.tcp.channel import Opener, Sealer
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
-from cloudchamber.wire.tcp.handshake import open_handshake, seal_credentials
+from cloudchamber.wire.tcp.handshake import open_handshake, seal_to_device, sign_digest
 from cloudchamber.wire.tcp.stranger import Stranger
 from cloudchamber.wire.values import Value, VariableType
 
@@ -63,6 +63,12 @@ def device_key() -> RSAPrivateKey:
 
 def device_public_der() -> bytes:
     return device_key().public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def seal_credentials(server: RSAPrivateKey, device_public: bytes, credentials: bytes) -> bytes:
+    """The 384 bytes of the reply."""
+    sealed, digest = seal_to_device(device_public, credentials)
+    return sealed + sign_digest(server, digest)
 
 
 def setup(release: str = "2.3.1", **changes: object) -> DeviceSetup:

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
 from cloudchamber.wire.tcp.device import DeviceConnection
-from cloudchamber.wire.tcp.handshake import open_handshake, seal_credentials, seal_identity
+from cloudchamber.wire.tcp.handshake import open_handshake, seal_identity
 from tests.wire.link import (
     CREDENTIALS,
     DEVICE_ID,
@@ -16,6 +16,7 @@ from tests.wire.link import (
     device_key,
     device_public_der,
     device_with_peer,
+    seal_credentials,
     server_key,
     setup,
 )

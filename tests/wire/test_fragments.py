@@ -6,9 +6,18 @@ import pytest
 
 from cloudchamber.wire.events import CloudEvent, DeviceEvent
 from cloudchamber.wire.tcp.device import DeviceConnection
-from cloudchamber.wire.tcp.handshake import seal_credentials
 from tests.captures import load
-from tests.wire.link import CREDENTIALS, DEVICE_ID, NONCE, CloudEnd, device_key, device_public_der, server_key, setup
+from tests.wire.link import (
+    CREDENTIALS,
+    DEVICE_ID,
+    NONCE,
+    CloudEnd,
+    device_key,
+    device_public_der,
+    seal_credentials,
+    server_key,
+    setup,
+)
 
 FRAMES = load("session_2_3_1.json")["frames"]
 TO_CLOUD = b"".join(bytes.fromhex(frame["frame"]) for frame in FRAMES if frame["direction"] == "D>S")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.tcp import handshake
-from tests.wire.link import CREDENTIALS, DEVICE_ID, NONCE, device_key, device_public_der, server_key
+from tests.wire.link import CREDENTIALS, DEVICE_ID, NONCE, device_key, device_public_der, seal_credentials, server_key
 
 
 def test_both_halves_meet() -> None:
@@ -20,14 +20,14 @@ def test_both_halves_meet() -> None:
     assert len(sealed) == handshake.CIPHERTEXT_SIZE
     plaintext = handshake.open_handshake(server_key(), sealed)
     assert handshake.read_identity(plaintext, NONCE) == (DEVICE_ID, device_public_der())
-    reply = handshake.seal_credentials(server_key(), device_public_der(), CREDENTIALS)
+    reply = seal_credentials(server_key(), device_public_der(), CREDENTIALS)
     assert len(reply) == handshake.REPLY_SIZE
     opened = handshake.open_credentials_untrusted(device_key(), server_key().public_key(), reply)
     assert opened == CREDENTIALS
 
 
 def test_trap_02_the_signature_is_type_1_padding_over_the_bare_hmac() -> None:
-    reply = handshake.seal_credentials(server_key(), device_public_der(), CREDENTIALS)
+    reply = seal_credentials(server_key(), device_public_der(), CREDENTIALS)
     numbers = server_key().public_key().public_numbers()
     opened = pow(int.from_bytes(reply[128:], "big"), numbers.e, numbers.n).to_bytes(256, "big")
     digest = hmac.digest(CREDENTIALS, reply[:128], "sha1")
@@ -73,20 +73,20 @@ def test_no_ciphertext_breaks_it(data: bytes) -> None:
 
 def test_a_reply_of_another_server_is_refused() -> None:
     stranger = generate_private_key(65537, 2048)
-    reply = handshake.seal_credentials(stranger, device_public_der(), CREDENTIALS)
+    reply = seal_credentials(stranger, device_public_der(), CREDENTIALS)
     with pytest.raises(WireError, match="not signed"):
         handshake.open_credentials_untrusted(device_key(), server_key().public_key(), reply)
 
 
 def test_a_reply_for_another_device_is_refused() -> None:
     stranger = generate_private_key(65537, 1024)
-    reply = handshake.seal_credentials(server_key(), device_public_der(), CREDENTIALS)
+    reply = seal_credentials(server_key(), device_public_der(), CREDENTIALS)
     with pytest.raises(WireError):
         handshake.open_credentials_untrusted(stranger, server_key().public_key(), reply)
 
 
 def test_a_signature_with_digest_info_is_refused() -> None:
-    reply = handshake.seal_credentials(server_key(), device_public_der(), CREDENTIALS)
+    reply = seal_credentials(server_key(), device_public_der(), CREDENTIALS)
     digest = hmac.digest(CREDENTIALS, reply[:128], "sha1")
     wrong = server_key().sign(digest, PKCS1v15(), Prehashed(SHA1()))  # noqa: S303
     with pytest.raises(WireError, match="not signed"):
@@ -99,7 +99,7 @@ def test_a_signature_with_digest_info_is_refused() -> None:
 def test_device_keys_of_another_kind_are_refused(key: object) -> None:
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
     with pytest.raises(WireError):
-        handshake.seal_credentials(server_key(), der, CREDENTIALS)
+        seal_credentials(server_key(), der, CREDENTIALS)
 
 
 @given(st.binary(max_size=200))

@@ -97,7 +97,6 @@ class DeviceSession(Timed, Generic[ConnectionT]):
         "_started",
         "_untold",
         "_waiting",
-        "_work",
     )
 
     def __init__(self, connection: ConnectionT, services: Services) -> None:
@@ -110,7 +109,6 @@ class DeviceSession(Timed, Generic[ConnectionT]):
         self._heard_at = self._loop.time()
         self._waiting: dict[int, Done] = {}
         self._started: Callable[[int], None] | None = None
-        self._work: asyncio.Task[None] | None = None
         self._untold = 0
         self._recording = 0
         self._pumps_soon = False
@@ -245,17 +243,6 @@ class DeviceSession(Timed, Generic[ConnectionT]):
 
     # --- questions ---
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._work is None
-        self._work = self._loop.create_task(work)
-
-    async def _admitted(self, device: DeviceId, public_key_der: bytes | None) -> bytes | None:
-        return await admitted_key(self._ask_admission(device, public_key_der), device, self.ip)
-
-    async def _ask_admission(self, device: DeviceId, public_key_der: bytes | None) -> Admission:
-        async with asyncio.timeout(INBOX_TIMEOUT_S):
-            return await self._services.inbox.admit(device, public_key_der)
-
     def _on_time(self, event: TimeAsked) -> None:
         self._connection.tell_time(event, self._services.clock.now() // 1000, self._loop.time())
 
@@ -338,9 +325,6 @@ class DeviceSession(Timed, Generic[ConnectionT]):
         """Nobody asks for these yet; the close that follows a Goodbye tells that the device is offline."""
 
     def _on_closed(self, event: Closed) -> None:
-        if self._work is not None:
-            self._work.cancel()
-            self._work = None
         self._give_up_waiting()
         self._go_offline()
         self._send()

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Final, Protocol
 
 from cloudchamber.gateway.dozing import Bed, Dozing
-from cloudchamber.gateway.session import DeviceSession, Services
+from cloudchamber.gateway.session import INBOX_TIMEOUT_S, DeviceSession, Services, admitted_key
 from cloudchamber.ids import DeviceId
+from cloudchamber.messaging.ports import Admission
 from cloudchamber.resumption.model import SavedSession
 from cloudchamber.wire.dtls.session import DtlsSession
 from cloudchamber.wire.events import (
@@ -79,6 +80,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         "_notifies",
         "_saver",
         "_was_too_silent",
+        "_work",
         "dtls",
         "is_confirmed",
         "is_untouched",
@@ -107,6 +109,8 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         self._needs_numbers = False
         self._notifies = False
         self._was_too_silent = False
+        self._work: asyncio.Task[None] | None = None
+        """Asks who the device is."""
 
     def goes_on(self, device: DeviceId) -> None:
         """Its connection was made by `resume` or `unpack`, for a device that was admitted before."""
@@ -281,10 +285,11 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
 
     def _on_identify(self, event: IdentifyDevice) -> None:
         self._carrier.said_hello(self)
-        self._start(self._identify(DeviceId(event.device_id.hex())))
+        assert self._work is None
+        self._work = self._loop.create_task(self._identify(DeviceId(event.device_id.hex())))
 
     async def _identify(self, device: DeviceId) -> None:
-        key = await self._admitted(device, self.dtls.peer_spki)
+        key = await admitted_key(self._ask_admission(device), device, self.ip)
         self._work = None
         if key is None:
             self._connection.refuse(self._loop.time())
@@ -292,6 +297,16 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
             self._device, self._public_key_der = device, key
             self._connection.accept(self._loop.time())
         self.pump()
+
+    async def _ask_admission(self, device: DeviceId) -> Admission:
+        async with asyncio.timeout(INBOX_TIMEOUT_S):
+            return await self._services.inbox.admit(device, self.dtls.peer_spki)
+
+    def _on_closed(self, event: Closed) -> None:
+        if self._work is not None:
+            self._work.cancel()
+            self._work = None
+        super()._on_closed(event)
 
     def _on_online(self, event: Online) -> None:
         self._was_too_silent = False
@@ -358,6 +373,7 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
 
     handlers = {  # noqa: RUF012
         **DeviceSession.handlers,
+        Closed: _on_closed,
         IdentifyDevice: _on_identify,
         MemoryChanged: _on_memory,
         Online: _on_online,

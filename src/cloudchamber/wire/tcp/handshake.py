@@ -84,14 +84,8 @@ def _has_usual_form(der: bytes) -> bool:
     return is_framed and len(der) == PUBLIC_KEY_SIZE
 
 
-def seal_credentials(server_key: RSAPrivateKey, device_public_key_der: bytes, credentials: bytes) -> bytes:
-    """The 384 bytes of the reply, in one go: see `seal_to_device`."""
-    sealed, digest = seal_to_device(device_public_key_der, credentials)
-    return sealed + sign_digest(server_key, digest)
-
-
 def seal_to_device(device_public_key_der: bytes, credentials: bytes) -> tuple[bytes, bytes]:
-    """The first 128 bytes of the reply, and what `sign_digest` makes the others of.
+    """The first 128 bytes of the reply of 384, and what `sign_digest` makes the others of.
 
     `credentials` are 40 random bytes, new for each connection. Raises WireError when the device's key, which came from
     the device, is none of RSA-1024.

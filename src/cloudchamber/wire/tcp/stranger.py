@@ -97,7 +97,7 @@ class Stranger:
         return IdentifyDevice(*identity)
 
     def admit(self, credentials: bytes, now: float) -> bool:
-        """The device is known and the key is its own. True: the reply is to be sent, see `seal_credentials`, and then
+        """The device is known and the key is its own. True: the reply is to be sent, see `seal_to_device`, and then
         it may be that the device `has_spoken`. False: it came too late."""
         if self._step != _IDENTIFYING:
             return False
