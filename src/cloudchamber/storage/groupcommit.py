@@ -110,6 +110,8 @@ class GroupCommit:
         self._waiting = 0
         self._done: deque[_Job] = deque()
         """On record or failed, and not woken yet; in the order of their commits, which callers rely on."""
+        self._is_waking = False
+        """Some were woken in this turn of the loop."""
         self._closing = False
         self.commits = 0
         self._thread = threading.Thread(target=self._work, name="sqlite-writer", daemon=True)
@@ -145,12 +147,14 @@ class GroupCommit:
 
     def _wake(self, batch: list[_Job]) -> None:
         self._waiting -= len(batch)
-        is_waking = bool(self._done)
         self._done += batch
-        if not is_waking:
+        if not self._is_waking:
             self._wake_some()
 
     def _wake_some(self) -> None:
+        self._is_waking = bool(self._done)
+        if not self._is_waking:
+            return
         for _ in range(min(len(self._done), WOKEN_AT_ONCE)):
             job = self._done.popleft()
             if job.future.done():  # its caller was cancelled
@@ -159,8 +163,8 @@ class GroupCommit:
                 job.future.set_result(job.result)
             else:
                 job.future.set_exception(job.error)
-        if self._done:
-            self._loop.call_soon(self._wake_some)
+        # With nobody left as well: a batch that comes in this very turn has the next one.
+        self._loop.call_soon(self._wake_some)
 
     # On the thread.
 
