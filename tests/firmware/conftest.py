@@ -112,18 +112,18 @@ class Works:
 
     # -- what devices do ----------------------------------------------------------------------------------------------
 
-    async def connect(self, product: Product, number: int, version: int = 1) -> None:
+    async def connect(self, product: Product, number: int, version: int = 1, flags: int = 0) -> None:
         self.world.connected.keys[device_id(number)] = key(str(number))
-        hello = Hello(product.id, version, 0, PLATFORM, None, 3000, 512, 2**20, 512)
+        hello = Hello(product.id, version, flags, PLATFORM, None, 3000, 512, 2**20, 512)
         await self.inbox.online(device_id(number), hello, "192.0.2.1", key(str(number)))
 
     async def disconnect(self, number: int) -> None:
         self.world.connected.keys.pop(device_id(number), None)
         await self.inbox.offline(device_id(number), self.world.clock.now())
 
-    async def back(self, product: Product, number: int, version: int) -> None:
+    async def back(self, product: Product, number: int, version: int, flags: int = 0) -> None:
         await self.disconnect(number)
-        await self.connect(product, number, version)
+        await self.connect(product, number, version, flags)
         await self.rest()
 
     # -- what came of it ----------------------------------------------------------------------------------------------

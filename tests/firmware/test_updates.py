@@ -28,7 +28,8 @@ from cloudchamber.wire.events import (
     Updated,
     UpdateFailed,
 )
-from cloudchamber.wire.update.module import build_module
+from cloudchamber.wire.messages import HelloFlag
+from cloudchamber.wire.update.module import build_module, parse_module_untrusted
 from cloudchamber.wire.update.sending import Image
 from tests.firmware.conftest import Works
 from tests.world import World, device_id
@@ -304,6 +305,23 @@ async def test_a_device_that_takes_a_file_and_does_not_start(world: World, works
     assert await works.heard() == once * 2
 
 
+@pytest.mark.parametrize("pace", [Pace(settle_s=0.0, restart_s=0.0)])
+async def test_the_file_that_a_device_runs_already(world: World, works: Works, thing: Product) -> None:
+    """Nothing tells that it started anew with the same, so it is not sent the same again and again."""
+    await works.connect(thing, 1, 1)
+    data = build_module(b"mine", platform_id=6)
+    hash_ = parse_module_untrusted(data).sha256.hex()
+    described = Describe((), {}, {"p": 6, "m": [{"f": "u", "n": "1", "u": hash_.upper()}]})
+    await works.inbox.described(device_id(1), described)
+    await works.rest()
+    await works.updates.flash(await world.record(1), "mine.bin", data)
+    await works.rest()
+    assert await works.state(1) is UpdateState.DONE
+    assert works.sent == [(1, data)]
+    flashed = [f"spark/flash/status {what} mine.bin" for what in ("started", "success")]
+    assert await works.heard() == [*flashed, f"spark/device/app-hash {hash_}"]
+
+
 async def test_a_version_that_a_device_never_runs_is_given_up(
     world: World, works: Works, ann: User, thing: Product
 ) -> None:
@@ -503,6 +521,35 @@ async def test_a_flash_that_began_is_the_clouds_matter(
     assert await works.binaries.purge() == 0
     await works.back(thing, online, 1)
     assert works.sent == [(online, data)]
+
+
+@pytest.mark.parametrize(
+    ("had_all", "flags", "is_done"),
+    [(True, HelloFlag.OTA_SUCCESSFUL, True), (True, 0, False), (False, HelloFlag.OTA_SUCCESSFUL, False)],
+    ids=["runs it", "does not say so", "of another one"],
+)
+async def test_a_device_whose_word_of_a_flash_got_lost(
+    world: World, works: Works, thing: Product, online: int, had_all: bool, flags: int, is_done: bool
+) -> None:
+    works.answers(Disconnected(had_all), Updated())
+    data = build_module(b"mine", platform_id=6)
+    await works.updates.flash(await world.record(online), "mine.bin", data)
+    await works.rest()
+    await works.back(thing, online, 1, flags)
+    assert works.sent == ([] if is_done else [(online, data)])
+    assert await works.state(online) is (UpdateState.DONE if is_done else UpdateState.SENT)
+    again = [] if is_done else ["spark/flash/status started mine.bin"]
+    assert await works.heard() == ["spark/flash/status started mine.bin", *again, "spark/flash/status success mine.bin"]
+
+
+async def test_a_device_whose_word_of_a_version_got_lost(works: Works, ann: User, thing: Product) -> None:
+    await works.release(ann, thing, 2)
+    works.answers(Disconnected(had_all=True))
+    await works.connect(thing, 1, 1)
+    await works.rest()
+    await works.back(thing, 1, 2, HelloFlag.OTA_SUCCESSFUL)
+    assert await works.state(1) is UpdateState.DONE
+    assert await works.heard() == [STARTED, SUCCESS]
 
 
 async def test_a_flash_ends_with_the_owner(world: World, works: Works, ann: User, thing: Product, online: int) -> None:

@@ -90,7 +90,8 @@ async def test_the_legacy_protocol_starts_over_after_a_lost_connection(cloud: Sm
     device.drop_update_at = 0.5
     started: list[int] = []
     async with asyncio.timeout(30):
-        assert await cloud.hub.update(ID, tinker(), started.append) == Disconnected()
+        # So small a file has left as a whole by then.
+        assert await cloud.hub.update(ID, tinker(), started.append) in (Disconnected(), Disconnected(had_all=True))
     await until(lambda: cloud.hub.is_online(ID))
     async with asyncio.timeout(30):
         assert await cloud.hub.update(ID, tinker(), started.append) == Updated()

@@ -14,8 +14,10 @@ from cloudchamber.simulator.firmware import FIRMWARE, as_module
 from cloudchamber.simulator.fleet import Fleet, FleetPlan, Ota, load_keys
 from cloudchamber.simulator.target import find_target
 from cloudchamber.testing import Cloud, Recorder
+from cloudchamber.wire.coap import Code, Type
 from cloudchamber.wire.session.profile import profile_on
 from cloudchamber.wire.transport import Transport
+from cloudchamber.wire.udp.device import DeviceDatagramConnection
 from tests.gateway.cloud import until
 from tests.whole.story import Product, Story
 
@@ -124,6 +126,55 @@ async def test_a_file_is_flashed(
         async with asyncio.timeout(HOPEFUL_S):
             while "digitalread" not in (await story.ok("GET", PATH, token))["functions"]:
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(("transport", "ota", "device_os"), KINDS[2:])
+async def test_the_same_file_again(
+    transport: Literal["tcp", "udp"], ota: Literal["fast", "slow", "v3"], device_os: str
+) -> None:
+    """Within a session over datagrams nothing of what the device tells is new then."""
+    async with cloud_for_updates() as cloud, Story(cloud.url) as story:
+        devices = await cloud.start_device(DEVICE, protocol=transport, ota=ota, device_os=device_os, platform_id=6)
+        (device,) = devices.all
+        token = await story.user()
+        await story.ok("POST", "/v1/devices", token, data={"id": DEVICE})
+        data = as_module("tinker", platform_id=6, product_id=None, product_version=None, size=SIZE // 5)
+        async with ear(story, "/v1/devices/events", token) as heard:
+            for times in (1, 2):
+                await story.ok("PUT", PATH, token, files={"file": ("tinker.bin", data)})
+                await until(lambda times=times: len(heard.of("spark/device/app-hash")) == times, HOPEFUL_S)
+                assert device.updates == times
+        first, second = heard.of("spark/device/app-hash")
+        assert first == second
+        assert heard.statuses == ["started tinker.bin", "success tinker.bin"] * 2
+
+
+@pytest.mark.parametrize(("ota", "device_os"), [("fast", "2.3.1"), ("slow", "1.5.2")])
+async def test_a_device_whose_word_of_an_update_gets_lost(
+    monkeypatch: pytest.MonkeyPatch, ota: Literal["fast", "slow"], device_os: str
+) -> None:
+    """It has the file, says so once, and starts with it. It gets no second copy, for it says so in its next Hello."""
+    send, lost = DeviceDatagramConnection.messages_to_send, []
+
+    def send_but_its_last_word(connection: DeviceDatagramConnection, now: float) -> list[bytes]:
+        leaving = send(connection, now)
+        words = [raw for raw in leaving if raw[0] >> 4 & 3 == Type.ACK and raw[1] == Code.CHANGED]
+        lost.extend(words)
+        return [raw for raw in leaving if raw not in words]
+
+    monkeypatch.setattr(DeviceDatagramConnection, "messages_to_send", send_but_its_last_word)
+    async with cloud_for_updates() as cloud, Story(cloud.url) as story:
+        devices = await cloud.start_device(DEVICE, protocol="udp", ota=ota, device_os=device_os)
+        (device,) = devices.all
+        token = await story.user()
+        await story.ok("POST", "/v1/devices", token, data={"id": DEVICE})
+        data = as_module("tinker", platform_id=10, product_id=None, product_version=None, size=SIZE // 5)
+        async with ear(story, "/v1/devices/events", token) as heard:
+            await story.ok("PUT", PATH, token, files={"file": ("tinker.bin", data)})
+            await until(lambda: heard.of("spark/device/app-hash"), HOPEFUL_S)
+        assert lost
+        assert heard.statuses == ["started tinker.bin", "success tinker.bin"]
+        assert device.updates == 1
 
 
 @pytest.mark.parametrize(("transport", "ota", "device_os"), KINDS)

@@ -14,7 +14,7 @@ One update for each device at a time, and so many in all; a flash that somebody 
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ from cloudchamber.fleet.service import DEVICE_CHANGED, Devices
 from cloudchamber.ids import DeviceId, ProductId
 from cloudchamber.messaging.audience import Audience, Member
 from cloudchamber.messaging.events import Events
-from cloudchamber.messaging.inbox import DEVICE_DESCRIBED, DEVICE_ONLINE, DescribedDevice
+from cloudchamber.messaging.inbox import DEVICE_DESCRIBED, DEVICE_ONLINE, DescribedDevice, OnlineDevice
 from cloudchamber.messaging.model import DEFAULT_TTL_S, Event
 from cloudchamber.messaging.ports import DeviceLink
 from cloudchamber.storage.database import Database, Transaction
@@ -136,6 +136,10 @@ class FirmwareUpdates:
         self._timers: dict[DeviceId, asyncio.TimerHandle] = {}
         self._busy: set[DeviceId] = set()
         self._restarted: set[DeviceId] = set()
+        # What such a device was flashed with, until it had its time to describe itself.
+        self._flashed: dict[DeviceId, str | None] = {}
+        # Whose connection ended between the last of a file and the device's word of it.
+        self._had_all: set[DeviceId] = set()
         self._arriving: dict[DeviceId, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False
@@ -282,7 +286,8 @@ class FirmwareUpdates:
 
     # -- what happens -------------------------------------------------------------------------------------------------
 
-    def _on_online(self, record: DeviceRecord) -> None:
+    def _on_online(self, arrived: OnlineDevice) -> None:
+        record = arrived.record
         device = record.id
         is_open = device in self._open
         if self._is_stopping or not (is_open or record.product in self._products):
@@ -296,7 +301,7 @@ class FirmwareUpdates:
         )
         if is_open or is_new:
             before = [task for tasks in (self._running, self._arriving) if (task := tasks.get(device)) is not None]
-            self._arriving[device] = self._spawn(self._arrived(record, self._open.get(device), before))
+            self._arriving[device] = self._spawn(self._arrived(arrived, self._open.get(device), before))
         self._later(device, self._pace.settle_s)
 
     def _on_changed(self, record: DeviceRecord) -> None:
@@ -307,10 +312,9 @@ class FirmwareUpdates:
     def _on_described(self, told: DescribedDevice) -> None:
         if told.member.id not in self._restarted:
             return
-        for module in (told.describe.system or {}).get("m") or ():
-            if isinstance(module, dict) and module.get("f") == "u" and isinstance(module.get("u"), str):
-                self._spawn(self._told_hash(told.member, module["u"]))
-                return
+        hash_ = application_hash(told.describe.system)
+        if hash_ is not None:
+            self._spawn(self._told_hash(told.member, hash_))
 
     async def _told_hash(self, member: Member, hash_: str) -> None:
         arriving = self._arriving.get(member.id)
@@ -339,16 +343,31 @@ class FirmwareUpdates:
                 self._look(device)
 
     async def _arrived(
-        self, record: DeviceRecord, state: UpdateState | None, before: "Sequence[asyncio.Task[None]]"
+        self, arrived: OnlineDevice, state: UpdateState | None, before: "Sequence[asyncio.Task[None]]"
     ) -> None:
         """What the device runs now tells what became of its update, which was in `state` when it came. What was under
         way `before` that has to end first: an attempt over the connection that is gone now."""
+        record = arrived.record
         try:
             await asyncio.gather(*before, return_exceptions=True)
-            await self._judge(record, was_sent=state in {UpdateState.SENDING, UpdateState.SENT})
+            was_sent = state in {UpdateState.SENDING, UpdateState.SENT}
+            if record.id in self._had_all:
+                self._had_all.discard(record.id)
+                was_sent = arrived.says_updated and await self._has_taken(record)
+            await self._judge(record, was_sent=was_sent)
         finally:
             if self._arriving.get(record.id) is asyncio.current_task():
                 del self._arriving[record.id]
+
+    async def _has_taken(self, record: DeviceRecord) -> bool:
+        """Its word that it has the file got lost, and is in its Hello now."""
+        update = await self._store.of_device(self._db, record.id)
+        if update is None or update.state is not UpdateState.WAITING:
+            return False
+        await self._sent(record, update)
+        self._restarted.add(record.id)
+        self._later(record.id, self._pace.settle_s)
+        return True
 
     async def _judge(self, record: DeviceRecord, *, was_sent: bool) -> None:
         version = running_version(record)
@@ -362,6 +381,7 @@ class FirmwareUpdates:
         if not (has_come_back or runs_it):
             self._restarted.discard(record.id)
         if has_come_back and update.is_flash:
+            self._flashed[record.id] = await self._hash_in(update)
             await self._put(replace(update, state=UpdateState.DONE, hash=None))
         elif runs_it:
             await self._put(replace(update, state=UpdateState.DONE))
@@ -432,9 +452,14 @@ class FirmwareUpdates:
     async def _attend(self, device: DeviceId, arriving: "asyncio.Task[None] | None", *, at_once: bool) -> None:
         if arriving is not None:
             await asyncio.gather(arriving, return_exceptions=True)
+        flashed = self._flashed.pop(device, None)
         record = await self._devices.get(device)
         if record is None or not self._live.is_online(device):
             return
+        if device in self._restarted and await self._tells(device, flashed):
+            # It does not say again what it said before.
+            self._restarted.discard(device)
+            await self._announce(record, HASH_EVENT, str(flashed))
         update = await self._store.of_device(self._db, device)
         now = self._clock.now()
         planned = plan(record, await self._releases_of(record.product), update, now, at_once=at_once)
@@ -451,11 +476,28 @@ class FirmwareUpdates:
                 await self._send(record, update)
             case Move.MISSED:
                 assert update is not None
-                await self._failed(record, update, "the device did not start with it", NOT_STARTED)
+                hash_ = await self._hash_in(update)
+                if await self._tells(device, hash_):
+                    # It ran the same before: within a session over datagrams nobody heard that it started anew.
+                    await self._put(replace(update, state=UpdateState.DONE, hash=None))
+                    await self._announce(record, HASH_EVENT, str(hash_))
+                else:
+                    await self._failed(record, update, "the device did not start with it", NOT_STARTED)
             case Move.SEND:
                 await self._send_version(record, update, planned.version)
             case Move.NOTHING:
                 pass
+
+    async def _hash_in(self, update: Update) -> str | None:
+        """Of the application in a file that somebody flashed, as devices tell it."""
+        data = None if update.hash is None else await self._binaries.data(update.hash)
+        module = None if data is None else read_module(data)
+        return module.sha256.hex() if module is not None and module.is_application else None
+
+    async def _tells(self, device: DeviceId, hash_: str | None) -> bool:
+        """Whether this is the application that it described last."""
+        told = None if hash_ is None else application_hash(await self._devices.system_of(device))
+        return told is not None and told.lower() == hash_
 
     async def _wait_for(self, record: DeviceRecord) -> None:
         """The device takes no updates now. It is told that there is one, and says when it is ready."""
@@ -498,6 +540,7 @@ class FirmwareUpdates:
             await self._delete(record.id)
             return
         self._busy.discard(record.id)
+        self._had_all.discard(record.id)
         # What a person has on record is their file; a version's stands with its product.
         update = replace(update, state=UpdateState.SENDING, hash=update.hash if update.is_flash else None)
         await self._put(update)
@@ -518,6 +561,8 @@ class FirmwareUpdates:
         else:
             weight = REFUSED if isinstance(outcome, Refused | UpdateFailed | TooLarge) else NETWORK_FAILED
             is_offline = isinstance(outcome, Disconnected)
+            if isinstance(outcome, Disconnected) and outcome.had_all:
+                self._had_all.add(record.id)
             await self._failed(record, update, _words(outcome), weight, is_offline=is_offline)
 
     async def _sent(self, record: DeviceRecord, update: Update) -> None:
@@ -570,6 +615,7 @@ class FirmwareUpdates:
             await self._store.delete(tx, [device])
 
         self._open.pop(device, None)
+        self._had_all.discard(device)
         await self._db.transaction(write)
 
     async def _announce(self, of: DeviceRecord | Member, name: str, data: str) -> None:
@@ -595,6 +641,14 @@ def _check_may_take(record: DeviceRecord) -> None:
         raise AccessRefused(Action.DEVICES_UPDATE, resource, Reason.DENIED)
     if record.is_quarantined:
         raise AccessRefused(Action.DEVICES_UPDATE, resource, Reason.QUARANTINED)
+
+
+def application_hash(system: Mapping[str, Any] | None) -> str | None:
+    """Of the application that a device says it runs."""
+    for module in (system or {}).get("m") or ():
+        if isinstance(module, dict) and module.get("f") == "u" and isinstance(module.get("u"), str):
+            return str(module["u"])
+    return None
 
 
 def _words(outcome: Outcome) -> str:

@@ -3,9 +3,9 @@
 Records that requests ask for time and again are kept in memory (cache.py).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -105,6 +105,11 @@ class Devices:
     def get_now(self, device: DeviceId) -> DeviceRecord | None:
         """As `get`, from memory; None where only the database can tell."""
         return self._cache.record(device)
+
+    async def system_of(self, device: DeviceId) -> Mapping[str, Any] | None:
+        """What a device told of its system last (`Describe.system`); None where it never did."""
+        found = await self._store.system_of(self._db, device)
+        return None if found is None else msgspec.json.decode(found, type=dict[str, Any])
 
     async def recorded_key(self, device: DeviceId) -> RecordedKey | None:
         """The device's key on record, by the database."""

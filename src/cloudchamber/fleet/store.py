@@ -321,6 +321,10 @@ class DeviceStore:
                 description.iccid,
             )
 
+    async def system_of(self, db: Reader, device: DeviceId) -> str | None:
+        row = await db.fetch_one("SELECT system FROM descriptions WHERE device_id = $1", device)
+        return None if row is None else row[0]
+
     async def set_last_heard(self, tx: Transaction, these: Sequence[tuple[DeviceId, Millis]]) -> None:
         """Never back."""
         for part in in_steps(these):

@@ -311,11 +311,11 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
     def _on_online(self, event: Online) -> None:
         self._was_too_silent = False
         is_new = event.hello != self._hello
-        self._hello = event.hello
+        self._hello = event.hello.steady
         was_online = self._is_online
         super()._on_online(event)
         if was_online and is_new:
-            # Within its session, but with another firmware: the fleet's record has to follow.
+            # Within its session, but with another firmware, or started anew with the same: the record has to follow.
             self._tell(partial(self._tell_online, event.hello))
 
     def _on_resumed(self, event: Resumed) -> None:

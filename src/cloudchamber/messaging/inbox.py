@@ -25,7 +25,7 @@ from cloudchamber.ownership.service import Ownership
 from cloudchamber.tally import Figure, Tally
 from cloudchamber.wire.describe import Describe
 from cloudchamber.wire.events import EventPublished, Fact
-from cloudchamber.wire.messages import Hello
+from cloudchamber.wire.messages import Hello, HelloFlag
 
 _CC3000_EVENT: Final = "spark/cc3000-patch-version"
 _MAX_CC3000_LENGTH: Final = 32
@@ -41,6 +41,13 @@ DEVICE_VITALS: Final = "device.vitals"
 DEVICE_LOCATED: Final = "device.located"
 """Bus subject; the message is a Located."""
 _LOCATION_EVENT: Final = "loc"
+
+
+class OnlineDevice(msgspec.Struct, frozen=True):
+    """`says_updated`: by its Hello it has just been updated over the air, and started with that."""
+
+    record: DeviceRecord
+    says_updated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ class Inbox:
                 self._tally.note(record.product, Figure.CONNECTED)
             await self._announce(record, "spark/status", "online")
         if record is not None:
-            self._bus.publish(DEVICE_ONLINE, record)
+            self._bus.publish(DEVICE_ONLINE, OnlineDevice(record, bool(hello.flags & HelloFlag.OTA_SUCCESSFUL)))
 
     async def described(self, device: DeviceId, describe: Describe) -> None:
         await self._connections.described(

@@ -254,7 +254,10 @@ class TimedOut(Struct, frozen=True):
 
 
 class Disconnected(Struct, frozen=True):
-    """The connection ended first, or was not open. The device may have acted."""
+    """The connection ended first, or was not open. The device may have acted. `had_all`, of an update: all of the file
+    had left, and the question whether the device has it; its answer may be what got lost."""
+
+    had_all: bool = False
 
 
 class TooLarge(Struct, frozen=True):

@@ -8,7 +8,7 @@ a one-letter first path and exactly the options shown above each of them. Reader
 from dataclasses import dataclass
 from functools import lru_cache
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from cloudchamber.wire.coap import Code, Message, Option, Type, encode, uint
 from cloudchamber.wire.describe import Part
@@ -62,6 +62,12 @@ class Hello(Struct, frozen=True):
     @property
     def describes_itself(self) -> bool:
         return bool(self.flags & HelloFlag.DEVICE_INITIATED_DESCRIBE)
+
+    @property
+    def steady(self) -> "Hello":
+        """Without what is news for once, and no state: that an update succeeded."""
+        news = self.flags & HelloFlag.OTA_SUCCESSFUL
+        return structs.replace(self, flags=self.flags & ~HelloFlag.OTA_SUCCESSFUL) if news else self
 
 
 # Payload, big-endian. 0: product id u16, 2: product version u16, 4: flags u16, [6: platform id u16],

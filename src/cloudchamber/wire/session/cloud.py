@@ -166,6 +166,7 @@ class CloudSession(CloudCommands):
         self._answer(pending, TimedOut())
 
     def _abandon(self, now: float) -> None:
+        self._break_off_update(now)
         for pending in self._requests.all():
             if self._requests.holds(pending):
                 self._conclude(pending, now, rests=False)
@@ -234,13 +235,12 @@ class CloudSession(CloudCommands):
 
     def _welcome(self, message: Message, hello: Hello, now: float) -> None:
         self._acknowledge(message)
-        if self._sender is not None:
-            # It started anew, and knows of no update.
-            self._end_update(Disconnected(), now)
+        # It started anew, and knows of no update.
+        self._break_off_update(now)
         if self._may_send(now):
             self._send(messages.server_hello(self._new_message_id()))
         self._hello_deadline = None
-        self._hello = hello
+        self._hello = hello.steady
         self._limits = limits_of(hello, self._transport)
         # Subscriptions are only ever added: a new Hello starts a new set.
         self._subscriptions = ()

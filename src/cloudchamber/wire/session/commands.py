@@ -161,7 +161,7 @@ class CloudCommands(Session[CloudEvent]):
         """Nobody waits for it any more. What a device has of the file by then, it keeps where it can."""
         if self._sender is not None and self._sending is not None:
             self._sender.cancel(now)
-            self._end_update(Disconnected(), now)
+            self._break_off_update(now)
 
     def send_event(self, name: str, data: bytes | None, ttl_s: int, is_private: bool, now: float) -> bool:
         """True when queued, as one copy: the device itself calls each handler that fits.
@@ -284,6 +284,11 @@ class CloudCommands(Session[CloudEvent]):
             self._emit(UpdateStarted(pending.request, sender.started_at))
         if sender.outcome is not None:
             self._end_update(sender.outcome, now)
+
+    def _break_off_update(self, now: float) -> None:
+        """Where there is one."""
+        if self._sender is not None:
+            self._end_update(Disconnected(self._sender.had_all), now)
 
     def _end_update(self, outcome: Outcome, now: float) -> None:
         assert self._sending is not None

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from cloudchamber.wire.coap import Code, Message, Option
 from cloudchamber.wire.describe import Part
-from cloudchamber.wire.messages import Hello, HelloFlag, Subscription
+from cloudchamber.wire.messages import Hello, Subscription
 from cloudchamber.wire.session import device_describe
 from cloudchamber.wire.session.profile import DeviceSetup
 
@@ -49,9 +49,7 @@ def checksum(told: Told, setup: DeviceSetup, hello: Hello, subscriptions: Iterab
     elif told is Told.APPLICATION:
         everything = device_describe.body(setup, Part.APPLICATION) or b""
     else:
-        # That an update succeeded is news for one Hello, and no state.
-        steady = structs.replace(hello, flags=hello.flags & ~HelloFlag.OTA_SUCCESSFUL)
-        everything = (device_describe.body(setup, Part.SYSTEM) or b"") + repr(structs.astuple(steady)).encode()
+        everything = (device_describe.body(setup, Part.SYSTEM) or b"") + repr(structs.astuple(hello.steady)).encode()
     return zlib.crc32(everything)
 
 

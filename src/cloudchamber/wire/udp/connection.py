@@ -262,9 +262,9 @@ class CloudDatagramSession(CloudSession):
         except WireError:
             return
         self._heard_at = now
-        if message.type == Type.RST and self._sender is not None:
+        if message.type == Type.RST:
             # To a chunk, which is not confirmable: the device knows of no update.
-            self._end_update(Disconnected(), now)
+            self._break_off_update(now)
         if self._asked is not None or not self._reliability.receive(message.type, message.id, now):
             return
         is_own = message.type <= Type.NON
@@ -419,6 +419,7 @@ class CloudDatagramSession(CloudSession):
         self._goodbye_at = now
         assert self._describing is not None
         self._describing.sleep()
+        self._break_off_update(now)
         for pending in self._requests.all():
             if self._requests.holds(pending):
                 self._conclude(pending, now, rests=True)

@@ -108,6 +108,10 @@ class LegacySender(Sender):
 
     # --- what the device says ---
 
+    @property
+    def had_all(self) -> bool:
+        return self._state is _State.ENDING and self.confirmable_id != -1
+
     def answer(self, message: Message, now: float) -> None:
         is_good = message.code < 0x80
         if self._state is _State.BEGINNING:

@@ -69,6 +69,11 @@ class Sender(ABC):
         acknowledged."""
         return False
 
+    @property
+    def had_all(self) -> bool:
+        """Whether the device may have started with the file already, and its word of that got lost."""
+        return False
+
     @abstractmethod
     def cancel(self, now: float) -> None:
         """Nobody wants it any more: tells the device so, where the protocol can."""
