@@ -158,9 +158,7 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = _setting("info", "What goes to standard error.")
     audit_days: int = _setting(365, "How long lines of the audit log are kept; 0: for ever.")
     access_log: bool = _setting(False, "One line for each HTTP request, without query strings.")
-    workers_crypto: int = _setting(
-        2, "Threads for RSA work of device handshakes; 0, and wherever there is one core: the loop does it itself."
-    )
+    workers_crypto: int = _setting(2, "Threads for RSA work of device handshakes; wherever there is one core, one.")
     workers_password: int = _setting(1, "Threads for password hashing; each takes 47 MiB while it works.")
     function_timeout_s: float = _setting(30.0, "How long a function call or variable read waits for the device.")
     signal_timeout_s: float = _setting(30.0, "How long a signal request waits for the device.")

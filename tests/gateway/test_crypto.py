@@ -1,4 +1,4 @@
-"""RSA in threads and on the loop: every answer comes, on the loop, and never within the question."""
+"""RSA in threads: every answer comes, on the loop, and never within the question."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cloudchamber.gateway.crypto import TOLD_AT_ONCE, Crypto, Work, threads_for
+from cloudchamber.gateway.crypto import TOGETHER, Crypto, Work, threads_for
 from tests.loops import Turns
 
 
@@ -21,7 +21,7 @@ def operations(*what: Callable[[], Any]) -> Work[Any]:
     return result
 
 
-pytestmark = pytest.mark.parametrize("threads", [0, 1, 2])
+pytestmark = pytest.mark.parametrize("threads", [1, 2])
 
 
 async def test_every_answer_comes_on_the_loop(threads: int) -> None:
@@ -60,25 +60,6 @@ async def test_an_answer_may_ask_again(threads: int) -> None:
     crypto.stop()
 
 
-async def test_other_work_goes_on_between_operations(threads: int) -> None:
-    crypto = Crypto(threads)
-    order: list[str] = []
-    done = asyncio.Event()
-
-    def last(_: None) -> None:
-        order.append("last")
-        done.set()
-
-    for _ in range(5):
-        crypto.submit(lambda _: order.append("rsa"), operations(lambda: None))
-    crypto.submit(last, operations(lambda: None))
-    asyncio.get_running_loop().call_soon(order.append, "other")
-    async with asyncio.timeout(10):
-        await done.wait()
-    crypto.stop()
-    assert order.index("other") < order.index("last")
-
-
 async def test_results_that_come_together_leave_others_their_turn(threads: int) -> None:
     crypto = Crypto(threads)
     turns, found = Turns(), list[int]()
@@ -90,7 +71,7 @@ async def test_results_that_come_together_leave_others_their_turn(threads: int) 
             while len(found) < 100:
                 await asyncio.sleep(0.001)
     crypto.stop()
-    assert max(Counter(found).values()) <= TOLD_AT_ONCE
+    assert max(Counter(found).values()) <= TOGETHER
 
 
 async def test_a_work_of_several_operations(threads: int) -> None:
@@ -119,9 +100,6 @@ async def test_a_work_of_several_operations(threads: int) -> None:
     crypto.stop()
     assert sorted(found) == [letter + "2" for letter in "abcdefghijkl"]
     assert sorted(order) == sorted(letter + step for letter in "abcdefghijkl" for step in "12")
-    if not threads:
-        # Together, and those that are half through before those that have not begun.
-        assert order[:20] == [letter + step for step in "12" for letter in "abcdefgh"] + ["i1", "j1", "k1", "l1"]
 
 
 async def test_a_work_without_any_operation(threads: int) -> None:
@@ -134,19 +112,69 @@ async def test_a_work_without_any_operation(threads: int) -> None:
     crypto.stop()
 
 
-async def test_the_loop_does_one_operation_in_a_turn(threads: int) -> None:
+async def test_what_waits_is_done_together(threads: int) -> None:
     crypto = Crypto(threads)
-    turns, found = Turns(), list[int]()
+    begun, goes_on = threading.Barrier(threads + 1), threading.Event()
+    order: list[tuple[int, int]] = []
+    found: list[None] = []
     done = asyncio.Event()
-    with turns:
-        for _ in range(20):
-            crypto.submit(lambda _: None, operations(*[lambda: found.append(turns.number)] * 2))
-        crypto.submit(lambda _: done.set(), operations(lambda: None))
-        async with asyncio.timeout(10):
-            await done.wait()
+
+    def operation(step: int) -> Callable[[], None]:
+        return lambda: order.append((threading.get_ident(), step))
+
+    def answered(_: None) -> None:
+        found.append(_)
+        if len(found) == 12:
+            done.set()
+
+    for _ in range(threads):  # each is kept busy while work comes
+        crypto.submit(lambda _: None, operations(lambda: begun.wait(10), lambda: goes_on.wait(10)))
+        await asyncio.sleep(0.02)
+    await asyncio.to_thread(begun.wait, 10)
+    for _ in range(12):
+        crypto.submit(answered, operations(operation(1), operation(2)))
+    goes_on.set()
+    async with asyncio.timeout(10):
+        await done.wait()
     crypto.stop()
-    if not threads:
-        assert max(Counter(found).values()) == 1
+    steps = [[step for thread, step in order if thread == each] for each in {thread for thread, _ in order}]
+    assert sum(map(len, steps)) == 24
+    # Whoever comes first takes half of what waits, and the first operation of each before the second of any.
+    together = 12 if threads == 1 else 6
+    assert any(own[: 2 * together] == [1] * together + [2] * together for own in steps)
+
+
+async def test_a_thread_takes_no_more_than_its_share(threads: int) -> None:
+    crypto = Crypto(threads)
+    both = threading.Barrier(threads)
+    found: list[int] = []
+    done = asyncio.Event()
+
+    def answered(result: int) -> None:
+        found.append(result)
+        if len(found) == 2:
+            done.set()
+
+    for _ in range(2):  # with two threads, neither is over before the other has begun
+        crypto.submit(answered, operations(lambda: both.wait(10)))
+    async with asyncio.timeout(10):
+        await done.wait()
+    crypto.stop()
+
+
+async def test_on_one_core_a_thread_steps_back_after_each_operation(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped = list[int]()
+    monkeypatch.setattr("cloudchamber.gateway.crypto.has_one_core", lambda: True)
+    monkeypatch.setattr("os.sched_yield", lambda: stepped.append(1), raising=False)
+    crypto = Crypto(threads)
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    crypto.submit(done.set_result, operations(*[lambda: None] * 3))
+    async with asyncio.timeout(10):
+        await done
+    crypto.stop()
+    assert len(stepped) == 3
 
 
 async def test_nobody_is_called_after_the_stop(threads: int) -> None:
@@ -160,10 +188,11 @@ async def test_nobody_is_called_after_the_stop(threads: int) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("crypto-")]
 
 
-def test_one_core_has_no_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_core_has_one_thread(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {3}, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    assert threads_for(threads) == 0
+    assert threads_for(threads) == 1
     monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1}, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert threads_for(threads) == threads
+    assert threads_for(0) == 1
