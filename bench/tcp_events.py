@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bench.load import LoadFailed, cpu_time
 from bench.tcp_devices import Crowd as Photons
 from bench.tcp_devices import Device, TcpDevices
-from bench.udp_devices import Order, Tally, carry_out
+from bench.udp_devices import PAUSE_S, Order, Tally, carry_out
 from cloudchamber.wire import coap, messages
 from cloudchamber.wire.tcp.device import DeviceConnection
 
@@ -25,9 +25,6 @@ EVENT: Final = "bench"
 DATA_BYTES: Final = 100
 WINDOW: Final = 4
 """Events of one device that are on their way: as many as firmware publishes at once."""
-
-PAUSE_S: Final = 0.01
-"""Between events of which each is timed."""
 
 _WITHIN_S: Final = 120.0
 _SUBSCRIBED_S: Final = 0.5

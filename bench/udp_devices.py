@@ -39,6 +39,9 @@ FUNCTION: Final = "brew"
 ANSWER: Final = 42
 """Of the function, and the variable's value."""
 
+PAUSE_S: Final = 0.01
+"""Between events of which each is timed."""
+
 _DATAGRAM: Final = 2048
 APPLICATION: Final = Application((FUNCTION,), {VARIABLE: VariableType.INT})
 _WITHIN_S: Final = 240.0
@@ -47,7 +50,8 @@ _RANDOM: Final = slice(27, 59)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """`what`: `handshakes`, `online`, `exchange`, `events`, `speak`, `flood`, `echo`, or `hold` (see Crowd). `count` is
+    """`what`: `handshakes`, `online`, `exchange`, `events`, `timed events`, `speak`, `flood`, `echo`, or
+    `hold` (see Crowd). `count` is
     how many of them are to be done, by `at_once` devices; of `events`, at once by each. `server_pid` is the process
     whose CPU time is read."""
 
@@ -196,6 +200,7 @@ class Crowd:
             "online": self._come_online,
             "exchange": self._exchange,
             "events": self._events,
+            "timed events": self._timed_events,
             "speak": self._speak,
             "hold": self._hold,
             "flood": _flood,
@@ -206,7 +211,7 @@ class Crowd:
         self._latencies_ms = []
         done = work(order)
         took = time.perf_counter() - started
-        failed = sum(device.refused for device in self._online) - refused if order.what == "events" else 0
+        failed = sum(device.refused for device in self._online) - refused if "events" in order.what else 0
         cpu, own = cpu_time(order.server_pid) - cpu, time.process_time() - own
         return Tally(done - failed, took, cpu, failed, {}, own, sorted(self._latencies_ms))
 
@@ -278,6 +283,18 @@ class Crowd:
             self._turn(end)
             answered = said - sum(device.under_way for device in self._online)
         return answered
+
+    def _timed_events(self, order: Order) -> int:
+        """Of one device, one after the other, each some time after the last one's acknowledgement."""
+        (device,), end = self._online, time.monotonic() + _WITHIN_S
+        for _ in range(order.count):
+            said_at = time.perf_counter()
+            device.publish(time.monotonic())
+            while device.is_waiting:
+                self._turn(end)
+            self._latencies_ms.append((time.perf_counter() - said_at) * 1e3)
+            time.sleep(PAUSE_S)
+        return order.count
 
     def _speak(self, order: Order) -> int:
         """An event of each device, confirmed."""

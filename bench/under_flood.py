@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode, urlsplit
@@ -25,8 +26,8 @@ from bench.report import OURS, Row, Section
 from bench.run import Run
 from bench.scene import Scene, bearer, scene, with_devices
 from bench.tcp_devices import TcpDevices
-from bench.tcp_events import PAUSE_S, TcpPublishers
-from bench.udp_devices import FIRST_ID, FUNCTION, VARIABLE, Devices
+from bench.tcp_events import TcpPublishers
+from bench.udp_devices import FIRST_ID, FUNCTION, PAUSE_S, VARIABLE, Devices
 from bench.udp_devices import Order as DeviceOrder
 from bench.udp_devices import Tally as DeviceTally
 
@@ -78,13 +79,13 @@ class _Place:
     here: Scene
     works: list[_Work]
     flood: bytes
-    publisher: TcpPublishers
+    publishers: tuple[Devices, Devices]
+    """A Photon and an Electron that are online."""
     photons: TcpDevices
     electrons: Devices
     """Those that shake hands."""
-    order: DeviceOrder
-    """For the publisher to come online."""
-    udp_order: DeviceOrder
+    orders: tuple[DeviceOrder, DeviceOrder]
+    """For the publishers to come online."""
 
 
 def measure(name: str, run: Run) -> Section:
@@ -164,9 +165,9 @@ _WHAT: Final = f"""
 busy with them. Meanwhile {_FLOODERS} other connections, each from an address of its own, post wrong passwords to
 `/oauth/token` as fast as they are answered. *An event to a listener* and *to a webhook* is the time from the request
 that publishes it until it has come on an event stream, or at the webhook's host; *of a device* is that from a Photon's
-event, one every {PAUSE_S * 1e3:g} ms, to its acknowledgement. Handshakes are one after the other, a Photon's until the
-cloud's Hello, an Electron's until the session has its keys. *Failed* is what was not answered 200. Times are corrected
-as wrk's are: a pause counts for all that would have been asked in it.
+event, or over UDP an Electron's, one every {PAUSE_S * 1e3:g} ms, to its acknowledgement. Handshakes are one after the
+other, a Photon's until the cloud's Hello, an Electron's until the session has its keys. *Failed* is what was not
+answered 200. Times are corrected as wrk's are: a pause counts for all that would have been asked in it.
 """
 
 
@@ -192,21 +193,21 @@ def _round(tally: Tally) -> dict[str, float]:
     }
 
 
-def _of_events(place: _Place, seconds: float) -> dict[str, float]:
+def _of_events(which: int, place: _Place, seconds: float) -> dict[str, float]:
     count = max(1, round(seconds / PAUSE_S / 2))
-    publisher, order = place.publisher, place.order
+    publisher, order = place.publishers[which], place.orders[which]
     tally = publisher.run(msgspec.structs.replace(order, what="timed events", count=count))
     publisher.hold(msgspec.structs.replace(order, what="hold", count=1))
     return _timed(tally, PAUSE_S)
 
 
 def _of_photons(place: _Place, seconds: float) -> dict[str, float]:
-    order = msgspec.structs.replace(place.order, what="hellos", count=_handshakes(seconds), first=_PHOTON + 1)
+    order = msgspec.structs.replace(place.orders[0], what="hellos", count=_handshakes(seconds), first=_PHOTON + 1)
     return _timed(place.photons.run(order), 0.0)
 
 
 def _of_electrons(place: _Place, seconds: float) -> dict[str, float]:
-    order = msgspec.structs.replace(place.udp_order, what="handshakes", count=_handshakes(seconds))
+    order = msgspec.structs.replace(place.orders[1], what="handshakes", count=_handshakes(seconds))
     return _timed(place.electrons.run(order), 0.0)
 
 
@@ -289,7 +290,8 @@ def _place(folder: Path, seconds: float, *settings: str) -> Iterator[_Place]:
             _Work("a function over UDP", _request("POST", f"{of_devices}/{ids[0]}/{FUNCTION}", of_product, form)),
             _Work("a Photon's handshake", of_devices=_of_photons),
             _Work("an Electron's handshake", of_devices=_of_electrons),
-            _Work("an event of a device, acknowledged", of_devices=_of_events),
+            _Work("an event of a device, acknowledged", of_devices=partial(_of_events, 0)),
+            _Work("an event over UDP, acknowledged", of_devices=partial(_of_events, 1)),
             _Work(
                 "an event to a listener",
                 _request("POST", "/v1/devices/events", own, {"name": "bench", "data": "%%%%", "private": "true"}),
@@ -303,7 +305,7 @@ def _place(folder: Path, seconds: float, *settings: str) -> Iterator[_Place]:
         ]
         wrong = {"grant_type": "password", "username": _VICTIM, "password": "a guess"}
         guess = _request("POST", "/oauth/token", _basic("particle", "particle"), wrong)
-        yield _Place(here, works, guess, publisher, photons, electrons, photon, udp_order)
+        yield _Place(here, works, guess, (publisher, electron), photons, electrons, (photon, udp_order))
 
 
 def _basic(client: str, secret: str) -> dict[str, str]:
