@@ -18,13 +18,13 @@ def test_in_turns_among_sources_and_in_order_within_each() -> None:
     room: WaitingRoom[str] = WaitingRoom()
     for each in ("a1", "a2", "a3", "b1", "a4", "c1", "b2"):
         room.put(each[0], each)
-    assert len(room) == 7
+    assert room.count == 7
     assert [room.take() for _ in range(4)] == ["a1", "b1", "c1", "a2"]
     room.put("d", "d1")
     room.put("c", "c2")
     # Who was served stands at the end of the turns.
-    assert [room.take() for _ in range(len(room))] == ["b2", "a3", "d1", "c2", "a4"]
-    assert not room
+    assert [room.take() for _ in range(room.count)] == ["b2", "a3", "d1", "c2", "a4"]
+    assert not room.count
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ hardly ever.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from cloudchamber.access.model import Owner
@@ -29,11 +29,9 @@ class DeviceCache:
         self._lists: OrderedDict[Owner, tuple[DeviceRecord, ...]] = OrderedDict()
         self._listed: dict[DeviceId, Owner] = {}
         self._being_written: set[DeviceId] = set()
+        self.record: Callable[[DeviceId], DeviceRecord | None] = self._records.get
         self.version = 0
         """Goes up with each change."""
-
-    def record(self, device: DeviceId) -> DeviceRecord | None:
-        return self._records.get(device)
 
     def of_owner(self, owner: Owner) -> tuple[DeviceRecord, ...] | None:
         """An owner's whole list; None when only the database knows it."""
@@ -97,12 +95,10 @@ class KeyCache:
     def __init__(self, limit: int = MAX_CACHED) -> None:
         self._limit = limit
         self._keys: dict[DeviceId, RecordedKey] = {}
+        self.key: Callable[[DeviceId], RecordedKey | None] = self._keys.get
+        """May be asked from any thread."""
         self.version = 0
         """Goes up with each change."""
-
-    def key(self, device: DeviceId) -> RecordedKey | None:
-        """May be asked from any thread."""
-        return self._keys.get(device)
 
     def keep(self, device: DeviceId, key: RecordedKey, version: int) -> None:
         if version != self.version:

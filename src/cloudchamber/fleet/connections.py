@@ -25,7 +25,6 @@ from cloudchamber.fleet.model import (
     DeviceRecord,
     Handshake,
     Product,
-    RecordedKey,
 )
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.presence import NOT_WRITTEN, Came, Left, Presence
@@ -81,8 +80,7 @@ class Connections:
         self._live = live
         self._bus = bus
         self._clock = clock
-        self._trusts_on_first_use = trusts_on_first_use
-        self._accepts_unknown = accepts_unknown
+        self._trust = partial(trust, on_first_use=trusts_on_first_use, accepts_unknown=accepts_unknown)
         self._presence = Presence(db, store, keys, self._trust, devices)
         bus.subscribe(DEVICE_CHANGED, self._presence.changed)
 
@@ -270,15 +268,6 @@ class Connections:
     async def offline(self, device: DeviceId, last_heard: Millis) -> DeviceRecord | None:
         self._provisional.remove(device)
         return (await self._presence.put(Left(device, last_heard))).record
-
-    def _trust(self, record: DeviceRecord | None, recorded: RecordedKey | None, presented: bytes | None) -> Trust:
-        return trust(
-            record,
-            recorded,
-            presented,
-            on_first_use=self._trusts_on_first_use,
-            accepts_unknown=self._accepts_unknown,
-        )
 
 
 class KeyRefused(Exception):

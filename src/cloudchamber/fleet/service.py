@@ -81,6 +81,12 @@ class Devices:
         self._bus = bus
         self.cache = self._cache = DeviceCache()
         self._key_cache = KeyCache()
+        # Asked some times in each handshake: a call less.
+        self.get_now = self._cache.record
+        """As `get`, from memory; None where only the database can tell."""
+        self.recorded_key_now = self._key_cache.key
+        """As `recorded_key`, from memory, which hears half a second late of what the command line put on record. None
+        where only the database can tell. May be asked from any thread."""
         self._elsewhere: set[DeviceId] = set()
         self._reading: DeviceId | None = None
         self._names: dict[Owner, str] = {}
@@ -102,10 +108,6 @@ class Devices:
             self._cache.keep(found, version)
         return found
 
-    def get_now(self, device: DeviceId) -> DeviceRecord | None:
-        """As `get`, from memory; None where only the database can tell."""
-        return self._cache.record(device)
-
     async def system_of(self, device: DeviceId) -> Mapping[str, Any] | None:
         """What a device told of its system last (`Describe.system`); None where it never did."""
         found = await self._store.system_of(self._db, device)
@@ -118,11 +120,6 @@ class Devices:
         if found is not None:
             self._key_cache.keep(device, found, version)
         return found
-
-    def recorded_key_now(self, device: DeviceId) -> RecordedKey | None:
-        """As `recorded_key`, from memory, which hears half a second late of what the command line put on record. None
-        where only the database can tell. May be asked from any thread."""
-        return self._key_cache.key(device)
 
     async def own(self, requester: Requester, reference: str, action: Action) -> DeviceRecord:
         """A device by id or by the name that its owner gave it; an id always wins.

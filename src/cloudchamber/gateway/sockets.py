@@ -34,7 +34,11 @@ class Watch(Protocol):
     """Of files, by number."""
 
     def change(self, file: int, watched: Watched, was: int, now: int) -> None:
-        """What a file is watched for: READ, WRITE, both, or 0. It must be 0 before the file is closed."""
+        """What a file is watched for: READ, WRITE, both, or 0. Before it is closed, `forget` it if it is not 0."""
+        ...
+
+    def forget(self, file: int, watched: Watched, was: int) -> None:
+        """The next that is done with the file is to close it."""
         ...
 
     def close(self) -> None: ...
@@ -56,6 +60,9 @@ class LoopWatch:
             self._loop.add_reader(file, watched.readable)
         if new & WRITE:
             self._loop.add_writer(file, watched.writable)
+
+    def forget(self, file: int, watched: Watched, was: int) -> None:
+        self.change(file, watched, was, 0)
 
     def close(self) -> None:
         """Nothing is its own."""
@@ -82,6 +89,11 @@ class EpollWatch:
             self._epoll.register(file, self._masks[now])
         else:
             self._epoll.modify(file, self._masks[now])
+
+    def forget(self, file: int, watched: Watched, was: int) -> None:
+        # The system does the rest at the close, for nobody else has the connection open: a call to it less. (A child
+        # process that is being started has it for a moment; what is told of it then finds nobody here.)
+        del self._watched[file]
 
     def _look(self) -> None:
         found = self._watched
@@ -203,8 +215,8 @@ class Socket:
             return
         self._reads = False
         self.received_eof()
-        # Mostly it is closed by now.
-        self._look()
+        if self._file >= 0:
+            self._look()
 
     def writable(self) -> None:
         unsent = self._unsent
@@ -240,7 +252,7 @@ class Socket:
 
     def _close(self) -> None:
         if self._watched_for:
-            self._watch.change(self._file, self, self._watched_for, 0)
+            self._watch.forget(self._file, self, self._watched_for)
             self._watched_for = 0
         os.close(self._file)
         self._file, self._unsent = -1, None

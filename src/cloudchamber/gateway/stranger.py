@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from msgspec import Struct
 
-from cloudchamber.gateway.alarm import Timed
 from cloudchamber.gateway.crypto import Crypto, Work
 from cloudchamber.gateway.session import INBOX_TIMEOUT_S, Services, admitted_key
 from cloudchamber.gateway.tcp_session import Peer, TcpSession
@@ -55,8 +54,8 @@ class StrangersPeer(Peer, Protocol):
         ...
 
 
-class StrangerSession(Timed):
-    """All methods run on the loop's thread."""
+class StrangerSession:
+    """All methods run on the loop's thread. Whoever holds it calls `handle_deadline` now and then."""
 
     __slots__ = (
         "_device",
@@ -73,7 +72,6 @@ class StrangerSession(Timed):
 
     def __init__(self, peer: StrangersPeer, services: TcpServices, nonce: bytes = b"") -> None:
         """`nonce`: where it was sent already."""
-        super().__init__()
         self._loop = loop = asyncio.get_running_loop()
         self._peer = peer
         self._services = services
@@ -101,7 +99,6 @@ class StrangerSession(Timed):
         """It has arrived: the nonce."""
         if not self._has_nonce:
             self._peer.write(self._wire.nonce)
-        self._set_deadline(self._services.alarms, self._wire.next_deadline())
 
     def receive(self, data: bytes) -> None:
         found = self._wire.receive(data, self._loop.time())
@@ -122,11 +119,11 @@ class StrangerSession(Timed):
         if not self._wire.is_closed:
             self._found(self._wire.receive_eof())
 
-    # --- Timed ---
-
-    def _due(self) -> None:
-        self._found(self._wire.handle_deadline(self._loop.time()))
-        self._set_deadline(self._services.alarms, self._wire.next_deadline())
+    def handle_deadline(self, now: float) -> bool:
+        """`now` in the loop's time. True: that was its end."""
+        closed = self._wire.handle_deadline(now)
+        self._found(closed)
+        return closed is not None
 
     # --- what the machine found ---
 
@@ -196,7 +193,6 @@ class StrangerSession(Timed):
 
     def _become_session(self) -> None:
         """Nothing of what the device says is lost, and none of it is known here."""
-        self._set_deadline(self._services.alarms, None)
         first_message_id = int.from_bytes(os.urandom(2))
         connection = self._wire.into_connection(first_message_id, self._loop.time())
         session = TcpSession(connection, self._peer, self._services, self._device, self._device_key)
@@ -207,7 +203,6 @@ class StrangerSession(Timed):
         if self._work is not None:
             self._work.cancel()
             self._work = None
-        self._set_deadline(self._services.alarms, None)
         if self._device and event.reason is not CloseReason.LOCAL:
             rest = self._services.inbox.unproven(self._device)
             if rest is not None:

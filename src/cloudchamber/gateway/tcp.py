@@ -36,6 +36,9 @@ NONCE_AFTER_S = 14.0
 NONCES_AT_ONCE = 32
 LOOK_S = 0.1
 """While somebody waits: how often a stranger is looked for that has had its time."""
+CHECK_S = 0.25
+"""How late the end of a stranger's time may be seen; an alarm for each costs seven calls in each handshake."""
+ENDED_AT_ONCE = 32
 FULL = 16 * 1024
 """Beyond what the system holds: then an update sends no more chunks, and everything else goes on."""
 
@@ -75,7 +78,9 @@ class TcpGateway:
         """The same, and some that are served, in the order in which they came."""
         self._links: set[_Link] = set()
         self._strangers: dict[_Link, float] = {}  # oldest first, with the time of its arrival or its admission
-        self._changed = asyncio.Event()
+        self._checking: asyncio.TimerHandle | None = None
+        self._changed: asyncio.Event | None = None
+        """Somebody left; only while that is waited for."""
         self.closed: Counter[CloseReason] = Counter()
         """How often connections ended, by reason."""
         self.unread = 0
@@ -88,7 +93,7 @@ class TcpGateway:
     @property
     def waiting(self) -> int:
         """Connections that are accepted and not served yet."""
-        return len(self._waiting)
+        return self._waiting.count
 
     @property
     def strangers(self) -> int:
@@ -119,11 +124,13 @@ class TcpGateway:
         loop = asyncio.get_running_loop()
         if self._looking is not None:
             self._looking.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         for listener in self._listeners:
             loop.remove_reader(listener.fileno())
             listener.close()
         self._listeners.clear()
-        while self._waiting:
+        while self._waiting.count:
             os.close(self._waiting.take().file)
         self._without_nonce.clear()
         self.close_all()
@@ -139,11 +146,12 @@ class TcpGateway:
             log.error("the gateway stopped before everything that devices said was handled")
 
     async def _all_gone(self, deadline: float) -> None:
+        self._changed = changed = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 while self._links:
-                    self._changed.clear()
-                    await self._changed.wait()
+                    changed.clear()
+                    await changed.wait()
 
     def close_all(self) -> None:
         for link in list(self._links):
@@ -178,7 +186,7 @@ class TcpGateway:
             os.set_blocking(file, False)
             ip = _plain_ip(address[0])
             accepted += 1
-            if begun < BEGUN_AT_ONCE and not self._waiting and self._has_room():
+            if begun < BEGUN_AT_ONCE and not self._waiting.count and self._has_room():
                 self._begin(file, ip)
                 begun += 1
             else:
@@ -225,7 +233,7 @@ class TcpGateway:
 
     def _serve_some(self) -> None:
         for _ in range(BEGUN_AT_ONCE):
-            if not self._waiting:
+            if not self._waiting.count:
                 return
             if not self._has_room():
                 self._look_within(LOOK_S)
@@ -233,7 +241,7 @@ class TcpGateway:
             waiting = self._waiting.take()
             waiting.is_served = True
             self._begin(waiting.file, waiting.ip, waiting.nonce)
-        if self._waiting:
+        if self._waiting.count:
             self._look_soon()
 
     def _send_nonces(self) -> None:
@@ -258,13 +266,14 @@ class TcpGateway:
     def _has_place(self) -> bool:
         """For one more to be accepted."""
         most = self._limits.max_connections
-        if len(self._links) + len(self._waiting) < most:
+        if len(self._links) + self._waiting.count < most:
             return True
-        return self._drop_idle_stranger() and len(self._links) + len(self._waiting) < most
+        return self._drop_idle_stranger() and len(self._links) + self._waiting.count < most
 
     def _room_is_there(self) -> None:
-        self._changed.set()
-        if (self._is_full or self._waiting) and self._listeners:
+        if self._changed is not None:
+            self._changed.set()
+        if (self._is_full or self._waiting.count) and self._listeners:
             self._look_soon()
 
     def _drop_idle_stranger(self) -> bool:
@@ -278,9 +287,26 @@ class TcpGateway:
                 return True
         return False
 
+    def _check(self) -> None:
+        """Whose time is over leaves, some at a time."""
+        loop = asyncio.get_running_loop()
+        now, ended = loop.time(), 0
+        for link in list(self._strangers):
+            session = link.session
+            # One that has said something has an alarm of its own.
+            if isinstance(session, StrangerSession) and session.handle_deadline(now):
+                ended += 1
+                if ended == ENDED_AT_ONCE:
+                    break
+        self._checking = None
+        if self._strangers and self._listeners:
+            self._checking = loop.call_later(0.0 if ended == ENDED_AT_ONCE else CHECK_S, self._check)
+
     # --- told by the links ---
 
     def arrived(self, link: "_Link", nonce: bytes) -> StrangerSession:
+        if self._checking is None:
+            self._checking = asyncio.get_running_loop().call_later(CHECK_S, self._check)
         self._links.add(link)
         self._strangers[link] = asyncio.get_running_loop().time()
         return StrangerSession(link, self._services, nonce)

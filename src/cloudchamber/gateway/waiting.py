@@ -18,23 +18,21 @@ class WaitingRoom(Generic[T]):
     def __init__(self) -> None:
         self._lines: dict[str | bytes, deque[T]] = {}
         """By source; the first one's turn is next."""
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
+        self.count = 0
+        """Those who are there."""
 
     def put(self, source: str | bytes, item: T) -> None:
         line = self._lines.get(source)
         if line is None:
             line = self._lines[source] = deque()
         line.append(item)
-        self._count += 1
+        self.count += 1
 
     def take(self) -> T:
         """The next one. Raises StopIteration where there is none."""
         source = next(iter(self._lines))
         line = self._lines.pop(source)
-        self._count -= 1
+        self.count -= 1
         item = line.popleft()
         if line:
             self._lines[source] = line

@@ -13,7 +13,7 @@ end in the same close here, at the same point, without an answer; the caller mus
 """
 
 import hmac
-from typing import Final, cast
+from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -107,7 +107,7 @@ def load_device_key_untrusted(der: bytes) -> RSAPublicKey:
     # The form tells the kind as well; to ask for an abstract class is a search each time.
     if not (_has_usual_form(der) or isinstance(key, RSAPublicKey)):
         raise WireError("device key is not RSA-1024")
-    found = cast("RSAPublicKey", key)
+    found: RSAPublicKey = key  # type: ignore[assignment]  # a `cast` is a call
     if found.key_size != SEALED_SIZE * 8:
         raise WireError("device key is not RSA-1024")
     return found
