@@ -56,8 +56,8 @@ from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
 from cloudchamber.gateway.server_keys import ServerKeys
 from cloudchamber.gateway.server_keys import load_or_make as load_server_keys
-from cloudchamber.gateway.session import Services as GatewayServices
-from cloudchamber.gateway.stranger import TcpServices
+from cloudchamber.gateway.services import Services as GatewayServices
+from cloudchamber.gateway.services import TcpServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
 from cloudchamber.identity.accounts import Accounts

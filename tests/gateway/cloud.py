@@ -16,7 +16,7 @@ from cloudchamber.clock import SystemClock
 from cloudchamber.gateway.crypto import Crypto
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
-from cloudchamber.gateway.stranger import TcpServices
+from cloudchamber.gateway.services import TcpServices
 from cloudchamber.gateway.tcp import TcpGateway, TcpLimits
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admission, Admitted, DeviceRefused, NotAdmitted

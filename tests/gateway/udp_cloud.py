@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cloudchamber.clock import SystemClock
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
-from cloudchamber.gateway.session import Services
+from cloudchamber.gateway.services import Services
 from cloudchamber.gateway.udp import UdpGateway, UdpLimits
 from cloudchamber.gateway.udp_session import UdpSession
 from cloudchamber.ids import DeviceId

@@ -12,7 +12,8 @@ from typing import Protocol
 from cloudchamber.clock import Millis
 from cloudchamber.gateway.hub import LiveSession
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
-from cloudchamber.gateway.session import Services, last_heard, tell_offline
+from cloudchamber.gateway.services import Services
+from cloudchamber.gateway.session import last_heard, tell_offline
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Cancel, Done
 from cloudchamber.wire.dtls.events import ByAddress, ByCid, ByDeviceId, SessionKey

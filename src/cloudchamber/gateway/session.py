@@ -14,17 +14,15 @@ device's key can have sent. What goes wrong in the inbox ends this one connectio
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from cloudchamber.clock import Clock, Millis
-from cloudchamber.gateway.alarm import AlarmClock, Timed
-from cloudchamber.gateway.hub import Hub
-from cloudchamber.gateway.mailboxes import Mailboxes
+from cloudchamber.gateway.alarm import Timed
 from cloudchamber.gateway.rules import is_wanted, reaches_beyond_owner
+from cloudchamber.gateway.services import Services
 from cloudchamber.ids import DeviceId
-from cloudchamber.messaging.ports import Admission, Cancel, DeviceInbox, DeviceRefused, Done, NotAdmitted
+from cloudchamber.messaging.ports import Admission, Cancel, DeviceRefused, Done, NotAdmitted
 from cloudchamber.messaging.recording import Kept
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.events import (
@@ -63,16 +61,7 @@ MAX_UNTOLD = 64
 INBOX_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What all connections of all gateways share."""
-
-    inbox: DeviceInbox
-    hub: Hub
-    clock: Clock
-    mailboxes: Mailboxes
-    alarms: AlarmClock = field(default_factory=AlarmClock, kw_only=True)
-
+Handlers = Mapping[type[CloudEvent], Callable[[Any, Any], None]]
 
 ConnectionT = TypeVar("ConnectionT", bound=CloudConnection | CloudDatagramSession)
 
@@ -458,24 +447,30 @@ class DeviceSession(Timed, Generic[ConnectionT]):
         self._connection.send_event(event.event_name, answer, DEFAULT_TTL_S, True, self._loop.time())
         self.pump()
 
-    handlers: ClassVar[Mapping[type[CloudEvent], Callable[[Any, Any], None]]] = {
-        Answered: _on_answered,
-        ClaimCodePresented: _on_claim_code,
-        Closed: _on_closed,
-        Described: _on_described,
-        EventPublished: _on_published,
-        FactAsked: _on_fact,
-        Online: _on_online,
-        SafeMode: _on_safe_mode,
-        SaidGoodbye: _on_nothing,
-        Subscribed: _on_subscribed,
-        TimeAsked: _on_time,
-        UpdatesEnabled: _on_updates_enabled,
-        UpdatesForced: _on_updates_forced,
-        UpdateStarted: _on_update_started,
-        Vitals: _on_vitals,
-    }
-    """What a machine may emit, and the method for it. Subclasses add what is theirs."""
+    @property
+    def handlers(self) -> "Handlers":
+        """What a machine may emit, and the method for it."""
+        return HANDLERS
+
+
+HANDLERS: Final[Handlers] = {
+    Answered: DeviceSession._on_answered,
+    ClaimCodePresented: DeviceSession._on_claim_code,
+    Closed: DeviceSession._on_closed,
+    Described: DeviceSession._on_described,
+    EventPublished: DeviceSession._on_published,
+    FactAsked: DeviceSession._on_fact,
+    Online: DeviceSession._on_online,
+    SafeMode: DeviceSession._on_safe_mode,
+    SaidGoodbye: DeviceSession._on_nothing,
+    Subscribed: DeviceSession._on_subscribed,
+    TimeAsked: DeviceSession._on_time,
+    UpdatesEnabled: DeviceSession._on_updates_enabled,
+    UpdatesForced: DeviceSession._on_updates_forced,
+    UpdateStarted: DeviceSession._on_update_started,
+    Vitals: DeviceSession._on_vitals,
+}
+"""Subclasses add what is theirs."""
 
 
 async def admitted_key(admission: Awaitable[Admission], device: DeviceId, ip: str) -> bytes | None:

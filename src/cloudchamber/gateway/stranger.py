@@ -8,19 +8,19 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from msgspec import Struct
 
-from cloudchamber.gateway.crypto import Crypto, Work
-from cloudchamber.gateway.session import INBOX_TIMEOUT_S, Services, admitted_key
+from cloudchamber.gateway.crypto import Work
+from cloudchamber.gateway.services import TcpServices
+from cloudchamber.gateway.session import INBOX_TIMEOUT_S, admitted_key
 from cloudchamber.gateway.tcp_session import Peer, TcpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
+from cloudchamber.wire.structs import PlainValue
 from cloudchamber.wire.tcp.handshake import (
     CREDENTIALS_SIZE,
     KEY_AT,
@@ -32,12 +32,6 @@ from cloudchamber.wire.tcp.handshake import (
 from cloudchamber.wire.tcp.stranger import Found, Stranger
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TcpServices(Services):
-    server_key: RSAPrivateKey
-    crypto: Crypto
 
 
 class StrangersPeer(Peer, Protocol):
@@ -210,7 +204,7 @@ class StrangerSession:
         self._peer.finish(event)
 
 
-class _Prepared(Struct, frozen=True, gc=False):
+class _Prepared(PlainValue, frozen=True, gc=False):
     """What a device is admitted with, by the key for which it was made: see `Stranger.admit`."""
 
     device_key: bytes

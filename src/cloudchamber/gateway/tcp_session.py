@@ -1,9 +1,10 @@
 """A device session over one TCP connection, from the first that the device says behind the handshake (stranger.py): a
 stream of bytes."""
 
-from typing import Protocol
+from typing import Final, Protocol
 
-from cloudchamber.gateway.session import DeviceSession, Services
+from cloudchamber.gateway.services import Services
+from cloudchamber.gateway.session import HANDLERS, DeviceSession, Handlers
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.events import Closed, CloseReason
 from cloudchamber.wire.messages import Hello
@@ -110,4 +111,9 @@ class TcpSession(DeviceSession[CloudConnection]):
             if rest is not None:
                 self._tell(rest)
 
-    handlers = {**DeviceSession.handlers, Closed: _on_closed}  # noqa: RUF012
+    @property
+    def handlers(self) -> Handlers:
+        return _HANDLERS
+
+
+_HANDLERS: Final[Handlers] = {**HANDLERS, Closed: TcpSession._on_closed}

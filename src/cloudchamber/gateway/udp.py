@@ -30,7 +30,8 @@ from cloudchamber.gateway.alarm import Alarm
 from cloudchamber.gateway.datagrams import Port, listen
 from cloudchamber.gateway.dozing import Dormitory, Dozing
 from cloudchamber.gateway.rules import offline_after_s
-from cloudchamber.gateway.session import INBOX_TIMEOUT_S, Services
+from cloudchamber.gateway.services import Services
+from cloudchamber.gateway.session import INBOX_TIMEOUT_S
 from cloudchamber.gateway.udp_session import UdpSession, address_text, to_be_saved
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admitted

@@ -12,7 +12,8 @@ from functools import partial
 from typing import Final, Protocol
 
 from cloudchamber.gateway.dozing import Bed, Dozing
-from cloudchamber.gateway.session import INBOX_TIMEOUT_S, DeviceSession, Services, admitted_key
+from cloudchamber.gateway.services import Services
+from cloudchamber.gateway.session import HANDLERS, INBOX_TIMEOUT_S, DeviceSession, Handlers, admitted_key
 from cloudchamber.ids import DeviceId
 from cloudchamber.messaging.ports import Admission
 from cloudchamber.resumption.model import SavedSession
@@ -371,15 +372,20 @@ class UdpSession(DeviceSession[CloudDatagramSession]):
         if self._connection.is_closed:
             self._carrier.left(self, notify=self._notifies)
 
-    handlers = {  # noqa: RUF012
-        **DeviceSession.handlers,
-        Closed: _on_closed,
-        IdentifyDevice: _on_identify,
-        MemoryChanged: _on_memory,
-        Online: _on_online,
-        Resumed: _on_resumed,
-        SaidGoodbye: _on_goodbye,
-    }
+    @property
+    def handlers(self) -> Handlers:
+        return _HANDLERS
+
+
+_HANDLERS: Final[Handlers] = {
+    **HANDLERS,
+    Closed: UdpSession._on_closed,
+    IdentifyDevice: UdpSession._on_identify,
+    MemoryChanged: UdpSession._on_memory,
+    Online: UdpSession._on_online,
+    Resumed: UdpSession._on_resumed,
+    SaidGoodbye: UdpSession._on_goodbye,
+}
 
 
 def to_be_saved(dtls: DtlsSession, device: DeviceId, memory: bytes | None) -> SavedSession:

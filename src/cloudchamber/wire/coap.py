@@ -9,9 +9,8 @@ way, and no marker at all means that there are no data, so `payload` is None, b"
 
 from typing import Final
 
-from msgspec import Struct
-
 from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.structs import Value
 
 
 class Type:
@@ -52,7 +51,7 @@ class Option:
     NO_RESPONSE: Final = 258
 
 
-class Message(Struct, frozen=True):
+class Message(Value, frozen=True):
     """A Struct, because making one costs a tenth of a frozen dataclass, and this is made for every message."""
 
     type: int

@@ -5,14 +5,15 @@ a one-letter first path and exactly the options shown above each of them. Reader
 `T` is a token byte, `id` the message id.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from cloudchamber.wire.coap import Code, Message, Option, Type, encode, uint
 from cloudchamber.wire.describe import Part
 from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.structs import Value
 
 DEFAULT_TTL_S = 60
 MAX_TTL_S = 0xFFFFFF
@@ -33,16 +34,16 @@ OTA_CHUNK_SIZE_EVENT = "spark/hardware/ota_chunk_size"
 
 
 class HelloFlag:
-    OTA_SUCCESSFUL = 0x01
-    DIAGNOSTICS = 0x02
-    IMMEDIATE_UPDATES = 0x04
-    GOODBYE = 0x10
-    DEVICE_INITIATED_DESCRIBE = 0x20
-    COMPRESSED_OTA = 0x40
-    OTA_V3 = 0x80
+    OTA_SUCCESSFUL: Final = 0x01
+    DIAGNOSTICS: Final = 0x02
+    IMMEDIATE_UPDATES: Final = 0x04
+    GOODBYE: Final = 0x10
+    DEVICE_INITIATED_DESCRIBE: Final = 0x20
+    COMPRESSED_OTA: Final = 0x40
+    OTA_V3: Final = 0x80
 
 
-class Hello(Struct, frozen=True):
+class Hello(Value, frozen=True):
     """The device's first message. Sizes in bytes; what a Device OS of that age does not tell is None.
 
     `platform_id` is 0 for the Core, which sends none. `device_id` is told over datagrams only. `system_version` is the
@@ -220,7 +221,7 @@ def device_event(
     return Message(Type.CON if confirmable else Type.NON, Code.POST, message_id, b"", tuple(options), data)
 
 
-class PublishedEvent(Struct, frozen=True):
+class PublishedEvent(Value, frozen=True):
     name: str
     data: bytes | None
     ttl_s: int
@@ -255,8 +256,7 @@ def read_event_untrusted(message: Message) -> PublishedEvent:
 # --- subscriptions ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Value, frozen=True):
     """Whose events a device wants, of those that begin with `prefix` (UTF-8 text, may be empty).
 
     `own_devices`: those of its owner. `device_id`: those of one device (24 lower-case hex digits). `encoding`: None for
@@ -315,7 +315,7 @@ def subscribe(message_id: int, subscription: Subscription, confirmable: bool, sa
 # --- Goodbye ---------------------------------------------------------------------------------------------------------
 
 
-class Goodbye(Struct, frozen=True):
+class Goodbye(Value, frozen=True):
     """Why the device disconnects (Device OS 2.0 and later). `sleep_s` in seconds; what it does not tell is None.
 
     Cloud reasons: 1 error, 2 user, 3 network disconnect, 4 listening, 5 reset, 6 sleep, 7 unknown, 8 server moved.
@@ -378,7 +378,7 @@ def _varint_untrusted(data: bytes, position: int) -> tuple[int, int]:
 # --- blocks (RFC 7959) -----------------------------------------------------------------------------------------------
 
 
-class Block(Struct, frozen=True):
+class Block(Value, frozen=True):
     number: int
     more: bool
     size_exponent: int

@@ -24,10 +24,9 @@ import struct
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from msgspec import Struct
-
 from cloudchamber.wire import coap
 from cloudchamber.wire.coap import Type
+from cloudchamber.wire.structs import Entity
 
 Draw = Callable[[], float]
 """Uniformly random, from 0 up to but not including 1."""
@@ -55,7 +54,7 @@ CLOUD: Final = Timing(2.0, 0.16, 4, CLOUD_MEMORY_S, echoes=(1.0, 3.0))
 """The RFC's own numbers but for the spread, of which its 0.5 would be too much: sendings at 0, 2..2.3, 6..7, 14..16 and
 30..35 s. What arrives ten seconds late still finds the device's memory."""
 
-INSIST_AFTER_S: Final = (1.0, 3.0, 7.0, 15.0)
+INSIST_AFTER_S: Final[tuple[float, ...]] = (1.0, 3.0, 7.0, 15.0)
 """When a reply leaves again on which all else of the peer waits."""
 
 LOSSY_S: Final = 300.0
@@ -78,7 +77,7 @@ _EMPTY: Final = 4
 _OTHER: Final = struct.Struct(">HH")
 
 
-class _Exchange(Struct, eq=False):
+class _Exchange(Entity, eq=False):
     raw: bytes
     at: float
     wait_s: float

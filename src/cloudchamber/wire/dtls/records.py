@@ -28,9 +28,9 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-from msgspec import Struct
 
 from cloudchamber.wire.errors import WireError
+from cloudchamber.wire.structs import Value
 
 Address = tuple[str, int]
 """Host and port, as the shell sends to them. An IPv6 scope belongs into the host."""
@@ -85,7 +85,7 @@ class NotReserved(Exception):
     """Our own side would take a record number that is not reserved."""
 
 
-class Record(Struct, frozen=True):
+class Record(Value, frozen=True):
     type: int
     """As it was when the record was sealed: the marks of moved sessions are undone."""
     sequence: bytes

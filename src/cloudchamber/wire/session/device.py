@@ -5,7 +5,7 @@ for a function that it does not have, never acknowledges an event over TCP, and 
 refused. Those are the faults of real devices, and the reason to simulate them.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from cloudchamber.wire import coap, messages, values
@@ -33,6 +33,7 @@ from cloudchamber.wire.session.base import Session, earliest
 from cloudchamber.wire.session.device_state import Told
 from cloudchamber.wire.session.offsets import Heard, Memory
 from cloudchamber.wire.session.profile import ELECTRON, DeviceSetup
+from cloudchamber.wire.structs import Entity
 from cloudchamber.wire.transport import Transport
 from cloudchamber.wire.update import messages as update_messages
 from cloudchamber.wire.update.device import (
@@ -68,8 +69,7 @@ _UPDATES = frozenset(
 )
 
 
-@dataclass(slots=True, eq=False)
-class _Asked:
+class _Asked(Entity, eq=False):
     """A function call or variable request that the owner has not answered yet."""
 
     kind: Heard
@@ -78,8 +78,7 @@ class _Asked:
     name: str
 
 
-@dataclass(slots=True, eq=False)
-class _Post:
+class _Post(Entity, eq=False):
     """A description on its way in blocks: the next one goes when the one before is acknowledged."""
 
     part: Part

@@ -14,7 +14,7 @@ A device counts something as known to the cloud only after the cloud acknowledge
 
 import zlib
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import Enum
 
 from msgspec import structs
@@ -45,7 +45,9 @@ class DeviceState:
 
 def checksum(told: Told, setup: DeviceSetup, hello: Hello, subscriptions: Iterable[Subscription]) -> int:
     if told is Told.SUBSCRIPTIONS:
-        everything = repr([astuple(one) for one in (*setup.profile.system_subscriptions, *subscriptions)]).encode()
+        everything = repr(
+            [structs.astuple(one) for one in (*setup.profile.system_subscriptions, *subscriptions)]
+        ).encode()
     elif told is Told.APPLICATION:
         everything = device_describe.body(setup, Part.APPLICATION) or b""
     else:

@@ -1,8 +1,7 @@
 """What one device can take, from what its Hello tells."""
 
-import msgspec
-
 from cloudchamber.wire.messages import Hello
+from cloudchamber.wire.structs import Value
 from cloudchamber.wire.tcp.channel import plaintext_limit
 from cloudchamber.wire.transport import Transport
 
@@ -17,7 +16,7 @@ _LARGEST_BUFFER = 2048
 _EVENT_OVERHEAD = 80
 
 
-class DeviceLimits(msgspec.Struct, frozen=True):
+class DeviceLimits(Value, frozen=True):
     """All in bytes."""
 
     max_message: int

@@ -8,10 +8,9 @@ else's request.
 from collections.abc import Mapping
 from enum import IntEnum, auto
 
-from msgspec import Struct
-
 from cloudchamber.wire.coap import Message, Type
 from cloudchamber.wire.describe import Part
+from cloudchamber.wire.structs import Entity
 
 TOKENS = 256
 NEVER = float("inf")
@@ -31,7 +30,7 @@ class Kind(IntEnum):
     """Has a token for as long as it takes, and ends by rules of its own."""
 
 
-class Pending(Struct, eq=False):
+class Pending(Entity, eq=False):
     """`request` is the owner's handle, or None for what the session asks by itself. Pings have no token.
 
     `again_at`: when the same is asked once more, in a message of its own; `group`: all that ask the same, of which the

@@ -9,14 +9,13 @@ import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-import msgspec
-
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import Hello, Subscription
 from cloudchamber.wire.session.limits import DeviceLimits
+from cloudchamber.wire.structs import Value
 
 
-class Alike(msgspec.Struct, frozen=True):
+class Alike(Value, frozen=True):
     """`hello` is without its device id."""
 
     hello: Hello
@@ -56,7 +55,7 @@ class Own(NamedTuple):
 _OWN: Final = struct.Struct(">12s8s??BB5H5d")
 
 
-class PackedSession(msgspec.Struct, frozen=True):
+class PackedSession(Value, frozen=True):
     alike: Alike
     _data: bytes
 
