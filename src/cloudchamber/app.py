@@ -11,6 +11,7 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Final
 from urllib.parse import urlsplit
@@ -28,28 +29,44 @@ from cloudchamber.audit.service import AuditLog
 from cloudchamber.audit.store import AuditStore
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.chores import Chores
-from cloudchamber.clock import HOUR, MINUTE, Clock, SystemClock
+from cloudchamber.clock import HOUR, MINUTE, Clock, Millis, SystemClock
 from cloudchamber.datafolder import Listening, listeners_file, locked, prepare_data_folder
 from cloudchamber.diagnostics.service import Diagnostics
 from cloudchamber.diagnostics.store import ReportStore
 from cloudchamber.errors import CloudError
 from cloudchamber.firmware.apps import KnownApps
 from cloudchamber.firmware.binaries import Binaries
-from cloudchamber.firmware.service import ProductFirmware
+from cloudchamber.firmware.service import (
+    FIRMWARE_CHANGED,
+    FIRMWARE_NOTICE,
+    FIRMWARE_RELEASED,
+    RELEASE_NOTICE,
+    ProductFirmware,
+    Release,
+)
 from cloudchamber.firmware.store import BinaryStore, FirmwareStore, UpdateStore
 from cloudchamber.firmware.updates import FirmwareUpdates, Pace
 from cloudchamber.fleet.connections import Connections
-from cloudchamber.fleet.groups.service import Groups
+from cloudchamber.fleet.groups.service import GROUPS_CHANGED, GROUPS_NOTICE, Groups
 from cloudchamber.fleet.groups.store import GroupStore
 from cloudchamber.fleet.imports.service import Imports
 from cloudchamber.fleet.imports.store import ImportStore
-from cloudchamber.fleet.keys import DeviceKeys, Provisioning
-from cloudchamber.fleet.lists.service import DeviceLists
+from cloudchamber.fleet.keys import Provisioning
+from cloudchamber.fleet.lists.service import MEMBERSHIP_CHANGED, DeviceLists
 from cloudchamber.fleet.lists.store import ListStore
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.provisional import ProvisionalDevices
 from cloudchamber.fleet.service import Devices
-from cloudchamber.fleet.store import DEVICE_NOTICE, CustodyLog, DeviceStore, KeyStore, ProductStore
+from cloudchamber.fleet.store import (
+    DEVICE_NOTICE,
+    IMPORT_NOTICE,
+    KEY_NOTICE,
+    PRODUCT_NOTICE,
+    CustodyLog,
+    DeviceStore,
+    KeyStore,
+    ProductStore,
+)
 from cloudchamber.fleet.updates import DeviceUpdates
 from cloudchamber.gateway.crypto import Crypto, threads_for
 from cloudchamber.gateway.hub import Hub
@@ -65,12 +82,12 @@ from cloudchamber.identity.customer_accounts import CustomerAccounts, CustomerLe
 from cloudchamber.identity.mfa import SecondFactors
 from cloudchamber.identity.outbox import MailServer, MailServerInvalid, Outbox
 from cloudchamber.identity.passwords import Passwords, common_words
-from cloudchamber.identity.ports import Leaver
+from cloudchamber.identity.ports import USER_NOTICE, USER_RENAMED, Leaver
 from cloudchamber.identity.resets import PasswordResets
 from cloudchamber.identity.rules import PasswordPolicy
 from cloudchamber.identity.service import GUESSES, GUESSES_PER_MS, Customers, Users
 from cloudchamber.identity.store import CustomerResetStore, CustomerStore, FactorStore, ResetStore, UserStore
-from cloudchamber.ids import ClientId
+from cloudchamber.ids import ClientId, DeviceId, ProductId, UserId
 from cloudchamber.messaging.audience import Audience
 from cloudchamber.messaging.calls import Calls
 from cloudchamber.messaging.events import Events
@@ -114,12 +131,12 @@ from cloudchamber.statistics.service import Statistics
 from cloudchamber.statistics.store import StatisticsStore
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.storage.errors import SchemaMissing
-from cloudchamber.storage.notices import Notices
+from cloudchamber.storage.notices import Hear, Notices
 from cloudchamber.tally import Tally
 from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
 from cloudchamber.webhooks.sending import SenderOnDemand
 from cloudchamber.webhooks.service import Webhooks
-from cloudchamber.webhooks.store import DeliveryStore, WebhookStore
+from cloudchamber.webhooks.store import HOOK_NOTICE, DeliveryStore, WebhookStore
 from cloudchamber.webhooks.worker import Worker
 from cloudchamber.wire.transport import Transport
 
@@ -127,10 +144,9 @@ _SEALING_KEY_FILE: Final = "sealing.key"
 _PURGE_INTERVAL_MS: Final = HOUR
 # Last uses of tokens: a person looks at them by the minute, and a write for each request would cost more than it.
 _NOTE_INTERVAL_MS: Final = MINUTE
-# Of changes that the command line made in the database.
-_FOLLOW_INTERVAL_MS: Final = 5_000
-# Of what another process ended: whoever is shut out should be out within the second. The audit log is written as often.
-_REVOKE_INTERVAL_MS: Final = 500
+# Of what another process ended or changed: whoever is shut out should be out within the second. The audit log is
+# written as often.
+_FOLLOW_INTERVAL_MS: Final = 500
 # Open HTTP requests may take this long to finish when the cloud stops; with the gateway's own five seconds it stays
 # below the ten that a supervisor waits.
 _HTTP_STOP_S: Final = 4.0
@@ -372,7 +388,6 @@ class Cloud:
         await products.start()
         group_store = GroupStore()
         self.devices = devices = Devices(db, device_store, key_store, self.users, customers, provisional, hub, bus)
-        _hear(notices, bus, devices)
         imports = Imports(
             db,
             ImportStore(),
@@ -384,7 +399,6 @@ class Cloud:
             clock,
             accepts_unknown=settings.accept_unknown_devices,
         )
-        device_keys = DeviceKeys(db, device_store, key_store, devices, hub, clock)
         provisioning = Provisioning(
             db,
             device_store,
@@ -491,6 +505,7 @@ class Cloud:
             ),
         )
         await firmware_updates.start()
+        _hear(notices, bus, products, devices, hub, deliveries)
         updates = DeviceUpdates(
             db, device_store, key_store, group_store, custody, devices, firmware_updates, hub, bus, clock
         )
@@ -577,9 +592,7 @@ class Cloud:
             audit.purge,
             statistics.purge,
         )
-        chores.every(_FOLLOW_INTERVAL_MS, device_keys.follow)
-        # In this order: what notices tell of devices is read then.
-        chores.every(_REVOKE_INTERVAL_MS, tokens.follow, notices.follow, devices.follow, audit.write)
+        chores.every(_FOLLOW_INTERVAL_MS, tokens.follow, notices.follow, audit.write)
         chores.every(_NOTE_INTERVAL_MS, tokens.write_uses)
 
         self._listening = Listening(
@@ -655,11 +668,34 @@ class Cloud:
         return {"database": has_database, "listeners": self._is_ready}
 
 
-def _hear(notices: Notices, bus: InProcessBus, devices: Devices) -> None:
+def _hear(
+    notices: Notices, bus: InProcessBus, products: Products, devices: Devices, hub: Hub, deliveries: Deliveries
+) -> None:
     """What other processes change is told here as if it had been changed here."""
-    notices.on(DEVICE_NOTICE, devices.changed_elsewhere)
-    notices.on(CLIENT_NOTICE, lambda client: bus.publish(CLIENT_CHANGED, ClientId(client)))
-    notices.on(TEAM_NOTICE, lambda change: bus.publish(TEAM_CHANGED, msgspec.json.decode(change, type=TeamChanged)))
+
+    def publish(subject: str, message: Callable[[str], object]) -> Hear:
+        return lambda about, _: bus.publish(subject, message(about))
+
+    def product(about: str) -> ProductId:
+        return ProductId(int(about))
+
+    async def imported(about: str, at: Millis) -> None:
+        into = product(about.partition(" ")[0])
+        # Batches of an import have one row, of which not each state need have been seen.
+        await devices.imported_elsewhere(into, hub.devices(), Millis(at - MINUTE))
+        bus.publish(MEMBERSHIP_CHANGED, into)
+
+    notices.on(CLIENT_NOTICE, publish(CLIENT_CHANGED, ClientId))
+    notices.on(TEAM_NOTICE, publish(TEAM_CHANGED, partial(msgspec.json.decode, type=TeamChanged)))
+    notices.on(KEY_NOTICE, lambda device, _: devices.changed_elsewhere(DeviceId(device)))
+    notices.on(HOOK_NOTICE, lambda hook, _: deliveries.changed_elsewhere(hook))
+    notices.on(PRODUCT_NOTICE, lambda about, _: products.changed_elsewhere(product(about)))
+    notices.on(DEVICE_NOTICE, lambda device, _: devices.changed_elsewhere(DeviceId(device)))
+    notices.on(IMPORT_NOTICE, imported)
+    notices.on(GROUPS_NOTICE, publish(GROUPS_CHANGED, product))
+    notices.on(FIRMWARE_NOTICE, publish(FIRMWARE_CHANGED, product))
+    notices.on(RELEASE_NOTICE, publish(FIRMWARE_RELEASED, partial(msgspec.json.decode, type=Release)))
+    notices.on(USER_NOTICE, publish(USER_RENAMED, UserId))
 
 
 def is_of_console(path: str) -> bool:

@@ -174,10 +174,8 @@ async def test_a_key_that_another_process_put_on_record_counts_at_once(world: Wo
     assert await world.connections.admit(D, TWO) == TWO
     assert world.connections.admit_now(D, ONE) is None
 
-    await world.keys.follow()
-    assert world.connections.admit_now(D, TWO) == TWO, "nothing to forget"
     await world.db.transaction(_put(ONE, world))
-    await world.keys.follow()
+    await world.devices.changed_elsewhere(D)
     assert world.connections.admit_now(D, TWO) is None
 
 
@@ -203,14 +201,6 @@ async def test_of_a_description_that_comes_again_what_differs_is_written(world: 
         await world.connections.described(D, said)
         record = await world.record(1)
         assert (record.functions, record.variables, await system()) == (said.functions, said.variables, is_left)
-
-
-async def test_only_keys_that_somebody_put_on_record_are_followed(world: World) -> None:
-    ann = await world.user("ann")
-    await world.import_(ann, await world.product(ann), 1, 2)
-    await world.connections.online(D, ONE, handshake())  # it brings its key
-    await world.keys.put_on_record(device_id(2), TWO, "factory")
-    assert await KeyStore().put_since(world.db, world.clock.now()) == [(device_id(2), TWO)]
 
 
 async def test_a_device_that_is_denied_is_not_admitted_from_memory(world: World) -> None:

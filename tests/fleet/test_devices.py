@@ -278,18 +278,65 @@ async def test_a_key_that_another_process_put_on_record_ends_connections_with_th
     ann = await world.user("ann")
     await world.ownership.claim(ann, device_id(1))
     await world.connect(2, key("2"))
-    assert await world.keys.follow() == 0, "whoever put its own key on record stays"
+    for number in (1, 2):
+        await world.devices.changed_elsewhere(device_id(number))
+    assert world.connected.disconnected == [], "whoever goes by its own key stays, and who is on no record yet"
 
     async def write(tx: Transaction) -> None:
         other = key("other")
         await KeyStore().replace(tx, device_id(1), key_algorithm(other), other, "command-line", world.clock.now())
 
     await world.db.transaction(write)
-    assert await world.keys.follow() == 1
+    await world.devices.changed_elsewhere(device_id(1))
     assert world.connected.disconnected == [device_id(1)]
-    world.clock.advance(2 * MINUTE)
-    await world.keys.follow()
-    assert await world.keys.follow() == 0
+    assert world.connections.admit_now(device_id(1), key("1")) is None
+
+
+async def test_who_is_shut_out_or_named_by_another_process_is_disconnected(world: World) -> None:
+    ann = await world.user("ann")
+    product = await world.product(ann)
+    await world.import_(ann, product, 1)
+    for number in (1, 2):
+        await world.connect(number, key(str(number)))
+    assert world.provisional.get(device_id(2)) is not None
+
+    async def write(tx: Transaction) -> None:
+        await DeviceStore().set_field(tx, device_id(1), "is_denied", 1, world.clock.now())
+        await DeviceStore().insert(tx, device_id(2), product.id, world.clock.now())
+
+    await world.db.transaction(write)
+    for number in (1, 2):
+        await world.devices.changed_elsewhere(device_id(number))
+    assert world.connected.disconnected == [device_id(1), device_id(2)]
+    # It brings its key when it comes again.
+    await world.connect(2, key("2"))
+    await world.devices.changed_elsewhere(device_id(2))
+    assert world.connected.is_online(device_id(2))
+
+
+async def test_of_a_large_import_by_another_process_those_are_told_that_are_connected_here(world: World) -> None:
+    ann = await world.user("ann")
+    product = await world.product(ann)
+    await world.import_(ann, product, 1, 2, 3)
+    for number in (1, 2):
+        await world.connect(number, key(str(number)))
+    for number in (1, 2, 3):
+        await world.devices.get(device_id(number))
+    world.clock.advance(MINUTE)
+    since = world.clock.now()
+
+    async def write(tx: Transaction) -> None:
+        for number in (2, 3):
+            await DeviceStore().set_owner(tx, device_id(number), OwnedByUser(ann.id), world.clock.now())
+
+    await world.db.transaction(write)
+    told: list[DeviceRecord] = []
+    world.bus.subscribe(DEVICE_CHANGED, told.append)
+    await world.devices.imported_elsewhere(product.id, world.connected.keys, since)
+    assert [(record.id, record.owner) for record in told] == [(device_id(2), OwnedByUser(ann.id))]
+    assert world.devices.get_now(device_id(3)) is None
+    await world.devices.imported_elsewhere((await world.product(ann, "B")).id, world.connected.keys, since)
+    assert len(told) == 1
 
 
 async def test_records_share_what_devices_have_alike(world: World) -> None:
@@ -344,8 +391,6 @@ async def test_what_another_process_changed_is_told_once_and_never_undoes_what_i
         return found
 
     monkeypatch.setattr(world.devices._store, "by_id", by_id)
-    world.devices.changed_elsewhere(device)
-    world.devices.changed_elsewhere(device)
-    assert [await world.devices.follow(), await world.devices.follow()] == [1, 0]
+    await world.devices.changed_elsewhere(device)
     assert reads == 2, "what was read before the other publication is not what is told"
     assert [each.notes for each in told] == ["newer", None]

@@ -7,6 +7,8 @@ from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import FixedClock
 from cloudchamber.fleet import products as products_module
 from cloudchamber.fleet.errors import ProductInvalid, ProductNotFound
+from cloudchamber.fleet.products import ProductChanges, Products
+from cloudchamber.fleet.store import ProductStore
 from cloudchamber.ids import ClientId
 from tests.world import World
 
@@ -92,3 +94,17 @@ async def test_who_may_see_a_product(world: World) -> None:
     assert not await world.products.is_member(eve, thing.id)
     assert not await world.products.is_member(kim, thing.id)
     assert not await world.products.is_member(bob, None)
+
+
+async def test_a_product_that_another_process_made_or_changed_is_known_here(world: World) -> None:
+    ann = await world.user("ann")
+    other = Products(world.db, ProductStore(), world.organizations, world.tokens, InProcessBus(), world.clock)
+    made = await other.create(ann, name="Lamp", description="", platform_id=6)
+    assert world.products.organization_now(made.id) is None
+    await world.products.changed_elsewhere(made.id)
+    assert world.products.organization_now(made.id) == made.organization
+    assert (await world.products.find(made.slug)).name == "Lamp"
+    await other.update(ann, made.slug, ProductChanges(name="Lantern"))
+    assert (await world.products.find(made.slug)).name == "Lamp"
+    await world.products.changed_elsewhere(made.id)
+    assert (await world.products.find(made.slug)).name == "Lantern"

@@ -2,15 +2,16 @@
 
 import pytest
 
-from cloudchamber.clock import MINUTE, FixedClock
+from cloudchamber.clock import MINUTE, FixedClock, Millis
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.errors import StorageUnavailable
 from cloudchamber.storage.notices import Notices, put_notice
 
 
 async def test_what_others_change_is_told_once(database: Database) -> None:
     clock = FixedClock()
     notices, heard = Notices(database, clock), list[str]()
-    notices.on("client", heard.append)
+    notices.on("client", lambda about, _: heard.append(about))
 
     async def change(about: str, origin: str | None, subject: str = "client", late_ms: int = 0) -> None:
         async def write(tx: Transaction) -> None:
@@ -44,7 +45,7 @@ async def test_one_that_cannot_be_understood_keeps_no_other_from_being_heard(
     clock = FixedClock()
     notices, heard = Notices(database, clock), list[str]()
 
-    def hear(about: str) -> None:
+    def hear(about: str, _: Millis) -> None:
         heard.append(about)
         if about == "odd":
             raise ValueError(about)
@@ -59,6 +60,36 @@ async def test_one_that_cannot_be_understood_keeps_no_other_from_being_heard(
     assert [await notices.follow(), sorted(heard)] == [3, ["a", "b", "odd"]]
     assert "a notice of team could not be followed" in caplog.text
     assert await notices.follow() == 0
+
+
+async def test_what_could_not_be_read_is_told_again_and_what_takes_away_first(database: Database) -> None:
+    clock = FixedClock()
+    written = clock.now()
+    notices, heard, fails = Notices(database, clock), list[str](), True
+
+    async def hear(about: str, at: Millis) -> None:
+        if fails:
+            raise StorageUnavailable("no disk")
+        assert at == written
+        heard.append(about)
+
+    notices.on("token", lambda about, _: heard.append(about))
+    notices.on("device", hear)
+
+    async def write(tx: Transaction) -> None:
+        for subject, about in (("device", "a"), ("token", "x"), ("device", "b"), ("token", "y")):
+            await put_notice(tx, subject, about, written, "elsewhere")
+
+    await database.transaction(write)
+    for _ in range(2):
+        with pytest.raises(StorageUnavailable):
+            await notices.follow()
+        assert sorted(heard) == ["x", "y"]
+        # However long it takes.
+        clock.advance(2 * MINUTE)
+    fails = False
+    await notices.follow()
+    assert [sorted(heard[2:]), await notices.follow()] == [["a", "b"], 0]
 
 
 async def test_rows_go_when_everybody_has_read_them(database: Database) -> None:

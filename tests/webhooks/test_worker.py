@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -12,11 +12,11 @@ from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import Millis
 from cloudchamber.messaging.model import Event
 from cloudchamber.sealing import KEY_BYTES, Sealer
-from cloudchamber.storage.database import Transaction
+from cloudchamber.storage.database import Reader, Transaction
 from cloudchamber.storage.errors import StorageUnavailable
 from cloudchamber.storage.groupcommit import SqliteTransaction
 from cloudchamber.webhooks import worker
-from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
+from cloudchamber.webhooks.deliveries import HOOK_CHANGED, Deliveries, HookIndex
 from cloudchamber.webhooks.model import Answered, DeliveryState, HookRequest, LogEntry, Outcome, Webhook
 from cloudchamber.webhooks.store import KEPT_LOG_ENTRIES, DeliveryStore, WebhookStore
 from cloudchamber.webhooks.worker import Worker
@@ -75,6 +75,7 @@ class Place:
     worker: Worker
     hosts: Hosts
     owner: OwnedByUser
+    bus: InProcessBus
 
     async def publish(self, count: int, name: str = "temp") -> None:
         now = self.world.clock.now()
@@ -110,7 +111,7 @@ async def place(world: World) -> AsyncIterator[Place]:
     await world.db.transaction(insert)
     made = Worker(deliveries, hosts, world.events, world.clock)
     await made.start()
-    yield Place(world, store, hooks, deliveries, made, hosts, OwnedByUser(ann.id))
+    yield Place(world, store, hooks, deliveries, made, hosts, OwnedByUser(ann.id), bus)
     store.goes_on.set()
     await made.stop()
 
@@ -156,7 +157,7 @@ async def test_nothing_is_shown_of_a_hook_that_is_gone(place: Place) -> None:
     await place.until(3)
 
     async def delete(tx: Transaction) -> None:
-        assert await place.hooks.delete(tx, "user", place.owner.id, HOOK)
+        assert await place.hooks.delete(tx, "user", place.owner.id, HOOK, place.world.clock.now())
 
     await place.world.db.transaction(delete)
     await place.deliveries.flush()
@@ -218,3 +219,47 @@ async def test_a_mistake_of_ours_is_an_attempt_that_failed(place: Place, caplog:
     assert delivery.attempts == 1
     assert "could not be sent" in caplog.text
     assert place.worker.held == 1
+
+
+async def test_what_another_process_did_with_a_hook_is_heard_and_nothing_goes_to_one_that_is_gone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliveries, db, now = place.deliveries, place.world.db, place.world.clock.now()
+    made = Webhook("m" * 24, "user", place.owner.id, "new", "http://host.example/", {}, now, now)
+
+    async def insert(tx: Transaction) -> None:
+        await place.hooks.insert(tx, made)
+
+    await db.transaction(insert)
+    assert deliveries.offer(Event("new", None, 60, now, "0" * 24, False, place.owner, None)) is None
+    await deliveries.changed_elsewhere(made.id)
+    await place.publish(1, "new")
+    await place.until(1)
+
+    # What is changed here while it is read is newer than what is read.
+    newer = replace(made, event="newer")
+    read = place.hooks.get
+
+    async def get(db: Reader, hook: str) -> Webhook | None:
+        found = await read(db, hook)
+        if deliveries.hook(hook) == made:
+            async with asyncio.timeout(5):
+                await place.world.db.transaction(change)
+            place.bus.publish(HOOK_CHANGED, newer)
+        return found
+
+    async def change(tx: Transaction) -> None:
+        await place.hooks.replace(tx, newer)
+
+    monkeypatch.setattr(place.hooks, "get", get)
+    await deliveries.changed_elsewhere(made.id)
+    assert deliveries.hook(made.id) == newer
+
+    async def delete(tx: Transaction) -> None:
+        assert await place.hooks.delete(tx, "user", place.owner.id, made.id, now)
+
+    await db.transaction(delete)
+    await place.publish(2, "newer")
+    assert (len(place.hosts.asked), deliveries._pending) == (1, {})
+    await deliveries.changed_elsewhere(made.id)
+    assert deliveries.hook(made.id) is None

@@ -25,6 +25,7 @@ from cloudchamber.fleet.model import Product
 from cloudchamber.ids import ProductId, new_id
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
+from cloudchamber.storage.notices import put_notice
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.update.module import Module, parse_module_untrusted
 
@@ -32,6 +33,11 @@ FIRMWARE_CHANGED: Final = "product.firmware_changed"
 """Bus subject; the message is the ProductId. It has another version now, or one less."""
 FIRMWARE_RELEASED: Final = "product.firmware_released"
 """Bus subject; the message is a `Release`."""
+
+FIRMWARE_NOTICE: Final = "firmware"
+"""Subject of a notice (storage/notices.py), about the id of a product: FIRMWARE_CHANGED."""
+RELEASE_NOTICE: Final = "release"
+"""About a `Release` in JSON: FIRMWARE_RELEASED."""
 
 _MAX_TITLE: Final = 200
 _MAX_DESCRIPTION: Final = 5_000
@@ -126,6 +132,7 @@ class ProductFirmware:
         async def write(tx: Transaction) -> None:
             await self._binaries.keep(tx, firmware.hash, data, now)
             await self._store.insert(tx, firmware)
+            await put_notice(tx, FIRMWARE_NOTICE, str(product.id), now)
 
         try:
             await self._db.transaction(write)
@@ -167,11 +174,13 @@ class ProductFirmware:
         Raises AccessRefused, FirmwareNotFound, FirmwareReleased.
         """
         require(requester, Action.FIRMWARE_REMOVE, product.resource(requester))
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> Firmware | None:
             known = None if version is None else await self._store.get(tx, product.id, version)
             if known is not None and known.released_at is None:
                 await self._store.delete(tx, product.id, known.version)
+                await put_notice(tx, FIRMWARE_NOTICE, str(product.id), now)
             return known
 
         known = await self._db.transaction(write)
@@ -198,6 +207,7 @@ class ProductFirmware:
         if not (to_all or groups):
             raise FirmwareInvalid("Release to whom? Give product_default, or groups")
         now = self._clock.now()
+        release = Release(product.id, version, is_intelligent)
 
         async def write(tx: Transaction) -> Firmware:
             known = await self._store.get(tx, product.id, version)
@@ -214,12 +224,13 @@ class ProductFirmware:
             for group in groups:
                 if not await self._store.release_to_group(tx, product.id, group, version):
                     raise FirmwareInvalid(f"The product has no group {group[:80]}")
+            await put_notice(tx, RELEASE_NOTICE, msgspec.json.encode(release).decode(), now)
             changed = await self._store.get(tx, product.id, version)
             assert changed is not None
             return changed
 
         changed = await self._db.transaction(write)
-        self._bus.publish(FIRMWARE_RELEASED, Release(product.id, version, is_intelligent))
+        self._bus.publish(FIRMWARE_RELEASED, release)
         return changed
 
 

@@ -1,24 +1,20 @@
 """Device keys on record."""
 
-from typing import Final
-
 from cloudchamber.access.model import Action, DeviceResource, OwnThings, ProductDeviceResource
 from cloudchamber.access.requester import Requester
 from cloudchamber.access.rules import ALLOWED, decide
 from cloudchamber.access.service import require
-from cloudchamber.clock import MINUTE, Clock, Millis
+from cloudchamber.clock import Clock
 from cloudchamber.fleet.errors import device_unknown
 from cloudchamber.fleet.model import DeviceRecord, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.rules import KeyChange, key_change
 from cloudchamber.fleet.service import Devices, key_algorithm
-from cloudchamber.fleet.store import DeviceStore, KeyStore
+from cloudchamber.fleet.store import KEY_NOTICE, DeviceStore, KeyStore
 from cloudchamber.ids import DeviceId
 from cloudchamber.storage.database import Database, Transaction
-
-# A key's time is taken before its transaction ends, and by another process's clock.
-_OVERLAP_MS: Final = MINUTE
+from cloudchamber.storage.notices import put_notice
 
 
 class DeviceKeys:
@@ -33,7 +29,6 @@ class DeviceKeys:
         self._devices = devices
         self._live = live
         self._clock = clock
-        self._followed_at = clock.now()
 
     async def put_on_record(self, device: DeviceId, public_key: bytes, origin: str) -> None:
         """Replaces the device's key; whoever is connected with another one is disconnected."""
@@ -42,25 +37,13 @@ class DeviceKeys:
         async def write(tx: Transaction) -> DeviceRecord:
             record = await self._store.by_id(tx, device) or await self._devices.register(tx, device, None, now)
             await self._keys.replace(tx, device, key_algorithm(public_key), public_key, origin, now)
+            await put_notice(tx, KEY_NOTICE, device, now)
             return record
 
         record = await self._db.transaction(write)
         if self._live.presented_key(device) != public_key:
             self._live.disconnect(device)
         self._devices.publish(record)
-
-    async def follow(self) -> int:
-        """Of keys that went on record without this process (the command line is one of its own): whoever is connected
-        with another one is disconnected. A session over datagrams would outlive its key for months. How many were."""
-        now = self._clock.now()
-        put = await self._keys.put_since(self._db, Millis(self._followed_at - _OVERLAP_MS))
-        self._followed_at = now
-        for device, key in put:
-            self._devices.key_was_put(device, key)
-        stale = [device for device, key in put if self._live.presented_key(device) not in (None, key)]
-        for device in stale:
-            self._live.disconnect(device)
-        return len(stale)
 
 
 class Provisioning:
@@ -119,6 +102,7 @@ class Provisioning:
             )
             if change is KeyChange.RECORD:
                 await self._keys.replace(tx, device, key_algorithm(public_key), public_key, "api", now)
+                await put_notice(tx, KEY_NOTICE, device, now)
             return change, record
 
         change, record = await self._db.transaction(write)

@@ -312,6 +312,13 @@ class Products:
 
     # -- hearing of changes -------------------------------------------------------------------------------------------
 
+    async def changed_elsewhere(self, product: ProductId) -> None:
+        """Another process made the product or changed it. Raises CloudError."""
+        found = await self._store.by_id(self._db, product)
+        if found is not None:
+            self._created(found)
+            self._bus.publish(PRODUCT_CHANGED, found)
+
     def _created(self, product: Product) -> None:
         self._organization_of[product.id] = product.organization
 

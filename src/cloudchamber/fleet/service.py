@@ -3,7 +3,7 @@
 Records that requests ask for time and again are kept in memory (cache.py).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -87,7 +87,6 @@ class Devices:
         self.recorded_key_now = self._key_cache.key
         """As `recorded_key`, from memory, which hears half a second late of what the command line put on record. None
         where only the database can tell. May be asked from any thread."""
-        self._elsewhere: set[DeviceId] = set()
         self._reading: DeviceId | None = None
         self._names: dict[Owner, str] = {}
         self._renamings = 0
@@ -302,23 +301,29 @@ class Devices:
             self._key_cache.forget(record.id)
         self._bus.publish(DEVICE_CHANGED, record)
 
-    def changed_elsewhere(self, device: str) -> None:
-        """Another process changed whose a device is, or where it belongs; `follow` tells of it."""
-        self._elsewhere.add(DeviceId(device))
+    async def changed_elsewhere(self, device: DeviceId) -> None:
+        """Another process changed the device or its key: that is published here, and a connection that would not be let
+        in now ends. Raises CloudError."""
+        record = await self._read_alone(device)
+        if record is None:
+            self._cache.clear()
+            return
+        self.publish(record)
+        presented = self._live.presented_key(device)
+        if presented is None:
+            return
+        recorded = await self.recorded_key(device)
+        # Who was let in without a key on record, waiting to be named, comes again as well, and brings it then.
+        goes_on = not record.is_denied and recorded is not None and recorded.public_key == presented
+        if not goes_on and self._live.presented_key(device) == presented:
+            self._live.disconnect(device)
 
-    async def follow(self) -> int:
-        """Publishes what other processes changed. How many devices that were."""
-        count = 0
-        while self._elsewhere:
-            device = next(iter(self._elsewhere))
-            record = await self._read_alone(device)
-            self._elsewhere.discard(device)
-            if record is None:
-                self._cache.clear()
-            else:
-                self.publish(record)
-            count += 1
-        return count
+    async def imported_elsewhere(self, product: ProductId, connected: Collection[DeviceId], since: Millis) -> None:
+        """Another process imported into a product, maybe a hundred thousand devices. Those that are `connected` here
+        are told of one by one; all others are forgotten at once. Raises CloudError."""
+        self._cache.clear()
+        for device in await self._store.changed_in(self._db, product, tuple(connected), since):
+            await self.changed_elsewhere(device)
 
     async def _read_alone(self, device: DeviceId) -> DeviceRecord | None:
         """What is published while we read may be newer than what we read, and must not be undone."""
@@ -342,12 +347,6 @@ class Devices:
         self.publish(record, is_key_kept=True)
         if is_newest:
             self._cache.keep(record, self._cache.version)
-
-    def key_was_put(self, device: DeviceId, key: bytes) -> None:
-        """By another process."""
-        known = self._key_cache.key(device)
-        if known is not None and known.public_key != key:
-            self._key_cache.forget(device)
 
     def publish_registered(self, record: DeviceRecord, arrival: Arrival | None) -> None:
         """As `publish`, for a device that `register` put on record. Until then any key would do for its id; whoever is

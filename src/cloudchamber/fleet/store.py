@@ -52,7 +52,17 @@ DEVICE = (
 
 
 DEVICE_NOTICE: Final = "device"
-"""Subject of a notice (storage/notices.py), about the id of a device that is somebody else's, or elsewhere."""
+"""Subject of a notice (storage/notices.py), about the id of a device that somebody changed: whose it is, where, whether
+it is shut out, what it is called."""
+
+KEY_NOTICE: Final = "key"
+"""About the id of a device that somebody gave another key."""
+
+IMPORT_NOTICE: Final = "import"
+"""About a product that devices were imported into, and who did it: "1234 origin"."""
+
+PRODUCT_NOTICE: Final = "product"
+"""About the id of a product that was made or changed. Of one that is gone its team is told (TEAM_NOTICE)."""
 
 _SAME_OWNER = "owner_kind IS NOT DISTINCT FROM $2 AND owner_id IS NOT DISTINCT FROM $3"
 _NOBODY_LEAVES = f"(owner_id IS NULL OR ({_SAME_OWNER}))"
@@ -74,6 +84,7 @@ class ProductStore:
             json.dumps(product.settings),
             product.created_at,
         )
+        await put_notice(tx, PRODUCT_NOTICE, str(product.id), product.created_at)
 
     async def by_id(self, db: Reader, product: ProductId) -> Product | None:
         row = await db.fetch_one(f"{_PRODUCT} WHERE p.id = $1", product)
@@ -116,6 +127,7 @@ class ProductStore:
             json.dumps(product.settings),
             product.updated_at,
         )
+        await put_notice(tx, PRODUCT_NOTICE, str(product.id), product.updated_at)
 
     async def has_devices(self, db: Reader, product: ProductId) -> bool:
         return await db.fetch_one("SELECT 1 FROM devices WHERE product_id = $1 LIMIT 1", product) is not None
@@ -173,6 +185,21 @@ class DeviceStore:
         for part in in_steps(devices):
             rows = await db.fetch_all(f"{DEVICE} WHERE d.id IN ({places(len(part))})", *part)
             found.update((DeviceId(row[0]), record_of(row)) for row in rows)
+        return found
+
+    async def changed_in(
+        self, db: Reader, product: ProductId, devices: Sequence[DeviceId], since: Millis
+    ) -> list[DeviceId]:
+        """Those of the devices that are in the product and were changed since."""
+        found: list[DeviceId] = []
+        for part in in_steps(devices):
+            rows = await db.fetch_all(
+                f"SELECT id FROM devices WHERE product_id = $1 AND updated_at >= $2 AND id IN ({places(len(part), 3)})",
+                product,
+                since,
+                *part,
+            )
+            found.extend(DeviceId(row[0]) for row in rows)
         return found
 
     async def by_name(self, db: Reader, owner: Owner, name: str) -> DeviceRecord | None:
@@ -348,16 +375,6 @@ class KeyStore:
     async def of_device(self, db: Reader, device: DeviceId) -> RecordedKey | None:
         row = await db.fetch_one("SELECT public_key, origin FROM device_keys WHERE device_id = $1", device)
         return RecordedKey(bytes(row[0]), row[1]) if row else None
-
-    async def put_since(self, db: Reader, at: Millis) -> list[tuple[DeviceId, bytes]]:
-        """Those that somebody put on record at that time or later. Not those that devices brought themselves: after a
-        storm these are thousands, and for each row the reading thread takes the interpreter's lock from the loop."""
-        rows = await db.fetch_all(
-            "SELECT device_id, public_key FROM device_keys WHERE created_at >= $1"
-            f" AND origin <> '{FIRST_USE}' AND origin <> '{SEEN_ONLY}'",
-            at,
-        )
-        return [(DeviceId(row[0]), bytes(row[1])) for row in rows]
 
     async def insert(
         self, tx: Transaction, device: DeviceId, algorithm: KeyAlgorithm, public_key: bytes, origin: str, now: Millis

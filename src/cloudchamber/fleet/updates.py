@@ -21,10 +21,11 @@ from cloudchamber.fleet.lists.service import MEMBERSHIP_CHANGED
 from cloudchamber.fleet.model import UNCHANGED, Change, Custody, DeviceRecord, Product, Unchanged
 from cloudchamber.fleet.ports import FirmwareTargets, LiveDevices
 from cloudchamber.fleet.service import Devices
-from cloudchamber.fleet.store import CustodyLog, DeviceStore, KeyStore
+from cloudchamber.fleet.store import DEVICE_NOTICE, CustodyLog, DeviceStore, KeyStore
 from cloudchamber.ids import DeviceId, new_id
 from cloudchamber.storage.database import Database, Transaction, Value
 from cloudchamber.storage.errors import Duplicate
+from cloudchamber.storage.notices import put_notice
 
 UPDATES_FORCED_EVENT: Final = "particle/device/updates/forced"
 """The only one of its settings that a device is told: it then takes an update even where its application forbids it."""
@@ -117,6 +118,7 @@ class DeviceUpdates:
             # Whoever was allowed to change it may have lost it since: nothing of the next owner's may change.
             if known is None or (known.owner, known.product) != (record.owner, record.product):
                 return None
+            await put_notice(tx, DEVICE_NOTICE, record.id, now)
             await self._set_columns(tx, record.id, changes, now)
             if changes.name is not UNCHANGED:
                 await self._store.set_field(tx, record.id, "is_name_private", through == "owner", now)

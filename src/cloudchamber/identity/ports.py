@@ -7,6 +7,9 @@ from cloudchamber.clock import Millis
 from cloudchamber.ids import SecretHash, UserId
 from cloudchamber.storage.database import Transaction
 
+USER_NOTICE: Final = "user"
+"""Subject of a notice (storage/notices.py), about the id of a user: USER_RENAMED."""
+
 USER_RENAMED: Final = "user.renamed"
 """Bus subject; the message is a UserId. Whoever keeps users' names forgets this one's."""
 

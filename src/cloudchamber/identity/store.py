@@ -14,8 +14,10 @@ from cloudchamber.identity.model import (
     Factor,
     UserAccount,
 )
+from cloudchamber.identity.ports import USER_NOTICE
 from cloudchamber.ids import ClientId, CustomerId, OrganizationId, ProductId, SecretHash, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction
+from cloudchamber.storage.notices import put_notice
 
 _USER = "SELECT id, username, password_hash, account_info, is_admin, created_at FROM users"
 _CUSTOMER = "SELECT id, product_id, username, password_hash, created_at, organization_id FROM customers"
@@ -79,6 +81,7 @@ class UserStore:
 
     async def set_username(self, tx: Transaction, user: UserId, username: str, now: Millis) -> None:
         await tx.execute("UPDATE users SET username = $2, updated_at = $3 WHERE id = $1", user, username, now)
+        await put_notice(tx, USER_NOTICE, user, now)
         await self._take_invitations(tx, user, username, now)
 
     async def set_account_info(self, tx: Transaction, user: UserId, info: dict[str, Any], now: Millis) -> None:

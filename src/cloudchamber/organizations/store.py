@@ -79,6 +79,7 @@ class OrganizationStore:
 
     async def rename(self, tx: Transaction, organization: OrganizationId, name: str, now: Millis) -> None:
         await tx.execute("UPDATE organizations SET name = $2, updated_at = $3 WHERE id = $1", organization, name, now)
+        await put_team_notice(tx, TeamChanged(organization=organization), now)
 
     async def hand_over(self, tx: Transaction, organization: OrganizationId, owner: UserId, now: Millis) -> None:
         await tx.execute(
@@ -186,8 +187,9 @@ class TeamStore:
         )
         return [_invitation(row) for row in rows]
 
-    async def invite(self, tx: Transaction, invitation: Invitation) -> None:
+    async def invite(self, tx: Transaction, invitation: Invitation, now: Millis) -> None:
         """A second invitation takes the place of the first."""
+        await put_team_notice(tx, TeamChanged.at(invitation.place), now)
         await self.withdraw(tx, invitation.product, invitation.organization, invitation.username)
         await tx.execute(
             "INSERT INTO invitations (id, username, product_id, organization_id, role, invited_by, created_at,"

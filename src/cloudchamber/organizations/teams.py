@@ -147,7 +147,7 @@ class Teams:
                 by = describe(requester)
                 hash_ = hash_secret(code) if code is not None else None
                 waiting = Invitation(new_id(), name, product, organization, given, by, now, until, hash_)
-                await self._store.invite(tx, waiting)
+                await self._store.invite(tx, waiting, now)
                 return
             await self._store.put(tx, place, account.id, given, now)
 
@@ -257,7 +257,8 @@ class Teams:
             if member is None:
                 for waiting in await self._store.invitations(tx, place, now):
                     if waiting.username == name:
-                        await self._store.invite(tx, replace(waiting, role=given, invited_by=describe(requester)))
+                        changed = replace(waiting, role=given, invited_by=describe(requester))
+                        await self._store.invite(tx, changed, now)
                         return None
                 raise member_not_found(name)
             member = check_target(member, name)

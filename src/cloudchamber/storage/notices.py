@@ -8,15 +8,16 @@ what is true now: each thing has one row, however often it changes, and whoever 
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cloudchamber.clock import MINUTE, Clock, Millis
+from cloudchamber.errors import CloudError
 from cloudchamber.storage.database import Database, Reader, Transaction
 
 # How far back `follow` looks again: clocks of two machines differ, and a transaction takes its time.
 _OVERLAP_MS: Final = MINUTE
-_ORIGIN: Final = secrets.token_hex(8)
+ORIGIN: Final = secrets.token_hex(8)
 """Of this process: what it changed itself it has told itself."""
 
 _log = logging.getLogger(__name__)
@@ -24,8 +25,13 @@ _log = logging.getLogger(__name__)
 Notice = tuple[str, str, int, str]
 """Subject, about, time, origin."""
 
+Hear = Callable[[str, Millis], Awaitable[object] | None]
+"""Is told what a notice is about, and when it was written."""
 
-async def put_notice(tx: Transaction, subject: str, about: str, now: Millis, origin: str = _ORIGIN) -> None:
+
+async def put_notice(tx: Transaction, subject: str, about: str, now: Millis, origin: str = ORIGIN) -> None:
+    """In the transaction that makes the change. What another process of the same thing wrote is replaced: where the one
+    does not include the other, `about` names who made it, too."""
     await tx.execute(
         "INSERT INTO notices (subject, about, at, origin) VALUES ($1, $2, $3, $4)"
         " ON CONFLICT (subject, about) DO UPDATE SET at = excluded.at, origin = excluded.origin",
@@ -39,30 +45,44 @@ class Notices:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._heard: dict[str, Callable[[str], None]] = {}
+        self._heard: dict[str, Hear] = {}
         self._followed: frozenset[Notice] = frozenset()
         self._followed_at = clock.now()
 
-    def on(self, subject: str, hear: Callable[[str], None]) -> None:
-        """`hear` is told what was changed, once for each time that somebody else changed it."""
+    def on(self, subject: str, hear: Hear) -> None:
+        """`hear` is told what was changed, once for each time that somebody else changed it. Subjects are told in the
+        order in which they were named here: first those that take away. Where it raises a CloudError, it is told
+        again."""
         self._heard[subject] = hear
 
     async def follow(self) -> int:
-        """How many there were."""
+        """How many there were. Raises CloudError, and goes on with the rest the next time."""
         now = self._clock.now()
         found = frozenset(await _since(self._db, Millis(self._followed_at - _OVERLAP_MS)))
         new = found - self._followed
+        # Another version of the program may tell of things that this one does not know.
+        known = [notice for notice in new if notice[0] in self._heard]
+        if known:
+            ranks = {subject: rank for rank, subject in enumerate(self._heard)}
+            known.sort(key=lambda notice: ranks[notice[0]])
+            self._followed &= found
+            for notice in known:
+                await self._tell(notice)
+                self._followed |= {notice}
         self._followed, self._followed_at = found, now
-        for subject, about, _, _ in new:
-            # Another version of the program may tell of things that this one does not know.
-            if (hear := self._heard.get(subject)) is None:
-                continue
-            try:
-                hear(about)
-            except Exception:
-                # One that cannot be understood must not keep the others, and what ends by them, from being heard.
-                _log.exception("a notice of %s could not be followed", subject)
         return len(new)
+
+    async def _tell(self, notice: Notice) -> None:
+        subject, about, at, _ = notice
+        try:
+            waits = self._heard[subject](about, Millis(at))
+            if waits is not None:
+                await waits
+        except CloudError:
+            raise
+        except Exception:
+            # One that cannot be understood must not keep the others, and what ends by them, from being heard.
+            _log.exception("a notice of %s could not be followed", subject)
 
     async def purge(self) -> int:
         """Removes rows that everybody has read; returns how many."""
@@ -76,6 +96,6 @@ class Notices:
 
 async def _since(db: Reader, since: Millis) -> list[Notice]:
     rows = await db.fetch_all(
-        "SELECT subject, about, at, origin FROM notices WHERE at >= $1 AND origin <> $2", since, _ORIGIN
+        "SELECT subject, about, at, origin FROM notices WHERE at >= $1 AND origin <> $2", since, ORIGIN
     )
     return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -64,6 +64,8 @@ class HookIndex:
         self._by_owner: dict[tuple[str, str], dict[str, Fires]] = {}
         self._by_id: dict[str, Webhook] = {}
         self._organization_of = organization_of
+        self.changes = 0
+        """Goes up with each."""
         bus.subscribe(HOOK_CHANGED, self.put)
         bus.subscribe(HOOK_DELETED, self.drop)
         bus.subscribe(PRODUCT_REMOVED, self._product_removed)
@@ -81,6 +83,7 @@ class HookIndex:
             self._by_owner.setdefault((hook.owner_kind, hook.owner_id), {})[hook.id] = fires
 
     def drop(self, hook: str) -> None:
+        self.changes += 1
         known = self._by_id.pop(hook, None)
         if known is not None:
             owner = (known.owner_kind, known.owner_id)
@@ -119,6 +122,8 @@ class HookIndex:
     def _team_changed(self, change: TeamChanged) -> None:
         if change.is_gone and change.organization is not None:
             self._drop_owner(("organization", change.organization))
+        if change.is_gone and change.product is not None:
+            self._drop_owner(("product", str(change.product)))
 
     def _drop_owner(self, owner: tuple[str, str]) -> None:
         for hook in tuple(self._by_owner.get(owner, {})):
@@ -210,13 +215,17 @@ class Deliveries:
     async def _insert(self, offered: Sequence[list[Delivery]]) -> None:
         deliveries = list(chain.from_iterable(offered))
 
-        async def insert(tx: Transaction) -> None:
-            await self._store.insert(tx, rows)
+        async def insert(tx: Transaction) -> set[str]:
+            return await self._store.insert(tx, rows)
 
         try:
             rows = self._store.rows_of(deliveries)
-            await self._db.transaction(insert)
-            self.due(deliveries)
+            known = await self._db.transaction(insert)
+            # Another process may have removed a hook a moment ago: nothing more goes to where it pointed.
+            for delivery in deliveries:
+                if delivery.hook not in known:
+                    self._settled(delivery.hook)
+            self.due([delivery for delivery in deliveries if delivery.hook in known])
         except Exception:
             for each in offered:
                 self._not_recorded(each)
@@ -253,6 +262,18 @@ class Deliveries:
         waiting = await self._store.waiting(self._db)
         self._pending.update(waiting)
         return list(waiting)
+
+    async def changed_elsewhere(self, hook: str) -> None:
+        """Another process made, changed or removed a hook. Raises CloudError."""
+        found, changes = None, -1
+        # What is changed here while we read is newer than what we read.
+        while changes != self._index.changes:
+            changes = self._index.changes
+            found = await self._hooks.get(self._db, hook)
+        if found is None:
+            self._index.drop(hook)
+        else:
+            self._index.put(found)
 
     async def postpone(self, delivery: Delivery, at: Millis) -> Delivery:
         """Raises CloudError."""

@@ -156,17 +156,18 @@ class Webhooks:
         """Raises AccessRefused, WebhookNotFound."""
         require(requester, Action.INTEGRATIONS_REMOVE, place or Account())
         kind, owner = _owner(requester, place)
+        now = self._clock.now()
 
         async def write(tx: Transaction) -> bool:
-            return await self._store.delete(tx, kind, owner, hook)
+            return await self._store.delete(tx, kind, owner, hook, now)
 
         if not await self._db.transaction(write):
             raise WebhookNotFound("Webhook not found")
         self._bus.publish(HOOK_DELETED, hook)
 
-    async def leave(self, tx: Transaction, user: UserId, _now: Millis) -> Callable[[], None]:
+    async def leave(self, tx: Transaction, user: UserId, now: Millis) -> Callable[[], None]:
         """The hooks of a user who goes."""
-        hooks = await self._store.delete_of_owner(tx, "user", user)
+        hooks = await self._store.delete_of_owner(tx, "user", user, now)
 
         def tell() -> None:
             for hook in hooks:

@@ -19,6 +19,7 @@ from cloudchamber.ids import CustomerId, ProductId, UserId
 from cloudchamber.messaging.model import Event
 from cloudchamber.sealing import Sealer
 from cloudchamber.storage.database import Reader, Row, Transaction, Value
+from cloudchamber.storage.notices import put_notice
 from cloudchamber.storage.sql import in_steps, places, rows_of_places
 from cloudchamber.webhooks.model import DayCount, Delivery, DeliveryState, LogEntry, Webhook
 
@@ -26,6 +27,9 @@ _log = logging.getLogger(__name__)
 
 DeliveryRow = tuple[Value, ...]
 _EVENT_FIELDS: Final = Event.__struct_fields__
+
+HOOK_NOTICE: Final = "webhook"
+"""Subject of a notice (storage/notices.py), about the id of a webhook that was made, changed or removed."""
 
 _WEBHOOK = "SELECT id, owner_kind, owner_id, event, settings, created_at, updated_at FROM webhooks"
 # As many successes and as many errors of each hook are kept to be looked at.
@@ -50,9 +54,11 @@ class WebhookStore:
             hook.created_at,
             hook.updated_at,
         )
+        await put_notice(tx, HOOK_NOTICE, hook.id, hook.created_at)
 
     async def replace(self, tx: Transaction, hook: Webhook) -> bool:
         """All but its id, its owner and when it was made."""
+        await put_notice(tx, HOOK_NOTICE, hook.id, hook.updated_at)
         changed = await tx.execute(
             "UPDATE webhooks SET event = $4, settings = $5, updated_at = $6"
             " WHERE id = $1 AND owner_kind = $2 AND owner_id = $3",
@@ -67,6 +73,11 @@ class WebhookStore:
 
     async def all(self, db: Reader) -> list[Webhook]:
         return self._readable(await db.fetch_all(_WEBHOOK))
+
+    async def get(self, db: Reader, hook: str) -> Webhook | None:
+        """Whoever's it is."""
+        row = await db.fetch_one(f"{_WEBHOOK} WHERE id = $1", hook)
+        return self._webhook(row) if row else None
 
     async def of_owner(self, db: Reader, kind: str, owner: str) -> list[Webhook]:
         return self._readable(
@@ -83,20 +94,22 @@ class WebhookStore:
         row = await db.fetch_one("SELECT count(*) FROM webhooks WHERE owner_kind = $1 AND owner_id = $2", kind, owner)
         return int(row[0]) if row else 0
 
-    async def delete(self, tx: Transaction, kind: str, owner: str, hook: str) -> bool:
-        return (
-            await tx.execute(
-                "DELETE FROM webhooks WHERE id = $3 AND owner_kind = $1 AND owner_id = $2", kind, owner, hook
-            )
-            == 1
-        )
+    async def delete(self, tx: Transaction, kind: str, owner: str, hook: str, now: Millis) -> bool:
+        sql = "DELETE FROM webhooks WHERE id = $3 AND owner_kind = $1 AND owner_id = $2"
+        if await tx.execute(sql, kind, owner, hook) == 0:
+            return False
+        await put_notice(tx, HOOK_NOTICE, hook, now)
+        return True
 
-    async def delete_of_owner(self, tx: Transaction, kind: str, owner: str) -> list[str]:
+    async def delete_of_owner(self, tx: Transaction, kind: str, owner: str, now: Millis) -> list[str]:
         """The ids of the hooks that were deleted."""
         rows = await tx.fetch_all(
             "DELETE FROM webhooks WHERE owner_kind = $1 AND owner_id = $2 RETURNING id", kind, owner
         )
-        return [row[0] for row in rows]
+        hooks = [row[0] for row in rows]
+        for hook in hooks:
+            await put_notice(tx, HOOK_NOTICE, hook, now)
+        return hooks
 
     def _readable(self, rows: Iterable[Row]) -> list[Webhook]:
         return [hook for row in rows if (hook := self._webhook(row)) is not None]
@@ -132,10 +145,12 @@ class DeliveryStore:
             for delivery in deliveries
         ]
 
-    async def insert(self, tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
+    async def insert(self, tx: Transaction, rows: Sequence[DeliveryRow]) -> set[str]:
+        """Those of hooks that are gone are left out; gives the others' ids."""
         known = await self._known(tx, {str(row[1]) for row in rows})
         for part in in_steps([row for row in rows if row[1] in known]):
             await tx.execute(_insert_deliveries(len(part)), *chain.from_iterable(part))
+        return known
 
     async def waiting(self, db: Reader) -> dict[str, int]:
         """How many deliveries wait, by hook; those without any are left out."""

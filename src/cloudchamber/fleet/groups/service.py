@@ -18,10 +18,14 @@ from cloudchamber.fleet.model import Product
 from cloudchamber.ids import DeviceId, ProductId, new_id, parse_device_id
 from cloudchamber.storage.database import Database, Transaction
 from cloudchamber.storage.errors import Duplicate
+from cloudchamber.storage.notices import put_notice
 
 GROUPS_CHANGED: Final = "product.groups_changed"
 """Bus subject; the message is the ProductId. A group has another name now or is gone, or many devices changed groups:
 what is kept of the product's devices may name groups that are others now."""
+
+GROUPS_NOTICE: Final = "groups"
+"""Subject of a notice (storage/notices.py), about the id of a product: GROUPS_CHANGED."""
 
 MAX_BATCH_DEVICES: Final = 10_000
 _MAX_BATCH_GROUPS: Final = 20
@@ -85,6 +89,7 @@ class Groups:
                 updated_at=now,
             )
             await self._store.update(tx, changed)
+            await put_notice(tx, GROUPS_NOTICE, str(product.id), now)
             return True
 
         if not await self._write(write, new_name or name):
@@ -99,8 +104,13 @@ class Groups:
         """Its devices are in it no more. Raises AccessRefused, GroupNotFound."""
         require(requester, Action.GROUPS_REMOVE, product.resource(requester))
 
+        now = self._clock.now()
+
         async def delete(tx: Transaction) -> bool:
-            return await self._store.delete(tx, product.id, name)
+            if not await self._store.delete(tx, product.id, name):
+                return False
+            await put_notice(tx, GROUPS_NOTICE, str(product.id), now)
+            return True
 
         if not await self._db.transaction(delete):
             raise group_not_found()
@@ -135,6 +145,7 @@ class Groups:
             if not strangers:
                 await self._store.add(tx, ids, await self._store.ensure(tx, product.id, named, now))
                 await self._store.remove(tx, ids, await self._store.ids(tx, product.id, removed))
+                await put_notice(tx, GROUPS_NOTICE, str(product.id), now)
             return strangers
 
         strangers = await self._db.transaction(write)

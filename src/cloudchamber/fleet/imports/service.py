@@ -22,10 +22,11 @@ from cloudchamber.fleet.lists.service import MEMBERSHIP_CHANGED
 from cloudchamber.fleet.model import Change, Custody, Product
 from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.service import Devices
-from cloudchamber.fleet.store import KeyStore
+from cloudchamber.fleet.store import IMPORT_NOTICE, KeyStore
 from cloudchamber.identity.service import Users
 from cloudchamber.ids import DeviceId, parse_device_id
 from cloudchamber.storage.database import Database, Transaction
+from cloudchamber.storage.notices import ORIGIN, put_notice
 
 T = TypeVar("T")
 
@@ -178,7 +179,10 @@ class Imports:
                     tx, [(device, free, owned) for device in claimed], Change.CLAIMED, actor, now
                 )
             misfits = {device: misfit(known.get(device), product) for device in those(Verdict.INVALID)}
-            return _Done(verdicts, misfits, created, list(dict.fromkeys((*created, *joined, *approved, *claimed))))
+            changed = list(dict.fromkeys((*created, *joined, *approved, *claimed)))
+            if changed:
+                await put_notice(tx, IMPORT_NOTICE, f"{product.id} {ORIGIN}", now)
+            return _Done(verdicts, misfits, created, changed)
 
         done = await self._db.transaction(write)
         created = set(done.created)
