@@ -6,6 +6,7 @@ need each other and stop in the opposite one.
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import socket
 from collections import Counter
@@ -71,7 +72,7 @@ from cloudchamber.fleet.updates import DeviceUpdates
 from cloudchamber.gateway.crypto import Crypto, threads_for
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.mailboxes import Mailboxes
-from cloudchamber.gateway.server_keys import ServerKeys
+from cloudchamber.gateway.server_keys import TCP_FILE, UDP_FILE, ServerKeys
 from cloudchamber.gateway.server_keys import load_or_make as load_server_keys
 from cloudchamber.gateway.services import Services as GatewayServices
 from cloudchamber.gateway.services import TcpServices
@@ -131,7 +132,8 @@ from cloudchamber.statistics.service import Statistics
 from cloudchamber.statistics.store import StatisticsStore
 from cloudchamber.storage.database import Database, open_database
 from cloudchamber.storage.errors import SchemaMissing
-from cloudchamber.storage.notices import Hear, Notices
+from cloudchamber.storage.notices import ORIGIN, Hear, Notices
+from cloudchamber.storage.processes import PROCESS_NOTICE, Process, Processes
 from cloudchamber.tally import Tally
 from cloudchamber.webhooks.deliveries import Deliveries, HookIndex
 from cloudchamber.webhooks.sending import SenderOnDemand
@@ -595,6 +597,10 @@ class Cloud:
         chores.every(_FOLLOW_INTERVAL_MS, tokens.follow, notices.follow, audit.write)
         chores.every(_NOTE_INTERVAL_MS, tokens.write_uses)
 
+        processes = Processes(db, clock, _process(settings, sealing_key, keys))
+        notices.on(PROCESS_NOTICE, processes.hear)
+        await _if_it_can(processes.start)
+
         self._listening = Listening(
             http_address, self._tcp_address, self._udp_address, _address(metrics, settings.metrics)
         )
@@ -698,6 +704,16 @@ def _hear(
     notices.on(USER_NOTICE, publish(USER_RENAMED, UserId))
 
 
+def _process(settings: Settings, sealing_key: bytes, keys: ServerKeys) -> Process:
+    prints = {
+        _SEALING_KEY_FILE: key_for("fingerprint", sealing_key),
+        TCP_FILE: _public_half(keys.tcp),
+        UDP_FILE: _public_half(keys.udp),
+    }
+    short = {name: hashlib.sha256(key).hexdigest()[:16] for name, key in prints.items()}
+    return Process(ORIGIN, socket.gethostname(), str(settings.data.resolve()), short)
+
+
 def is_of_console(path: str) -> bool:
     """Is the path of a request one of the console's?"""
     return path in {"/", "/console"} or path.startswith("/console/")
@@ -797,7 +813,7 @@ def _cannot_listen(name: str, address: Address, error: OSError) -> CloudError:
     )
 
 
-async def _if_it_can(chore: Callable[[], Awaitable[int]]) -> None:
-    """At the end, where a database that is gone keeps nothing else from ending."""
+async def _if_it_can(chore: Callable[[], Awaitable[object]]) -> None:
+    """Where a database that is gone or full keeps nothing else from going on."""
     with contextlib.suppress(CloudError):
         await chore()

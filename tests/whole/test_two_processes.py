@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cloudchamber.simulator.firmware import as_module
-from tests.processes import cloudchamber
+from tests.processes import Serving, cloudchamber
 from tests.whole.story import PASSWORD, Story
 
 DEVICE = "0123456789abcdef01234567"
@@ -30,6 +30,7 @@ class Pair:
     maker: str
     folder: Path
     """Of the process that is there."""
+    processes: tuple[Serving, Serving]
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +43,7 @@ async def pair(tmp_path: Path, url: str) -> AsyncIterator[Pair]:
         shutil.copy(folders[0] / "data/sealing.key", folders[1] / "data/sealing.key")
         with cloudchamber.serve(folders[1], *words) as two:
             async with Story(one.url) as here, Story(two.url) as there:
-                yield Pair(here, there, await here.user(), folders[1])
+                yield Pair(here, there, await here.user(), folders[1], (one, two))
 
 
 async def refused(story: Story, path: str, token: str, *statuses: int) -> None:
@@ -126,6 +127,10 @@ async def test_what_one_process_does_the_other_goes_by(tmp_path: Path, empty_dat
     async with pair(tmp_path, empty_database_url) as both, asyncio.TaskGroup() as group:
         group.create_task(what_ends_here_ends_there(both))
         group.create_task(what_is_changed_here_is_so_there(both))
+    # Both said so, and that they should have all keys in common.
+    for process in both.processes:
+        process.wait_for("Another process serves from this database", SOON_S)
+        assert "has another server-tcp.pem, another server-udp.pem:" in process.wait_for("has another", SOON_S)
 
 
 async def what_ends_here_ends_there(both: Pair) -> None:
