@@ -1,9 +1,8 @@
 """What is kept in memory is what the database would say, whatever is read and changed in whatever order."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.fleet.cache import DeviceCache, KeyCache

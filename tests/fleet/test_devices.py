@@ -1,9 +1,9 @@
 """Finding, changing and removing devices; the cache of records."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser

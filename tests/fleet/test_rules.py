@@ -20,7 +20,7 @@ P = ProductId(1000)
 
 
 def device(number: int = 1, **fields) -> DeviceRecord:
-    empty = {name: False if name.startswith("is_") else None for name in DeviceRecord.__dataclass_fields__}
+    empty = {name: False if name.startswith("is_") else None for name in DeviceRecord.__struct_fields__}
     return DeviceRecord(**(empty | {"id": DeviceId(f"{number:024x}"), "groups": ()} | fields))
 
 
@@ -236,4 +236,4 @@ def test_odds_and_ends() -> None:
     assert device(platform_id=10).is_cellular
     assert not device(platform_id=6).is_cellular
     assert device(platform_id=6).shown_product_id == 6
-    assert replace(device(platform_id=6), product=P).shown_product_id == P
+    assert device(platform_id=6, product=P).shown_product_id == P

@@ -1,9 +1,9 @@
 """Functions, variables, ping and signal."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.fleet.service import DEVICE_CHANGED

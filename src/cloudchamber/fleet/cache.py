@@ -9,7 +9,6 @@ Keys of devices are kept in the same manner, apart: a device's record changes wh
 hardly ever.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -17,7 +16,7 @@ from cloudchamber.access.model import Owner
 from cloudchamber.fleet.model import DeviceRecord, RecordedKey
 from cloudchamber.ids import DeviceId
 
-# About 0.8 kB each; what fell out is read from the database at its next use.
+# About half a kilobyte each; what fell out is read from the database at its next use.
 MAX_CACHED: Final = 20_000
 
 
@@ -25,8 +24,8 @@ class DeviceCache:
     def __init__(self, limit: int = MAX_CACHED) -> None:
         """`limit` bounds the records, the lists, and the devices that stand in lists."""
         self._limit = limit
-        self._records: OrderedDict[DeviceId, DeviceRecord] = OrderedDict()
-        self._lists: OrderedDict[Owner, tuple[DeviceRecord, ...]] = OrderedDict()
+        self._records: dict[DeviceId, DeviceRecord] = {}
+        self._lists: dict[Owner, tuple[DeviceRecord, ...]] = {}
         self._listed: dict[DeviceId, Owner] = {}
         self._being_written: set[DeviceId] = set()
         self.record: Callable[[DeviceId], DeviceRecord | None] = self._records.get
@@ -42,7 +41,7 @@ class DeviceCache:
             return
         self._records[record.id] = record
         if len(self._records) > self._limit:
-            self._records.popitem(last=False)
+            del self._records[next(iter(self._records))]
 
     def will_write(self, devices: Iterable[DeviceId]) -> None:
         """A transaction begins that writes these; the one that was named before is over."""

@@ -59,8 +59,7 @@ class Product:
         return ProductResource(self.id, role, self.organization)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRecord:
+class DeviceRecord(msgspec.Struct, frozen=True, gc=False):
     """A device that the cloud knows. `functions` and `variables` are None until it described itself; they outlive the
     connection, because a device that resumes its session does not describe itself again.
 

@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from msgspec import structs
+
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import DeviceRecord, Handshake, RecordedKey
 from cloudchamber.fleet.rules import Trust, is_nobodys
@@ -178,7 +180,7 @@ def _judged(event: Came, record: DeviceRecord | None, worth: Trust) -> Written:
         return NOT_WRITTEN
     said = event.handshake
     return Written(
-        replace(
+        structs.replace(
             record,
             last_ip=said.ip,
             platform_id=record.platform_id if said.platform_id is None else said.platform_id,
@@ -193,4 +195,6 @@ def _judged(event: Came, record: DeviceRecord | None, worth: Trust) -> Written:
 
 
 def _heard(record: DeviceRecord, at: Millis) -> DeviceRecord:
-    return record if record.last_heard is not None and record.last_heard >= at else replace(record, last_heard=at)
+    return (
+        record if record.last_heard is not None and record.last_heard >= at else structs.replace(record, last_heard=at)
+    )

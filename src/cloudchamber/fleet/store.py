@@ -1,7 +1,6 @@
 """SQL of products, devices, device keys and the custody log."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -490,7 +489,8 @@ _SETTABLE = frozenset(
 )
 
 
-# Many records are in memory, and many devices have one owner, one firmware, one group: equal columns give one object.
+# Many records are in memory, and many devices have one owner, one firmware, one group, one import behind them or one
+# address before them: equal columns give one object.
 
 
 @lru_cache(4096)
@@ -515,24 +515,34 @@ def _types(column: str) -> Mapping[str, str]:
     return MappingProxyType(json.loads(column))
 
 
-def _millis(value: int | None) -> Millis | None:
-    return None if value is None else Millis(value)
+@lru_cache(4096)
+def _text(column: str) -> str:
+    return column
+
+
+@lru_cache(512)
+def _number(column: int) -> int:
+    return column
+
+
+def _millis(column: int | None) -> Millis | None:
+    return None if column is None else Millis(_number(column))
 
 
 def record_of(row: Row) -> DeviceRecord:
     """A row of DEVICE."""
     return DeviceRecord(
         id=DeviceId(row[0]),
-        product=ProductId(row[1]) if row[1] is not None else None,
+        product=ProductId(_number(row[1])) if row[1] is not None else None,
         owner=owner_in(row[2], row[3]),
         owned_since=_millis(row[4]),
         name=row[5],
         is_name_private=bool(row[6]),
         notes=row[7],
         platform_id=row[8],
-        firmware_product_id=row[9],
+        firmware_product_id=row[9] and _number(row[9]),
         firmware_version=row[10],
-        system_version=row[11] and sys.intern(row[11]),
+        system_version=row[11] and _text(row[11]),
         cc3000_patch_version=row[12],
         is_development=bool(row[13]),
         is_quarantined=bool(row[14]),
@@ -543,7 +553,7 @@ def record_of(row: Row) -> DeviceRecord:
         mobile_secret=row[19],
         iccid=row[20],
         imei=row[21],
-        last_ip=row[22],
+        last_ip=row[22] and _text(row[22]),
         last_heard=_millis(row[23]),
         last_handshake_at=_millis(row[24]),
         functions=_texts(row[25]) if row[25] is not None else None,
@@ -553,6 +563,6 @@ def record_of(row: Row) -> DeviceRecord:
         firmware_updates_forced=bool(row[29]),
         desired_firmware_version=row[30],
         groups=_names(row[31]) if row[31] else (),
-        created_at=Millis(row[32]),
-        updated_at=Millis(row[33]),
+        created_at=Millis(_number(row[32])),
+        updated_at=Millis(_number(row[33])),
     )

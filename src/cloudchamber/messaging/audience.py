@@ -4,8 +4,9 @@ Of each device no more is kept than its events need: there are as many as are co
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Self
+
+import msgspec
 
 from cloudchamber.access.model import Owner
 from cloudchamber.bus.inprocess import InProcessBus
@@ -14,8 +15,7 @@ from cloudchamber.fleet.service import DEVICE_CHANGED
 from cloudchamber.ids import DeviceId, ProductId
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, gc=False):
     """A connected device that is on record."""
 
     id: DeviceId

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import Hello, Subscription
 from cloudchamber.wire.session.limits import DeviceLimits
-from cloudchamber.wire.structs import Value
+from cloudchamber.wire.structs import PlainValue, Value
 
 
 class Alike(Value, frozen=True):
@@ -55,7 +55,7 @@ class Own(NamedTuple):
 _OWN: Final = struct.Struct(">12s8s??BB5H5d")
 
 
-class PackedSession(Value, frozen=True):
+class PackedSession(PlainValue, frozen=True, gc=False):
     alike: Alike
     _data: bytes
 
