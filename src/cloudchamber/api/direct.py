@@ -201,6 +201,12 @@ class DirectAnswers:
             return None
         return self._asked(*found, said.authorization, said.forwarded, peer)
 
+    def another(self, target: bytes, known: Asked) -> Asked | None:
+        """As `read`, of a request whose headers and whose connection are those of the GET that `known` was read from.
+        None for a target that has anything but letters, digits, `_`, `-` and `/`, among others."""
+        found = self._find(b"GET", target)
+        return None if found is None else Asked(*found, known.token, known.address)
+
     def read_post(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Posted | Form | None:
         """What a POST asks for, if it may be answered here once its body is there. Arguments as for `read`."""
         form = self._forms.get(target)

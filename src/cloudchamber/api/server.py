@@ -76,6 +76,7 @@ _DIRECT_SECRET: Final = (
     + b"\r\n%b\r\n%b"
 )
 _STATUS_LINE: Final = b"HTTP/1.1 "
+_GET: Final = b"GET "
 # Copying more than this costs more than sending twice.
 _MAX_JOINED: Final = 64 * 1024
 
@@ -173,7 +174,7 @@ class EdgeProtocol(HttpProtocol):
         self._direct: DirectAnswers | None = getattr(app, "direct", None)
         self._begun = self._answered = 0
         self._asked: Asked | None = None
-        self._known_data = b""
+        self._known_data = self._known_rest = b""
         self._known: Asked | None = None
         self._was_direct = False
         self._form: Form | Posted | None = None
@@ -206,8 +207,14 @@ class EdgeProtocol(HttpProtocol):
         self._keep_alive_for(self.idle_s)
 
     def data_received(self, data: bytes) -> None:
-        if data == self._known_data and not self._in_request and self._repeats():
-            return
+        known, direct = self._known, self._direct
+        if known is not None and direct is not None and not self._in_request:
+            # Every check is made again, whatever is known of a request.
+            if data == self._known_data:
+                if self._answers_asked(direct, known):
+                    return
+            elif data.endswith(self._known_rest) and self._answers_another(direct, data, known):
+                return
         if self._lingering is not None:
             self._lingered_bytes += len(data)
             if self._lingered_bytes > LINGER_BYTES:
@@ -222,7 +229,7 @@ class EdgeProtocol(HttpProtocol):
                 self._request_timer.cancel()
                 self._request_timer = None
             if is_new and self._answered == self._begun == 1 and len(data) <= MAX_KNOWN:
-                self._known_data, self._known = data, self._asked
+                self._know(data)
             return
         if self._request_timer is None:
             self._request_timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._too_slow)
@@ -291,10 +298,31 @@ class EdgeProtocol(HttpProtocol):
         self._answered += 1
         return True
 
-    def _repeats(self) -> bool:
-        """Answers a request that came byte for byte as the one before it: what it asks is known without the parser,
-        whose state is that of before either of them. Every check is made again."""
-        return self._direct is not None and self._known is not None and self._answers_asked(self._direct, self._known)
+    def _know(self, data: bytes) -> None:
+        """`data` was one whole request, which was answered. What it asks is known of the next one as well, if that is
+        the same, byte for byte and at the same place: the parser could only find the same in it."""
+        self._known = self._asked
+        if self._known is None:
+            return
+        head = _GET + self.url
+        if data.startswith(head):
+            self._known_data, self._known_rest = data, data[len(head) :]
+        else:
+            # Something stands before it.
+            self._known = None
+
+    def _answers_another(self, direct: DirectAnswers, data: bytes, known: Asked) -> bool:
+        """Answers a request that differs from the one before it in its path alone. As with one that came byte for byte
+        the same, the parser's state is that of before either of them, and what is asked is known without it: a path
+        that `another` takes has nothing but letters, digits, `_`, `-` and `/`, and behind it stand the bytes that the
+        parser has seen there, so it could find no other end of the path, and nothing else in what follows."""
+        if len(data) > MAX_KNOWN or not data.startswith(_GET):
+            return False
+        asked = direct.another(data[len(_GET) : -len(self._known_rest)], known)
+        if asked is None or not self._answers_asked(direct, asked):
+            return False
+        self._known_data, self._known = data, asked
+        return True
 
     def _answers_asked(self, direct: DirectAnswers, asked: Asked) -> bool:
         # Answers leave in the order of their requests; and nothing leaves a connection that is being closed, or to a

@@ -1,0 +1,310 @@
+"""A connection that knows a request from the one before it answers what one that parses every request answers."""
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import httptools
+import pytest
+import pytest_asyncio
+
+from cloudchamber.api.direct import Asked, DirectAnswers
+from cloudchamber.api.routes import ROUTES
+from cloudchamber.api.server import MAX_KNOWN, EdgeProtocol
+from cloudchamber.app import Cloud
+from tests.api.conftest import Maker, bearer
+from tests.api.connections import connected
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DEVICES = ("e1" * 12, "e2" * 12)
+
+
+class Wire:
+    """A transport that keeps what is written to it."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.closing = False
+
+    def get_extra_info(self, name: str) -> Any:
+        return {"peername": ("192.0.2.1", 4000), "sockname": ("192.0.2.2", 80)}.get(name)
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def write_eof(self) -> None:
+        pass
+
+
+class Parsing(EdgeProtocol):
+    """Knows nothing."""
+
+    def _know(self, data: bytes) -> None:
+        pass
+
+
+class Pair:
+    """Two connections that are sent the same."""
+
+    def __init__(self, of: EdgeProtocol) -> None:
+        self.both = [(kind(of.app, of.server_state), Wire()) for kind in (EdgeProtocol, Parsing)]
+        for protocol, wire in self.both:
+            protocol.connection_made(cast("asyncio.Transport", wire))
+
+    async def send(self, *pieces: bytes) -> bytes:
+        """What both answered, compared piece by piece."""
+        answered = b""
+        for piece in pieces:
+            for protocol, wire in self.both:
+                if not wire.closing:
+                    protocol.data_received(piece)
+            for protocol, wire in self.both:
+                for _ in range(2_000):
+                    if wire.closing or not protocol._is_answering() or _waits(protocol):
+                        break
+                    await asyncio.sleep(0.001)
+                else:
+                    pytest.fail(f"no answer to {piece!r}")
+            await asyncio.sleep(0)
+            known, parsed = (
+                (_without_chance(wire.written), wire.closing, protocol._in_request, protocol.is_refused)
+                for protocol, wire in self.both
+            )
+            assert known == parsed, piece
+            answered += known[0]
+            for _, wire in self.both:
+                wire.written = b""
+        return answered
+
+    def lost(self) -> None:
+        for protocol, _ in self.both:
+            protocol.connection_lost(None)
+
+
+def _waits(protocol: EdgeProtocol) -> bool:
+    """For the rest of a body."""
+    return protocol.cycle is not None and protocol.cycle.more_body
+
+
+def _without_chance(written: bytes) -> bytes:
+    return re.sub(rb"(x-request-id|date): [^\r]+", rb"\1: -", written)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def token(cloud: Cloud, maker: Maker) -> bytes:
+    """Of a customer with devices, and with everything that is asked for in memory."""
+    token = await maker.customer("known@example.com")
+    for device in DEVICES:
+        path = f"/v1/products/{maker.product}/devices"
+        assert (await maker.http.post(path, data={"id": device}, headers=bearer(maker.token))).is_success
+        assert (await maker.http.post("/v1/devices", data={"id": device}, headers=bearer(token))).is_success
+        assert (await maker.http.get(f"/v1/devices/{device}", headers=bearer(token))).is_success
+    assert (await maker.http.get("/v1/devices", headers=bearer(token))).is_success
+    return token.encode()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def connection(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> EdgeProtocol:
+    """A connection of the cloud's listener."""
+    made: list[EdgeProtocol] = []
+    real = EdgeProtocol.connection_made
+
+    def connection_made(protocol: EdgeProtocol, transport: asyncio.BaseTransport) -> None:
+        made.append(protocol)
+        real(protocol, transport)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EdgeProtocol, "connection_made", connection_made)
+        async with connected(cloud) as (_, writer):
+            while not made:
+                writer.write(b"\r\n")
+                await asyncio.sleep(0.001)
+    return made[0]
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pair(connection: EdgeProtocol) -> AsyncIterator[Pair]:
+    pair = Pair(connection)
+    yield pair
+    pair.lost()
+
+
+@pytest.fixture
+def unparsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Targets of requests that were known but for their paths."""
+    found: list[bytes] = []
+    real = DirectAnswers.another
+
+    def another(direct: DirectAnswers, target: bytes, known: Asked) -> Asked | None:
+        asked = real(direct, target, known)
+        if asked is not None:
+            found.append(target)
+        return asked
+
+    monkeypatch.setattr(DirectAnswers, "another", another)
+    return found
+
+
+def get(target: bytes, token: bytes, more: bytes = b"") -> bytes:
+    return b"GET %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n%b\r\n" % (target, token, more)
+
+
+ONE, OTHER = (b"/v1/devices/" + device.encode() for device in DEVICES)
+
+
+async def test_another_path_is_not_parsed(pair: Pair, token: bytes, unparsed: list[bytes]) -> None:
+    got = await pair.send(get(ONE, token), get(OTHER, token), get(b"/v1/devices", token), get(ONE, token))
+    assert unparsed == [OTHER, b"/v1/devices", ONE]
+    assert [DEVICES[0].encode() in got, got.count(b"HTTP/1.1 200 OK\r\n")] == [True, 4]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/v1/devices/" + b"ee" * 12,  # nobody's: the long way
+        b"/v1/devices/" + DEVICES[1].upper().encode(),
+        *(ONE + more for more in (b"?x=1", b"#x", b"/", b"//", b"/..", b"/../" + OTHER, b"%31", b" ", b"\t", b"\xc3")),
+        *(b"/v1/devices/" + more for more in (b"", b"%65" + ONE[13:], b".", b"..", b"e1", b"-", b"_")),
+        *(b"//v1/devices", b"/v1//devices", b"/./v1/devices", b"/v1/devices?", b"/V1/devices", b"v1/devices"),
+        *(b"*", b"", b" ", b"http://x/v1/devices", b"x:80", b"/", b"/v1/nothing"),
+        *(ONE + b" HTTP/1.1\r\n" + name for name in (b"X: y\r\n\r\nGET " + OTHER, b"X:", b"Content-Length: 1\r\n\r\n")),
+        *(
+            ONE + end + b"GET " + OTHER
+            for end in (b" HTTP/1.1\r\n\r\n", b" HTTP/1.1\n\n", b" HTTP/1.0\r\n\r\n", b"\r\n")
+        ),
+        b"/v1/devices/" + b"a" * MAX_KNOWN,
+    ],
+)
+async def test_targets(pair: Pair, token: bytes, target: bytes) -> None:
+    await pair.send(get(ONE, token), get(target, token), get(OTHER, token))
+
+
+async def test_any_byte_anywhere_in_the_path(pair: Pair, token: bytes, unparsed: list[bytes]) -> None:
+    """What is not parsed has no byte that could mean something to the parser, which finds the same in it."""
+    direct, asked = pair.both[0][0]._direct, list[bytes]()
+    assert direct is not None
+    known = direct.read(ONE, [(b"authorization", b"Bearer " + token)], "192.0.2.1")
+    assert known is not None
+    for byte in range(256):
+        for place in (0, 1, 4, 12, 20, len(ONE)):
+            for target in (
+                ONE[:place] + bytes([byte]) + ONE[place:],
+                ONE[:place] + bytes([byte]) + ONE[place + 1 :],
+            ):
+                asked += [target] if direct.another(target, known) is not None else []
+    assert len(asked) > 100
+    assert direct.another(b"/v1/devices/events", known) is None  # a stream
+    for target in asked:
+        assert re.fullmatch(rb"[A-Za-z0-9/_-]+", target)
+        found = _Found()
+        parser = httptools.HttpRequestParser(found)
+        parser.feed_data(get(target, token))
+        assert (found.target, found.names, found.ends) == (target, [b"Host", b"Authorization"], 1)
+        assert direct.another(target, known) == direct.read(target, found.lower(), "192.0.2.1")
+
+
+class _Found:
+    def __init__(self) -> None:
+        self.target, self.names, self.headers, self.ends = b"", list[bytes](), list[tuple[bytes, bytes]](), 0
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.names.append(name)
+        self.headers.append((name, value))
+
+    def on_message_complete(self) -> None:
+        self.ends += 1
+
+    def lower(self) -> list[tuple[bytes, bytes]]:
+        return [(name.lower(), value) for name, value in self.headers]
+
+
+async def test_what_rows_have_in_their_paths_means_nothing_else() -> None:
+    """The other half of the same: what does not vary in the path of a direct row is compared."""
+    for route in ROUTES:
+        if route.direct is not None:
+            for path in route.paths:
+                assert re.fullmatch(r"[A-Za-z0-9/_.{}-]+", path)
+
+
+async def test_split_at_every_byte(pair: Pair, token: bytes, unparsed: list[bytes]) -> None:
+    first, second = get(ONE, token), get(OTHER, token)
+    for at in range(1, len(second)):
+        await pair.send(first if at % 2 else get(b"/v1/devices", token), second[:at], second[at:])
+    for at in range(1, len(second)):
+        await pair.send(first + second[:at], second[at:])
+    assert set(unparsed) == {ONE, b"/v1/devices"}
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        b"\r\n",
+        b"\r",
+        b"\n",
+        b" ",
+        b"G",
+        b"POST /v1/devices?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: %(length)d\r\n\r\n",
+        b"POST /v1/devices?x=1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%(length)x\r\n",
+        b"GET /v1/devices HTTP/1.1\r\nHost: x\r\nX-Left-Open: ",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: %(length)d\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
+        b"GET /healthz HTTP/1.0\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"HEAD /v1/devices HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_what_came_between(pair: Pair, token: bytes, between: bytes) -> None:
+    """Where the parser is in the midst of something, or at its end, what looks like a request may be none."""
+    request = get(OTHER, token)
+    if b"%(" in between:
+        between %= {b"length": len(request)}
+    await pair.send(get(ONE, token), between, request, get(ONE, token))
+
+
+@pytest.mark.parametrize("method", [b"POST", b"HEAD", b"get", b"GETS", b"PUT", b"G", b"", b" GET", b"\r\nGET", b"GET "])
+async def test_methods(pair: Pair, token: bytes, method: bytes) -> None:
+    request = method + get(OTHER, token)[3:]
+    await pair.send(get(ONE, token), request, get(OTHER, token))
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_mixtures(connection: EdgeProtocol, token: bytes, seed: int) -> None:
+    """Requests of all kinds in pieces of all lengths."""
+    drawn = random.Random(seed)
+    wrong = b"0" * 40
+
+    def request() -> bytes:
+        target = drawn.choice([ONE, ONE, OTHER, OTHER, b"/v1/devices", ONE + b"?x", ONE + b"/x%20y", b"/healthz"])
+        found = get(
+            target, drawn.choice([token, token, token, wrong]), drawn.choice([b"", b"", b"X: y\r\n", b"\tz\r\n"])
+        )
+        return drawn.choice([b"", b"", b"", b"", b"\r\n"]) + found
+
+    for _ in range(12):
+        pair = Pair(connection)
+        for _ in range(8):
+            sent = b"".join(request() for _ in range(drawn.choice([1, 1, 1, 2, 3])))
+            cuts = sorted(drawn.sample(range(1, len(sent)), drawn.choice([0, 0, 1, 2])))
+            await pair.send(*(sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True)))
+        pair.lost()
