@@ -220,12 +220,14 @@ class Deliveries:
 
         try:
             rows = self._store.rows_of(deliveries)
-            known = await self._db.transaction(insert)
-            # Another process may have removed a hook a moment ago: nothing more goes to where it pointed.
-            for delivery in deliveries:
-                if delivery.hook not in known:
-                    self._settled(delivery.hook)
-            self.due([delivery for delivery in deliveries if delivery.hook in known])
+            gone = await self._db.transaction(insert)
+            if gone:
+                # Another process may have removed it a moment ago: nothing more goes to where it pointed.
+                for delivery in deliveries:
+                    if delivery.hook in gone:
+                        self._settled(delivery.hook)
+                deliveries = [delivery for delivery in deliveries if delivery.hook not in gone]
+            self.due(deliveries)
         except Exception:
             for each in offered:
                 self._not_recorded(each)

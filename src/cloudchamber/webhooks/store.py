@@ -146,11 +146,12 @@ class DeliveryStore:
         ]
 
     async def insert(self, tx: Transaction, rows: Sequence[DeliveryRow]) -> set[str]:
-        """Those of hooks that are gone are left out; gives the others' ids."""
-        known = await self._known(tx, {str(row[1]) for row in rows})
-        for part in in_steps([row for row in rows if row[1] in known]):
+        """Gives the hooks that are gone; what they fired is left out."""
+        hooks = {str(row[1]) for row in rows}
+        gone = hooks - await self._known(tx, hooks)
+        for part in in_steps([row for row in rows if row[1] not in gone] if gone else rows):
             await tx.execute(_insert_deliveries(len(part)), *chain.from_iterable(part))
-        return known
+        return gone
 
     async def waiting(self, db: Reader) -> dict[str, int]:
         """How many deliveries wait, by hook; those without any are left out."""
