@@ -28,12 +28,12 @@ async def read(reader: asyncio.StreamReader, *, has_body: bool = True) -> tuple[
     return head, await reader.readexactly(int(length[1]) if length is not None and has_body else 0)
 
 
-async def talk(cloud: Cloud, *pieces: bytes, answers: int = 1) -> list[tuple[bytes, bytes]]:
+async def talk(cloud: Cloud, *pieces: bytes, answers: int = 1, pause_s: float = 0.0) -> list[tuple[bytes, bytes]]:
     """Heads and bodies of the answers to all that is sent on one connection."""
     async with connected(cloud) as (reader, writer):
         for piece in pieces:
             writer.write(piece)
-            await asyncio.sleep(0)
+            await asyncio.sleep(pause_s)
         return [await read(reader, has_body=not pieces[0].startswith(b"HEAD")) for _ in range(answers)]
 
 

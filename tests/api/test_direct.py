@@ -1,7 +1,5 @@
 """What is answered while a request is parsed is what the long way answers, and only to those whom it would answer."""
 
-import asyncio
-import contextlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +15,7 @@ from cloudchamber.app import Cloud
 from cloudchamber.clock import FixedClock
 from cloudchamber.ids import ClientId, UserId
 from tests.api.conftest import Api, Maker, bearer, make_maker
+from tests.api.connections import connected, read, talk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -56,28 +55,6 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def get(path: str, token: str, more: bytes = b"") -> bytes:
     return b"GET %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n%b\r\n" % (path.encode(), token.encode(), more)
-
-
-async def talk(cloud: Cloud, *pieces: bytes, answers: int = 1, pause_s: float = 0.0) -> list[tuple[bytes, bytes]]:
-    """Heads and bodies of the answers to all that is sent on one connection."""
-    assert cloud.listening.http is not None
-    reader, writer = await asyncio.open_connection(cloud.listening.http.host, cloud.listening.http.port)
-    got = []
-    try:
-        async with asyncio.timeout(10):
-            for piece in pieces:
-                writer.write(piece)
-                await asyncio.sleep(pause_s)
-            for _ in range(answers):
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = re.search(rb"content-length: (\d+)", head)
-                assert length is not None, head
-                got.append((head, await reader.readexactly(int(length[1]))))
-    finally:
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-    return got
 
 
 def without_chance(head: bytes) -> bytes:
@@ -261,31 +238,27 @@ async def test_a_request_that_is_repeated_is_checked_again(cloud: Cloud, http: A
     assert (await http.post(path, data={"id": device}, headers=bearer(maker.token))).is_success
     assert (await http.post("/v1/devices", data={"id": device}, headers=bearer(token))).is_success
     request = get(f"/v1/devices/{device}", token)
-    assert cloud.listening.http is not None
-    reader, writer = await asyncio.open_connection(cloud.listening.http.host, cloud.listening.http.port)
+    async with connected(cloud) as (reader, writer):
 
-    async def ask() -> tuple[int, bytes]:
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = re.search(rb"content-length: (\d+)", head)
-        assert length is not None
-        return int(head[9:12]), await reader.readexactly(int(length[1]))
+        async def ask() -> tuple[int, bytes]:
+            writer.write(request)
+            head, body = await read(reader)
+            return int(head[9:12]), body
 
-    for _ in range(3):
-        assert (await ask())[0] == 200
-    assert (await http.put(f"/v1/devices/{device}", data={"name": "renamed"}, headers=bearer(token))).is_success
-    for _ in range(2):
-        status, body = await ask()
-        assert status == 200
-        assert b'"name":"renamed"' in body
-    assert (await http.delete(f"/v1/devices/{device}", headers=bearer(token))).is_success
-    assert (await ask())[0] == 403
-    assert (await http.post("/v1/devices", data={"id": device}, headers=bearer(token))).is_success
-    for _ in range(2):
-        assert (await ask())[0] == 200
-    assert (await http.delete("/v1/access_tokens/current", headers=bearer(token))).is_success
-    assert (await ask())[0] == 401
-    writer.close()
+        for _ in range(3):
+            assert (await ask())[0] == 200
+        assert (await http.put(f"/v1/devices/{device}", data={"name": "renamed"}, headers=bearer(token))).is_success
+        for _ in range(2):
+            status, body = await ask()
+            assert status == 200
+            assert b'"name":"renamed"' in body
+        assert (await http.delete(f"/v1/devices/{device}", headers=bearer(token))).is_success
+        assert (await ask())[0] == 403
+        assert (await http.post("/v1/devices", data={"id": device}, headers=bearer(token))).is_success
+        for _ in range(2):
+            assert (await ask())[0] == 200
+        assert (await http.delete("/v1/access_tokens/current", headers=bearer(token))).is_success
+        assert (await ask())[0] == 401
 
 
 async def test_the_access_log_sees_every_request(
