@@ -233,8 +233,10 @@ async def what_is_changed_here_is_so_there(both: Pair) -> None:
                     await shown(there, path, maker, lambda lamp: lamp["connected"] and lamp["firmware_version"] == 1)
             await here.ok("GET", paths[0], maker)
 
-            # A device's name, and the product's; its first firmware.
+            # A device's name, another one's owner, by an import; the product's name, and its first firmware.
             await here.ok("PUT", paths[0], maker, json={"name": "lamp"})
+            claimed = {"ids": [lamps[1]], "claim_user": "maker@example.com"}
+            await here.ok("POST", f"{base}/devices", maker, json=claimed)
             await here.ok("PUT", base, maker, json={"product": {"name": "Lantern", "description": "x"}})
             binary = as_module("tinker", platform_id=6, product_id=product.id, product_version=1)
             firmware = {"data": {"version": "1"}, "files": {"binary": ("tinker.bin", binary)}}
@@ -257,6 +259,7 @@ async def what_is_changed_here_is_so_there(both: Pair) -> None:
             assert set(target.asked) == {"/last"}
 
             await shown(there, paths[0], maker, lambda lamp: lamp["name"] == "lamp")
+            await shown(there, paths[1], maker, lambda lamp: lamp["owner"] == "maker@example.com")
             await shown(there, base, maker, lambda found: found["product"]["name"] == "Lantern")
 
             # A group's name; what is released to it; whom the product's team invites.
