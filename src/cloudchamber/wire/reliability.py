@@ -84,6 +84,11 @@ class _Exchange(Entity, eq=False):
     left: int
 
 
+_Heard = float | tuple[float, bytes]
+"""Until when a message is remembered, and the reply to it, empty while there is none. Time alone: an empty
+acknowledgement, as nearly all are of the dozen that a session remembers."""
+
+
 class Reliability:
     __slots__ = ("_again", "_draw", "_echoes", "_exchanges", "_heard", "_insisted", "_lossy_until", "_timing")
 
@@ -91,8 +96,8 @@ class Reliability:
         self._draw = draw
         self._timing = timing
         self._exchanges: dict[int, _Exchange] = {}
-        # In the order of arrival, which is that of their ends: until when, and the reply (empty while there is none).
-        self._heard: dict[int, tuple[float, bytes]] = {}
+        # In the order of arrival, which is that of their ends.
+        self._heard: dict[int, _Heard] = {}
         self._again: list[bytes] = []
         # When which reply leaves again, and whether only until the peer says something else. Made when it is needed.
         self._echoes: list[tuple[float, bytes, bool]] | None = None
@@ -115,7 +120,8 @@ class Reliability:
         elif kind == Type.ACK:
             heard = self._heard.get(message_id)
             if heard is not None:
-                self._heard[message_id] = (heard[0], raw)
+                until = heard[0] if isinstance(heard, tuple) else heard
+                self._heard[message_id] = until if len(raw) == _EMPTY and not raw[1] else (until, raw)
                 if message_id == self._insisted:
                     self._echo(raw, now, INSIST_AFTER_S, until_heard=True)
                 elif now < self._lossy_until:
@@ -132,9 +138,10 @@ class Reliability:
         heard = self._heard.get(message_id)
         if heard is not None:
             self.lossy(now)
-            if heard[1]:
-                self._again.append(heard[1])
-                self._echo(heard[1], now, self._timing.echoes)
+            reply = heard[1] if isinstance(heard, tuple) else coap.empty_ack(message_id)
+            if reply:
+                self._again.append(reply)
+                self._echo(reply, now, self._timing.echoes)
             return False
         self._answers_insisted()
         if len(self._heard) >= MAX_REMEMBERED:
@@ -177,7 +184,8 @@ class Reliability:
             at = first if at is None else min(at, first)
         if at is None and self._heard:
             # All at once when the newest goes: a deadline for each would wake a busy session for nothing.
-            at = next(reversed(self._heard.values()))[0]
+            newest = next(reversed(self._heard.values()))
+            at = newest[0] if isinstance(newest, tuple) else newest
         return at
 
     def handle_deadline(self, now: float) -> list[int]:
@@ -225,32 +233,35 @@ class Reliability:
         assert self.is_at_rest
         flat: list[int] = []
         others = b""
-        for message_id, (until, reply) in self._heard.items():
-            if len(reply) != _EMPTY or reply[1]:
+        for message_id, heard in self._heard.items():
+            if isinstance(heard, tuple):
+                until, reply = heard
                 others += _OTHER.pack(len(flat) // 2, len(reply)) + reply
+            else:
+                until = heard
             flat.append(message_id)
             flat.append(min(max(int((until - since) * 1000), 0), 0xFFFF))
         return struct.pack(f">H{len(flat)}H", len(flat) // 2, *flat) + others
 
     def unpack(self, packed: bytes, since: float, lossy_until: float) -> None:
         self._lossy_until = lossy_until
-        heard, empty_ack = self._heard, coap.empty_ack
+        heard = self._heard
         size = 2 * (packed[0] << 8 | packed[1])
         flat = struct.unpack_from(f">{size}H", packed, 2)
         for message_id, left_ms in zip(flat[::2], flat[1::2], strict=True):
-            heard[message_id] = (since + left_ms / 1000, empty_ack(message_id))
+            heard[message_id] = since + left_ms / 1000
         at = 2 + 2 * size
         while at < len(packed):
             index, size = _OTHER.unpack_from(packed, at)
             at += _OTHER.size + size
-            message_id = flat[2 * index]
-            heard[message_id] = (heard[message_id][0], packed[at - size : at])
+            heard[flat[2 * index]] = (since + flat[2 * index + 1] / 1000, packed[at - size : at])
 
     def _forget(self, now: float) -> None:
         heard = self._heard
         while heard:
             oldest = next(iter(heard))
-            if heard[oldest][0] > now:
+            until = heard[oldest]
+            if (until[0] if isinstance(until, tuple) else until) > now:
                 return
             del heard[oldest]
         # An emptied dict keeps its table, and there are as many idle sessions as there are devices.

@@ -57,7 +57,8 @@ def test_nothing_of_a_session_at_rest_is_lost(release: str) -> None:
     # Milliseconds are exact enough for a memory of a minute.
     for of in (before, after):
         of["_reliability"]["_heard"] = {
-            message_id: (round(until, 2), reply) for message_id, (until, reply) in of["_reliability"]["_heard"].items()
+            message_id: (round(heard[0], 2), heard[1]) if isinstance(heard, tuple) else round(heard, 2)
+            for message_id, heard in of["_reliability"]["_heard"].items()
         }
     assert after == before
     net.forget()
