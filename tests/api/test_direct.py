@@ -10,7 +10,7 @@ import pytest_asyncio
 from cloudchamber.access.requester import User
 from cloudchamber.api import limits
 from cloudchamber.api import server as api_server
-from cloudchamber.api.direct import Asked, DirectAnswers
+from cloudchamber.api.direct import Asked, DirectAnswers, Read
 from cloudchamber.app import Cloud
 from cloudchamber.clock import FixedClock
 from cloudchamber.ids import ClientId, UserId
@@ -186,9 +186,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     found: list[bytes] = []
     real = DirectAnswers.read
 
-    def read(direct: DirectAnswers, target: bytes, headers: list[tuple[bytes, bytes]], peer: str) -> Asked | None:
+    def read(direct: DirectAnswers, target: bytes, *args: Any) -> Read | None:
         found.append(target)
-        return real(direct, target, headers, peer)
+        return real(direct, target, *args)
 
     monkeypatch.setattr(DirectAnswers, "read", read)
     return found

@@ -110,6 +110,15 @@ class Asked(msgspec.Struct, frozen=True):
     address: str
 
 
+class Read(msgspec.Struct, frozen=True):
+    """A GET that was read: what was said in it, and what it asks. For the connection that it came on alone."""
+
+    target: bytes
+    authorization: bytes
+    forwarded: bytes | None
+    asked: Asked
+
+
 class Posted(msgspec.Struct, frozen=True):
     """The same, of a request whose body is on its way."""
 
@@ -190,16 +199,28 @@ class DirectAnswers:
             else:
                 self._whole[method, path] = way
 
-    def read(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Asked | None:
+    def read(
+        self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str, last: Read | None = None
+    ) -> Read | None:
         """What a GET without a body asks for, if it can be answered here. `headers` have lower-case names; `peer` is
-        the connection's other end."""
-        found = self._find(b"GET", target)
+        the connection's other end, and `last` what was read on it before: who says again what was said then is not
+        looked for again, nor is the token hashed."""
+        if last is not None and target == last.target:
+            found: tuple[Way, tuple[str, ...]] | None = last.asked.way, last.asked.params
+        else:
+            found = self._find(b"GET", target)
         if found is None:
             return None
         said = _said(headers)
-        if said is None or said.length is not None:
+        if said is None or said.length is not None or said.authorization is None:
             return None
-        return self._asked(*found, said.authorization, said.forwarded, peer)
+        authorization, forwarded = said.authorization, said.forwarded
+        if last is not None and authorization == last.authorization and forwarded == last.forwarded:
+            if target == last.target:
+                return last
+            return Read(target, authorization, forwarded, Asked(*found, last.asked.token, last.asked.address))
+        asked = self._asked(*found, authorization, forwarded, peer)
+        return None if asked is None else Read(target, authorization, forwarded, asked)
 
     def another(self, target: bytes, known: Asked) -> Asked | None:
         """As `read`, of a request whose headers and whose connection are those of the GET that `known` was read from.

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, ClassVar, Final, cast
 
 from cloudchamber.access.errors import AccessRefused
-from cloudchamber.api.direct import Answer, Asked, DirectAnswers, Form, Posted
+from cloudchamber.api.direct import Answer, Asked, DirectAnswers, Form, Posted, Read
 from cloudchamber.api.errors import NO_STORE
 from cloudchamber.api.http1 import (
     Application,
@@ -174,6 +174,7 @@ class EdgeProtocol(HttpProtocol):
         self._direct: DirectAnswers | None = getattr(app, "direct", None)
         self._begun = self._answered = 0
         self._asked: Asked | None = None
+        self._read: Read | None = None
         self._known_data = self._known_rest = b""
         self._known: Asked | None = None
         self._was_direct = False
@@ -222,7 +223,7 @@ class EdgeProtocol(HttpProtocol):
             return
         is_new = not self._in_request
         self._begun = self._answered = 0
-        super().data_received(data)
+        HttpProtocol.data_received(self, data)  # `super()` is an object more for each request
         if not self._in_request:
             # The usual case: the whole request came in one piece, and no timer was ever set.
             if self._request_timer is not None:
@@ -245,9 +246,9 @@ class EdgeProtocol(HttpProtocol):
             # Another one's, that ended in this very piece of input.
             self._request_timer.cancel()
             self._request_timer = None
-        self._in_request = True
+        self._in_request = self.in_headers = True
         self._header_bytes = 0
-        super().on_message_begin()
+        self.url, self.headers = b"", []
 
     def on_headers_complete(self) -> None:
         self.in_headers = False
@@ -291,10 +292,10 @@ class EdgeProtocol(HttpProtocol):
         parser = self.parser
         if parser.get_method() != b"GET" or not parser.should_keep_alive():
             return False
-        asked = direct.read(self.url, self.headers, self._peer)
-        if asked is None or self._answered >= MAX_DIRECT or not self._answers_asked(direct, asked):
+        read = direct.read(self.url, self.headers, self._peer, self._read)
+        if read is None or self._answered >= MAX_DIRECT or not self._answers_asked(direct, read.asked):
             return False
-        self._asked = asked
+        self._read, self._asked = read, read.asked
         self._answered += 1
         return True
 
@@ -304,9 +305,9 @@ class EdgeProtocol(HttpProtocol):
         self._known = self._asked
         if self._known is None:
             return
-        head = _GET + self.url
-        if data.startswith(head):
-            self._known_data, self._known_rest = data, data[len(head) :]
+        url = self.url
+        if data.startswith(_GET) and data.startswith(url, len(_GET)):
+            self._known_data, self._known_rest = data, data[len(_GET) + len(url) :]
         else:
             # Something stands before it.
             self._known = None
