@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from cloudchamber.gateway.sockets import EVENTS, EpollWatch, LoopWatch, Socket, Watch, make_watch
+from cloudchamber.gateway.sockets import EVENTS, FIRST_READ, EpollWatch, LoopWatch, Socket, Watch, make_watch
 from cloudchamber.gateway.tcp import SEND_BUFFER, _listen
 from tests.gateway.cloud import until
 from tests.loops import Turns
@@ -67,6 +67,35 @@ async def test_bytes_come_and_go(pair: tuple[Told, socket.socket]) -> None:
     await until(lambda: told.was_gone)
     await asyncio.sleep(0.02)
     assert (told.ends, told.was_gone) == (1, 1)
+
+
+@pytest.mark.parametrize("size", [FIRST_READ - 1, FIRST_READ, FIRST_READ + 1, 100_000])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_nothing_of_much_that_comes_is_lost(pair: tuple[Told, socket.socket], size: int, *, ends: bool) -> None:
+    told, theirs = pair
+    sent = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    theirs.sendall(sent)
+    if ends:
+        theirs.shutdown(socket.SHUT_WR)
+    await until(lambda: len(told.data) == size)
+    assert told.data == sent
+    await until(lambda: told.ends == ends)
+
+
+async def test_a_number_that_comes_again_is_watched_anew(watch: Watch) -> None:
+    numbers = set[int]()
+    for _ in range(3):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        numbers.add(ours.fileno())
+        told = Told(watch, ours.detach())
+        theirs.sendall(b"one")
+        await until(lambda told=told: told.data == b"one")
+        told.end()
+        assert theirs.recv(1) == b""
+        theirs.close()
+        await until(lambda told=told: told.was_gone)
+    assert len(numbers) == 1
 
 
 async def test_what_there_is_no_room_for_leaves_later_and_before_the_end(pair: tuple[Told, socket.socket]) -> None:

@@ -54,7 +54,6 @@ class StrangerSession:
     __slots__ = (
         "_device",
         "_device_key",
-        "_has_nonce",
         "_is_computing",
         "_loop",
         "_peer",
@@ -64,13 +63,12 @@ class StrangerSession:
         "_work",
     )
 
-    def __init__(self, peer: StrangersPeer, services: TcpServices, nonce: bytes = b"") -> None:
-        """`nonce`: where it was sent already."""
+    def __init__(self, peer: StrangersPeer, services: TcpServices, nonce: bytes) -> None:
+        """`nonce`: it was sent already."""
         self._loop = loop = asyncio.get_running_loop()
         self._peer = peer
         self._services = services
-        self._has_nonce = bool(nonce)
-        self._wire = Stranger(nonce or os.urandom(NONCE_SIZE), loop.time())
+        self._wire = Stranger(nonce, loop.time())
         self._is_computing = False
         self._work: asyncio.Task[None] | None = None
         self._prepared: _Prepared | None = None
@@ -89,18 +87,15 @@ class StrangerSession:
         """True when the next step of the handshake is the peer's, not ours."""
         return self._work is None and not self._is_computing
 
-    def pump(self) -> None:
-        """It has arrived: the nonce."""
-        if not self._has_nonce:
-            self._peer.write(self._wire.nonce)
-
     def receive(self, data: bytes) -> None:
         found = self._wire.receive(data, self._loop.time())
         if found is not None:
             self._found(found)
 
     def receive_eof(self) -> None:
-        self._found(self._wire.receive_eof())
+        closed = self._wire.receive_eof()
+        if closed is not None:
+            self._closed(closed)
 
     def writable(self) -> None:
         """What it is sent fits into any buffer."""
@@ -110,8 +105,7 @@ class StrangerSession:
 
     def lost(self) -> None:
         """The socket is gone, in whatever way."""
-        if not self._wire.is_closed:
-            self._found(self._wire.receive_eof())
+        self.receive_eof()
 
     def handle_deadline(self, now: float) -> bool:
         """`now` in the loop's time. True: that was its end."""
@@ -139,7 +133,11 @@ class StrangerSession:
     def _decrypted(self, opened: "tuple[bytes | None, _Prepared | None]") -> None:
         self._is_computing = False
         plaintext, self._prepared = opened
-        self._found(self._wire.decrypted(plaintext))
+        event = self._wire.decrypted(plaintext)
+        if isinstance(event, IdentifyDevice):
+            self._identify(event)
+        else:
+            self._found(event)
 
     def _identify(self, event: IdentifyDevice) -> None:
         device, prepared = DeviceId(event.device_id.hex()), self._prepared
@@ -147,8 +145,10 @@ class StrangerSession:
         key = self._services.inbox.admit_now(device, event.public_key_der)
         if key is None:
             self._work = self._loop.create_task(self._ask(device, event.public_key_der, prepared))
+        elif prepared is not None and prepared.device_key == key:
+            self._sealed(device, prepared)
         else:
-            self._seal(device, key, prepared)
+            self._seal(device, key)
 
     async def _ask(self, device: DeviceId, public_key_der: bytes | None, prepared: "_Prepared | None") -> None:
         # The machine gives the device up before `INBOX_TIMEOUT_S`, and so cancels this: one timer less.
@@ -157,13 +157,12 @@ class StrangerSession:
         self._work = None
         if key is None:
             self._found(self._wire.refuse())
-        else:
-            self._seal(device, key, prepared)
-
-    def _seal(self, device: DeviceId, key: bytes, prepared: "_Prepared | None") -> None:
-        if prepared is not None and prepared.device_key == key:
+        elif prepared is not None and prepared.device_key == key:
             self._sealed(device, prepared)
-            return
+        else:
+            self._seal(device, key)
+
+    def _seal(self, device: DeviceId, key: bytes) -> None:
         self._is_computing = True
         services = self._services
         services.crypto.submit(partial(self._came, device), _prepare(services.server_key, key))

@@ -170,8 +170,9 @@ class TcpGateway:
         """Those who come, as far as it goes on: mostly there is one, and to look for another costs half as much. False:
         there is no room for somebody who may have come."""
         accepted = begun = 0
+        places = self._limits.max_connections - len(self._links) - self._waiting.count
         while accepted < self._accepts:
-            if not self._has_place():
+            if accepted >= places and not self._has_place():
                 return False
             try:
                 # Beneath `accept`, which makes an object of the connection and asks the system for its address anew.
@@ -184,10 +185,12 @@ class TcpGateway:
                 log.warning("cannot accept a device connection: %s", error)
                 return False
             os.set_blocking(file, False)
-            ip = _plain_ip(address[0])
+            ip: str = address[0]
+            if "." in ip:  # IPv4 peers of a listener for both families come as `::ffff:192.0.2.1`
+                ip = ip.removeprefix("::ffff:")
             accepted += 1
             if begun < BEGUN_AT_ONCE and not self._waiting.count and self._has_room():
-                self._begin(file, ip)
+                self._begin(file, ip, b"")
                 begun += 1
             else:
                 waiting = _Waiting(file, ip, asyncio.get_running_loop().time())
@@ -197,9 +200,12 @@ class TcpGateway:
         self._accepts = min(2 * accepted, ACCEPTED_AT_ONCE)
         return True
 
-    def _begin(self, file: int, ip: str, nonce: bytes = b"") -> None:
+    def _begin(self, file: int, ip: str, nonce: bytes) -> None:
+        """`nonce` is empty where it was not sent."""
+        if not nonce:
+            nonce = _send_nonce(file)
         assert self._watch is not None
-        _Link(self, self._watch, file, self._limits, ip, nonce).session.pump()
+        _Link(self, self._watch, file, self._limits, ip, nonce)
 
     def _look_soon(self) -> None:
         """Once for all for whom this is called in one turn of the loop."""
@@ -255,9 +261,7 @@ class TcpGateway:
             if not line or line[0].since > since:
                 return
             waiting = line.popleft()
-            waiting.nonce = os.urandom(NONCE_SIZE)
-            with contextlib.suppress(OSError):  # whoever went away is found when it is its turn
-                os.write(waiting.file, waiting.nonce)
+            waiting.nonce = _send_nonce(waiting.file)
 
     def _has_room(self) -> bool:
         """For one more to be served."""
@@ -323,7 +327,8 @@ class TcpGateway:
     def left(self, link: "_Link") -> None:
         self._links.discard(link)
         self._strangers.pop(link, None)
-        self._room_is_there()
+        if self._is_full or self._waiting.count or self._changed is not None:
+            self._room_is_there()
 
 
 class _Waiting(PlainEntity, eq=False, gc=False):
@@ -339,7 +344,7 @@ class _Waiting(PlainEntity, eq=False, gc=False):
 class _Link(Socket):
     """One connection: the peer of its session."""
 
-    __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_limits", "_linger", "session")
+    __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_is_finished", "_limits", "_linger", "session")
     __deletable__ = ("session",)  # where this is compiled
 
     def __init__(self, gateway: TcpGateway, watch: Watch, file: int, limits: TcpLimits, ip: str, nonce: bytes) -> None:
@@ -349,6 +354,7 @@ class _Link(Socket):
         self._ip = ip
         self._linger: asyncio.TimerHandle | None = None
         self._has_room = True
+        self._is_finished = False
         self.session: StrangerSession | TcpSession = gateway.arrived(self, nonce)
 
     # --- Socket ---
@@ -368,7 +374,8 @@ class _Link(Socket):
     def gone(self) -> None:
         if self._linger is not None:
             self._linger.cancel()
-        self.session.lost()
+        if not self._is_finished:
+            self.session.lost()
         self._gateway.left(self)
         # A circle less, and all of this connection is freed at once: the garbage collector looks seldom (garbage.py).
         del self.session
@@ -411,6 +418,7 @@ class _Link(Socket):
             self.read_on(reads=True)
 
     def finish(self, closed: Closed) -> None:
+        self._is_finished = True
         self._gateway.closed[closed.reason] += 1
         if log.isEnabledFor(logging.DEBUG):
             log.debug("connection of %s ended: %s %s", self._ip, closed.reason.value, closed.detail)
@@ -421,9 +429,14 @@ class _Link(Socket):
                 self._linger = loop.call_later(self._limits.linger_s, self.abort)
 
 
-def _plain_ip(text: str) -> str:
-    """IPv4 peers of a listener for both families come as `::ffff:192.0.2.1`."""
-    return text.removeprefix("::ffff:") if "." in text else text
+def _send_nonce(file: int) -> bytes:
+    """To a connection that was sent nothing yet, so that there is room for it."""
+    nonce = os.urandom(NONCE_SIZE)
+    try:  # noqa: SIM105 - three calls more in each handshake
+        os.write(file, nonce)
+    except OSError:
+        pass  # whoever went away is found when it is read from
+    return nonce
 
 
 def _listen(family: int, address: tuple[object, ...]) -> socket.socket:
