@@ -86,6 +86,10 @@ class PostgresServer:
         """Runs one statement as the administrator; what psql prints."""
         return self._run("psql", "-qXAtd", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement)
 
+    def deadlocks(self) -> int:
+        """Since the start: each of them stood still for a second."""
+        return (self.folder / "log").read_text().count("deadlock detected")
+
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(30)

@@ -12,10 +12,12 @@ from cloudchamber.access.requester import Anonymous, Customer, ProductClient, Us
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown
 from cloudchamber.fleet.model import Change, Description, DeviceRecord, Product, RecordedKey
 from cloudchamber.fleet.store import KeyStore
+from cloudchamber.fleet.updates import DeviceChanges
 from cloudchamber.ids import ClientId, CustomerId, ProductId, hash_secret, new_id
 from cloudchamber.messaging.audience import Member
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist, DeviceIdMissing, DeviceOffline
 from cloudchamber.storage.database import Transaction
+from tests.databases import PostgresServer
 from tests.world import PASSWORD, World, device_id, key
 
 D = device_id(1)
@@ -177,6 +179,28 @@ async def test_giving_up_what_is_somebody_elses_by_now_takes_nothing(world: Worl
     await world.ownership.claim(lee, D)
     await world.ownership._give_up(stale, Change.UNCLAIMED, "user:x")
     assert (await world.record(1)).owner == OwnedByCustomer(lee.id)
+
+
+async def test_a_device_may_be_given_up_while_it_is_changed(
+    world: World, database_kind: str, request: pytest.FixtureRequest
+) -> None:
+    server: PostgresServer | None = request.getfixturevalue("postgres") if database_kind == "postgresql" else None
+    before = server.deadlocks() if server else 0
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    numbers = range(1, 6)
+    await world.import_(ann, thing, *numbers)
+    for number in numbers:
+        await world.ownership.claim(ann, device_id(number))
+    found = [await world.record(number) for number in numbers]
+    answers = await asyncio.gather(
+        *(world.updates.update(ann, each, DeviceChanges(notes="new"), through="owner") for each in found),
+        *(world.ownership.unclaim(ann, each.id) for each in found),
+        return_exceptions=True,
+    )
+    assert all(not isinstance(answer, Exception) or isinstance(answer, DeviceUnknown) for answer in answers)
+    assert [(await world.record(number)).owner for number in numbers] == [None] * len(numbers)
+    assert (server.deadlocks() if server else 0) == before
 
 
 async def test_unclaims_and_claims_at_once_leave_a_whole_state(world: World) -> None:

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from cloudchamber.clock import Millis
 from cloudchamber.storage import postgres as engine
 from cloudchamber.storage.database import Transaction, open_database
 from cloudchamber.storage.errors import StorageBusy, StorageUnavailable
+from cloudchamber.storage.notices import put_notice
 from cloudchamber.storage.postgres import PostgresDatabase, open_postgres
 from tests.databases import PostgresServer
 from tests.storage.people import INSERT, add, names
@@ -36,6 +38,30 @@ async def test_a_serialization_failure_is_tried_again(opened: PostgresDatabase) 
     await asyncio.gather(*(opened.transaction(increment) for _ in range(40)))
     assert await opened.fetch_one("SELECT updated_at FROM users") == (41,)
     assert opened.retries > 0
+
+
+async def test_who_tells_of_the_same_things_in_another_order_is_in_nobodys_way(
+    opened: PostgresDatabase, postgres: PostgresServer
+) -> None:
+    before = postgres.deadlocks()
+    both_have_begun = asyncio.Barrier(2)
+
+    async def tell(first: str, second: str) -> None:
+        runs = 0
+
+        async def write(tx: Transaction) -> None:
+            nonlocal runs
+            runs += 1
+            await put_notice(tx, "device", first, Millis(0))
+            if runs == 1:
+                await both_have_begun.wait()
+            await put_notice(tx, "device", second, Millis(0))
+
+        await opened.transaction(write)
+
+    await asyncio.gather(tell("a", "b"), tell("b", "a"))
+    found = await opened.fetch_all("SELECT about FROM notices ORDER BY about")
+    assert (found, postgres.deadlocks() - before) == ([("a",), ("b",)], 0)
 
 
 async def test_a_transaction_that_keeps_losing_gives_up(

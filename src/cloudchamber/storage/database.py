@@ -25,6 +25,8 @@ cancelled while it waits cannot know whether the change was made.
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
+from cloudchamber.clock import Millis
+
 T = TypeVar("T")
 
 Value = str | int | float | bytes | bool | None
@@ -52,6 +54,11 @@ class Reader(Protocol):
 
 class Transaction(Reader, Protocol):
     """Reads also what it has itself written. RETURNING goes through `fetch_one` or `fetch_all`."""
+
+    @property
+    def notices(self) -> dict[tuple[str, str], tuple[Millis, str]]:
+        """See notices.py: by subject and what it is about, when and by whom. Written when the body is done."""
+        ...
 
     async def execute(self, sql: str, *args: Value) -> int:
         """Runs one statement and returns how many rows it inserted, updated or deleted.

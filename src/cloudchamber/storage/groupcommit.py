@@ -24,9 +24,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from cloudchamber.clock import Millis
 from cloudchamber.errors import Unavailable
 from cloudchamber.storage.database import MAX_WAITING, Row, Transaction, Value
 from cloudchamber.storage.errors import StorageBusy, StorageUnavailable
+from cloudchamber.storage.notices import write_notices
 from cloudchamber.storage.sql import for_sqlite, refuse_nul
 
 T = TypeVar("T")
@@ -44,12 +46,13 @@ _Body = Callable[[Transaction], Awaitable[Any]]
 class SqliteTransaction:
     """Lives on the writer's thread, for as long as its body runs."""
 
-    __slots__ = ("_connection", "_to_error", "failure")
+    __slots__ = ("_connection", "_to_error", "failure", "notices")
 
     def __init__(self, connection: sqlite3.Connection, to_error: Callable[[Exception], Exception]) -> None:
         self._connection: sqlite3.Connection | None = connection
         self._to_error = to_error
         self.failure: Exception | None = None
+        self.notices: dict[tuple[str, str], tuple[Millis, str]] = {}
 
     async def fetch_one(self, sql: str, *args: Value) -> Row | None:
         # All rows are taken, since RETURNING is only done with its work when its last row is out.
@@ -220,6 +223,8 @@ class GroupCommit:
         transaction = SqliteTransaction(self._connection, self._to_error)
         try:
             job.result = _drive(job.body(transaction), transaction)
+            if transaction.notices and transaction.failure is None:
+                _drive(write_notices(transaction), transaction)
             if transaction.failure is not None:
                 raise transaction.failure
         except BaseException as error:

@@ -4,6 +4,10 @@ A process tells its own parts of a change over the bus, at once. The others (a s
 line) read here, twice a second, what was changed without them, and tell their parts the same. A row is written in the
 transaction that makes the change, so that what was answered is never untold. It names what is to be forgotten, and not
 what is true now: each thing has one row, however often it changes, and whoever reads late reads it once.
+
+Two transactions that change one thing meet in its row. The rows of a transaction are its last statement, in one order
+everywhere: so who waits for a row of another one holds nothing that this one still needs. (PostgreSQL takes a second to
+find two that wait for each other, and ends one of them.)
 """
 
 import logging
@@ -14,6 +18,7 @@ from typing import Final
 from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.errors import CloudError
 from cloudchamber.storage.database import Database, Reader, Transaction
+from cloudchamber.storage.sql import in_steps, rows_of_places
 
 # How far back `follow` looks again: clocks of two machines differ, and a transaction takes its time.
 _OVERLAP_MS: Final = MINUTE
@@ -32,11 +37,17 @@ Hear = Callable[[str, Millis], Awaitable[object] | None]
 async def put_notice(tx: Transaction, subject: str, about: str, now: Millis, origin: str = ORIGIN) -> None:
     """In the transaction that makes the change. What another process of the same thing wrote is replaced: where the one
     does not include the other, `about` names who made it, too."""
-    await tx.execute(
-        "INSERT INTO notices (subject, about, at, origin) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT (subject, about) DO UPDATE SET at = excluded.at, origin = excluded.origin",
-        *(subject, about, now, origin),
-    )
+    tx.notices[subject, about] = (now, origin)
+
+
+async def write_notices(tx: Transaction) -> None:
+    """For databases, at the end of each transaction that has some."""
+    for part in in_steps(sorted(tx.notices.items())):
+        await tx.execute(
+            f"INSERT INTO notices (subject, about, at, origin) VALUES {rows_of_places(len(part), 4)}"  # noqa: S608
+            " ON CONFLICT (subject, about) DO UPDATE SET at = excluded.at, origin = excluded.origin",
+            *(value for key, said in part for value in (*key, *said)),
+        )
 
 
 class Notices:

@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import asyncpg
 
+from cloudchamber.clock import Millis
 from cloudchamber.storage.database import MAX_WAITING, Row, Transaction, Value
 from cloudchamber.storage.errors import (
     BrokenReference,
@@ -27,6 +28,7 @@ from cloudchamber.storage.errors import (
     StorageUnavailable,
     Unstorable,
 )
+from cloudchamber.storage.notices import write_notices
 from cloudchamber.storage.schema import require_head
 from cloudchamber.storage.sql import refuse_nul
 
@@ -120,11 +122,12 @@ async def _keep(_connection: asyncpg.Connection) -> None:
 class PostgresTransaction:
     """Lives on the loop, for as long as its body runs."""
 
-    __slots__ = ("_connection", "failure")
+    __slots__ = ("_connection", "failure", "notices")
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection: asyncpg.Connection | None = connection
         self.failure: Exception | None = None
+        self.notices: dict[tuple[str, str], tuple[Millis, str]] = {}
 
     async def fetch_one(self, sql: str, *args: Value) -> Row | None:
         rows = await self._rows(sql, args)
@@ -243,6 +246,8 @@ class PostgresDatabase:
                 transaction = PostgresTransaction(connection)
                 try:
                     result = await body(transaction)
+                    if transaction.notices and transaction.failure is None:
+                        await write_notices(transaction)
                     if transaction.failure is not None:
                         raise transaction.failure
                 except Exception as error:
