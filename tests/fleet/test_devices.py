@@ -1,13 +1,14 @@
 """Finding, changing and removing devices; the cache of records."""
 
 import asyncio
+import itertools
 
 import pytest
 from msgspec.structs import replace
 
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser
-from cloudchamber.access.requester import ProductClient, User
+from cloudchamber.access.requester import ProductClient, Scopes, User
 from cloudchamber.access.rules import Reason
 from cloudchamber.clock import MINUTE
 from cloudchamber.fleet.errors import DeviceNotInProduct, DeviceUnknown, UpdateEmpty, UpdateInvalid
@@ -47,6 +48,29 @@ async def test_a_device_is_found_by_its_owner_by_id_or_name(world: World) -> Non
     with pytest.raises(AccessRefused) as refused:
         await world.devices.own(ann, device_id(2), GET)
     assert refused.value.reason is Reason.NOT_OWNER
+
+
+async def test_from_memory_a_device_is_found_and_refused_as_from_the_database(world: World) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    limited = User(ann.id, ann.client, Scopes(frozenset({Action.DEVICES_LIST.value})))
+    server = ProductClient(ClientId("c-1"), (await world.product(bob, "Thing")).id)
+    await world.connect(1, key("1"))
+    await world.ownership.claim(ann, device_id(1))
+    await world.devices.own(ann, device_id(1), GET)
+    for reference in (device_id(1), device_id(1).upper()):
+        for who, action in itertools.product((ann, bob, limited, server), Action):
+            try:
+                expected: object = (await world.devices.own(who, reference, action)).id
+            except AccessRefused as refused:
+                expected = (refused.action, refused.resource, refused.reason)
+            try:
+                record = world.devices.own_now(who, reference, action)
+                got: object = None if record is None else record.id
+            except AccessRefused as refused:
+                got = (refused.action, refused.resource, refused.reason)
+            assert got == expected
+    for reference in (device_id(2), "", "lamp", device_id(1)[1:], f" {device_id(1)}"):
+        assert world.devices.own_now(ann, reference, GET) is None
 
 
 async def test_who_sees_which_device(world: World) -> None:

@@ -285,18 +285,18 @@ def decide(requester: Requester, action: Action, resource: Resource) -> Decision
 
 def _standing(requester: Bearer, action: Action, resource: Resource) -> Decision:
     match resource:
-        case DeviceResource(owner=owner):
-            return _standing_with_own_device(requester, action, owner)
-        case ProductDeviceResource(product=product):
-            return _standing_in_product(requester, action, product)
+        case DeviceResource():
+            return _standing_with_own_device(requester, action, resource.owner)
+        case OwnThings():
+            return _standing_with_own_things(requester, action)
+        case ProductDeviceResource():
+            return _standing_in_product(requester, action, resource.product)
         case ProductResource():
             return _standing_in_product(requester, action, resource)
         case OrganizationResource():
             return _standing_in_organization(requester, action, resource)
         case OrganizationDeviceResource(organization=organization, product=product):
             return _standing_through_organization(requester, action, organization, product)
-        case OwnThings():
-            return _standing_with_own_things(requester, action)
         case Account():
             if isinstance(requester, ApiUser):
                 return Refused(Reason.API_USER)

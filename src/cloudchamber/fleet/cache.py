@@ -24,11 +24,12 @@ class DeviceCache:
     def __init__(self, limit: int = MAX_CACHED) -> None:
         """`limit` bounds the records, the lists, and the devices that stand in lists."""
         self._limit = limit
-        self._records: dict[DeviceId, DeviceRecord] = {}
+        self._records: dict[str, DeviceRecord] = {}
         self._lists: dict[Owner, tuple[DeviceRecord, ...]] = {}
         self._listed: dict[DeviceId, Owner] = {}
         self._being_written: set[DeviceId] = set()
-        self.record: Callable[[DeviceId], DeviceRecord | None] = self._records.get
+        self.record: Callable[[str], DeviceRecord | None] = self._records.get
+        """By id; whatever is no id has none."""
         self.version = 0
         """Goes up with each change."""
 

@@ -138,11 +138,20 @@ class Devices:
 
     def own_now(self, requester: Requester, reference: str, action: Action) -> DeviceRecord | None:
         """As `own` by id, from memory; None where only the database can tell. Raises AccessRefused."""
-        require(requester, action, _OWN_THINGS)
-        device = parse_device_id(reference)
-        found = self._cache.record(device) if device is not None else None
-        if found is not None:
-            _require_own(requester, action, found)
+        found = self._recorded(reference)
+        # Who may do it to a device of one's own may do it to what is one's own: one question, but for who may not.
+        if found is None or isinstance(decide(requester, action, _own_device(found)), Refused):
+            require(requester, action, _OWN_THINGS)
+            if found is not None:
+                _require_own(requester, action, found)
+        return found
+
+    def _recorded(self, reference: str) -> DeviceRecord | None:
+        """A device by id, from memory, where ids stand as `parse_device_id` writes them: most come so."""
+        found = self._cache.record(reference)
+        if found is None:
+            device = parse_device_id(reference)
+            found = self._cache.record(device) if device is not None else None
         return found
 
     async def in_product(self, requester: Requester, product: Product, reference: str, action: Action) -> DeviceRecord:
@@ -162,8 +171,7 @@ class Devices:
         """As `in_product`, from memory; None where only the database can tell, or there is nothing. Raises
         AccessRefused."""
         resource = product.resource(requester)
-        device = parse_device_id(reference)
-        found = self._cache.record(device) if device is not None else None
+        found = self._recorded(reference)
         if found is None or found.product != product.id:
             require(requester, action, resource)
             return None
@@ -369,11 +377,11 @@ class Devices:
 
 def _require_own(requester: Requester, action: Action, found: DeviceRecord) -> None:
     """Raises AccessRefused."""
-    require(
-        requester,
-        action,
-        DeviceResource(found.id, found.owner, found.product, found.is_quarantined, found.is_denied),
-    )
+    require(requester, action, _own_device(found))
+
+
+def _own_device(found: DeviceRecord) -> DeviceResource:
+    return DeviceResource(found.id, found.owner, found.product, found.is_quarantined, found.is_denied)
 
 
 def key_algorithm(public_key: bytes) -> KeyAlgorithm:
