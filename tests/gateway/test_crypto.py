@@ -162,11 +162,8 @@ async def test_a_thread_takes_no_more_than_its_share(threads: int) -> None:
     crypto.stop()
 
 
-async def test_on_one_core_a_thread_steps_back_after_each_operation(
-    threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_thread_steps_back_after_each_operation(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stepped = list[int]()
-    monkeypatch.setattr("cloudchamber.gateway.crypto.has_one_core", lambda: True)
     monkeypatch.setattr("os.sched_yield", lambda: stepped.append(1), raising=False)
     crypto = Crypto(threads)
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

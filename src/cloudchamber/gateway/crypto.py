@@ -6,8 +6,8 @@ takes several times as long when they have driven its code and data out of the p
 takes some handshakes in hand together: the first operation of each, what follows it in each, and so on. Results come
 back together, and the loop is woken once for all that are there by then.
 
-That goes for a single core as well. There a thread steps back after each operation, so that nobody on the loop waits
-for longer than one of them takes.
+A thread steps back after each operation: these take whatever time a core has, and where it is shared with the loop,
+nobody there has to wait for longer than one of them takes. So there is a thread on a single core as well.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ TOGETHER: Final = 16
 loop."""
 
 _STOP_TIMEOUT_S: Final = 5.0
+_CAN_STEP_BACK: Final = hasattr(os, "sched_yield")
 
 
 class Crypto:
@@ -44,7 +45,6 @@ class Crypto:
         assert threads > 0
         self._loop = asyncio.get_running_loop()
         self._is_stopped = False
-        self._steps_back = has_one_core() and hasattr(os, "sched_yield")
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._done: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._is_told = False
@@ -126,7 +126,7 @@ class Crypto:
                     some.append((job, operation()))
                 except Exception:
                     log.exception("RSA of a handshake failed")
-                if self._steps_back:
+                if _CAN_STEP_BACK:
                     os.sched_yield()
         return True
 
@@ -143,11 +143,7 @@ class Crypto:
         return operations
 
 
-def has_one_core() -> bool:
-    """Of the machine's, for this process."""
-    return (len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1) == 1
-
-
 def threads_for(wanted: int) -> int:
     """One where the process has one core, whatever is wanted; and never none."""
-    return 1 if has_one_core() else max(wanted, 1)
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return 1 if cores == 1 else max(wanted, 1)
