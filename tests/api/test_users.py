@@ -1,8 +1,6 @@
 """People's accounts over HTTP: profile, changes, second factors, the end; in both profiles."""
 
 import asyncio
-import base64
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,20 +11,15 @@ import pytest
 import pytest_asyncio
 
 from cloudchamber.app import Cloud
-from cloudchamber.identity.totp import STEP_S, hotp
 from cloudchamber.settings import Compat
 from tests.api.conftest import Api, Maker, bearer, log_in, make_maker
 from tests.api.test_edge import oauth_error
+from tests.people import code_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PASSWORD, NEW = "correct horse", "another horse"
 PARTICLE = ("particle", "particle")
-
-
-def code_of(secret: str, ahead: int = 0) -> str:
-    """What an app shows now, or `ahead` steps from now (the server takes one)."""
-    return hotp(base64.b32decode(secret), int(time.time()) // STEP_S + ahead)
 
 
 def both(status: int, text: str) -> tuple[int, dict[str, Any]]:

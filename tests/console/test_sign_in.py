@@ -1,19 +1,13 @@
 """Into the console with a second factor, and what a changed password does to who is in."""
 
-import base64
-import time
 from urllib.parse import quote
 
-from cloudchamber.identity.totp import STEP_S, hotp
 from cloudchamber.testing import Cloud
 from tests.pages.browser import Browser
+from tests.people import code_of
 from tests.whole.story import PASSWORD, Story
 
 NAME = "maker@example.com"
-
-
-def code_of(secret: str, ahead: int) -> str:
-    return hotp(base64.b32decode(secret), int(time.time()) // STEP_S + ahead)
 
 
 async def test_a_second_factor_is_asked_for_and_the_page_is_kept() -> None:

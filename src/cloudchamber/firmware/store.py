@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from cloudchamber.access.model import OwnedByCustomer, OwnedByUser, Owner
 from cloudchamber.clock import Millis
 from cloudchamber.firmware.model import BinaryHash, Firmware, Releases, Update, UpdateState
 from cloudchamber.fleet.model import owner_columns
-from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId
+from cloudchamber.fleet.store import owner_in
+from cloudchamber.ids import DeviceId, ProductId, UserId
 from cloudchamber.storage.database import Reader, Row, Transaction
 
 PIECE: Final = 64 * 1024
@@ -225,12 +225,6 @@ class UpdateStore:
             await tx.execute("DELETE FROM firmware_updates WHERE device_id = $1", device)
 
 
-def _owner(kind: str | None, id_: str | None) -> Owner | None:
-    if kind is None or id_ is None:
-        return None
-    return OwnedByUser(UserId(id_)) if kind == "user" else OwnedByCustomer(CustomerId(id_))
-
-
 def _columns(update: Update) -> tuple[str | int | bytes | None, ...]:
     return (
         update.device,
@@ -276,7 +270,7 @@ def _update(row: Row) -> Update:
     return Update(
         device=DeviceId(row[0]),
         product=ProductId(row[1]) if row[1] is not None else None,
-        owner=_owner(row[2], row[3]),
+        owner=owner_in(row[2], row[3]),
         version=row[4],
         hash=BinaryHash(bytes(row[5])) if row[5] is not None else None,
         name=row[6],

@@ -1,9 +1,7 @@
 """What becomes of a customer's account: a new password, by the team or by mail, and its end."""
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from cloudchamber.access.model import Action, OrganizationResource, ProductResource
 from cloudchamber.access.requester import Requester, describe
@@ -11,7 +9,7 @@ from cloudchamber.access.service import require
 from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.identity.errors import CustomerNotFound, ResetTokenInvalid
 from cloudchamber.identity.model import CustomerAccount
-from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.outbox import Background, Outbox
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.rules import PasswordPolicy, check_password
 from cloudchamber.identity.service import Customers
@@ -24,8 +22,6 @@ Pool = ProductResource | OrganizationResource
 _LIFETIME_MS: Final = 60 * MINUTE
 # Mail that is being sent at one time; more requests than that are somebody's attempt to send mail through us.
 _MAX_SENDING: Final = 200
-
-_log = logging.getLogger(__name__)
 
 
 class CustomerLogIns(Protocol):
@@ -78,7 +74,7 @@ class CustomerAccounts:
         self._public_url = public_url
         self._policy = policy
         self._leavers = leavers
-        self._sending: set[asyncio.Task[None]] = set()
+        self._background = Background("a password-reset mail could not be sent")
 
     async def set_password(self, requester: Requester, pool: Pool, username: str, password: str) -> None:
         """By the team or a server, for somebody who lost theirs. Ends the log-ins of before.
@@ -128,8 +124,8 @@ class CustomerAccounts:
             if product is None
             else self._store.seen_by(self._db, product, name)
         )
-        if customer is not None and len(self._sending) < _MAX_SENDING:
-            self._in_background(self._send(customer, brand))
+        if customer is not None and len(self._background) < _MAX_SENDING:
+            self._background.start(self._send(customer, brand))
 
     async def complete_reset(self, token: str, password: str) -> CustomerId:
         """Sets the password and ends all log-ins of before, in one transaction; the token works once.
@@ -164,7 +160,7 @@ class CustomerAccounts:
 
     async def close(self) -> None:
         """Waits for mail that is being sent."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._background.close()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -206,13 +202,3 @@ class CustomerAccounts:
             "If it was not you, there is nothing to do.\n",
             sender_name=brand,
         )
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._sending.add(task)
-        task.add_done_callback(self._sent)
-
-    def _sent(self, task: "asyncio.Task[None]") -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a password-reset mail could not be sent: %s", type(error).__name__)

@@ -10,13 +10,13 @@ import logging
 import os
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formataddr, formatdate, make_msgid
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from cloudchamber.ids import new_id
@@ -84,6 +84,32 @@ class MailServer:
             connection.send_message(message)
 
 
+class Background:
+    """Mail that nobody waits for."""
+
+    def __init__(self, failed: str) -> None:
+        """`failed` is what the log says of one that came to nothing."""
+        self._failed = failed
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+
+    async def close(self) -> None:
+        """Waits for all of it."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("%s: %s", self._failed, type(error).__name__)
+
+
 class Outbox:
     def __init__(self, folder: Path, server: MailServer | None = None, sender: str = "") -> None:
         """`sender` is the address that mail comes from."""
@@ -91,11 +117,11 @@ class Outbox:
         self._server = server
         self._sender = sender or "cloudchamber@localhost"
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mail")
-        self._sending: set[asyncio.Task[None]] = set()
+        self._background = Background("a mail could not be written")
 
     async def drain(self) -> None:
         """Waits for what `send_soon` was given."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._background.close()
 
     def close(self) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -124,14 +150,7 @@ class Outbox:
 
     def send_soon(self, to: str, subject: str, text: str) -> None:
         """As `send`; nobody waits for it."""
-        task = asyncio.get_running_loop().create_task(self.send(to, subject, text))
-        self._sending.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a mail could not be written: %s", type(error).__name__)
+        self._background.start(self.send(to, subject, text))
 
     async def _sent(self, server: MailServer, message: EmailMessage) -> bool:
         for attempt in range(_ATTEMPTS):

@@ -1,13 +1,10 @@
 """Resetting a user's password by mail."""
 
-import asyncio
-import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cloudchamber.clock import MINUTE, Clock, Millis
 from cloudchamber.identity.errors import ResetTokenInvalid
-from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.outbox import Background, Outbox
 from cloudchamber.identity.passwords import Passwords
 from cloudchamber.identity.ports import LogIns
 from cloudchamber.identity.rules import PasswordPolicy, check_password
@@ -16,7 +13,6 @@ from cloudchamber.ids import SecretHash, UserId, hash_secret, new_token
 from cloudchamber.storage.database import Database, Transaction
 
 _LIFETIME_MS = 60 * MINUTE
-_log = logging.getLogger(__name__)
 
 
 class PasswordResets:
@@ -43,14 +39,14 @@ class PasswordResets:
         self._clock = clock
         self._public_url = public_url
         self._policy = policy
-        self._sending: set[asyncio.Task[None]] = set()
+        self._background = Background("a password-reset mail could not be written")
 
     async def request(self, username: str) -> None:
         """Mails a reset token to the user; for an unknown one nothing happens. The answer is the same, and it does not
         wait for the mail, so that neither text nor time tells whether the account exists."""
         user = await self._users.by_username(self._db, username.strip().lower())
         if user is not None:
-            self._in_background(self._send(user.id, user.username))
+            self._background.start(self._send(user.id, user.username))
 
     async def complete(self, token: str, password: str) -> UserId:
         """Sets the password and ends all log-ins of before, in one transaction; the token works once.
@@ -88,7 +84,7 @@ class PasswordResets:
 
     async def close(self) -> None:
         """Waits for mail that is being written."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._background.close()
 
     async def _send(self, user: UserId, username: str) -> None:
         token = new_token()
@@ -107,13 +103,3 @@ class PasswordResets:
             f"  {self._public_url}/oauth/reset?token={token}\n\n"
             "If it was not you, there is nothing to do.\n",
         )
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._sending.add(task)
-        task.add_done_callback(self._sent)
-
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a password-reset mail could not be written: %s", type(error).__name__)

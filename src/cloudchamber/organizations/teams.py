@@ -4,11 +4,8 @@ What a change takes away is gone when it is answered: the caches that requests a
 tokens are deleted, and the event streams that somebody holds open by the old role end.
 """
 
-import asyncio
-import logging
-from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -17,7 +14,7 @@ from cloudchamber.access.requester import Bearer, User, describe
 from cloudchamber.access.service import require
 from cloudchamber.bus.inprocess import InProcessBus
 from cloudchamber.clock import DAY, Clock, Millis
-from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.outbox import Background, Outbox
 from cloudchamber.identity.rules import is_address, normal_username
 from cloudchamber.identity.service import Users
 from cloudchamber.ids import ApiUserId, SecretHash, hash_secret, new_id, new_token
@@ -54,8 +51,6 @@ MAX_TEAM: Final = 1_000
 INVITATION_LIFETIME_MS: Final = 30 * DAY
 INVITATION_PATH: Final = "/oauth/invitation"
 
-_log = logging.getLogger(__name__)
-
 
 class ApiUserChanged(msgspec.Struct, frozen=True):
     """`token`: the new one, where the scopes changed; it is shown this once."""
@@ -84,7 +79,7 @@ class Teams:
         it mails, and by nobody else."""
         self._outbox = outbox
         self._public_url = public_url
-        self._sending: set[asyncio.Task[None]] = set()
+        self._background = Background("an invitation could not be mailed")
         self._db = db
         self._store = store
         self._api_users = api_users
@@ -155,7 +150,7 @@ class Teams:
         is_in = account is not None and code is None
         self._bus.publish(TEAM_CHANGED, TeamChanged.at(place, account.id if account is not None and is_in else None))
         if code is not None:
-            self._in_background(self._mail(name, given, code))
+            self._background.start(self._mail(name, given, code))
         return name
 
     async def accept(self, requester: Bearer, code: str) -> None:
@@ -185,7 +180,7 @@ class Teams:
 
     async def close(self) -> None:
         """Waits for mail that is being written."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._background.close()
 
     async def _mail(self, name: str, role: Role, code: str) -> None:
         assert self._outbox is not None
@@ -198,16 +193,6 @@ class Teams:
             f"A program joins by POST {self._public_url}/v1/user/invitations with the code, in your name.\n\n"
             "If you do not know what this is about, there is nothing to do.\n",
         )
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._sending.add(task)
-        task.add_done_callback(self._sent)
-
-    def _sent(self, task: "asyncio.Task[None]") -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("an invitation could not be mailed: %s", type(error).__name__)
 
     async def add_api_user(
         self, requester: Bearer, place: Place, friendly_name: str, scopes: list[str], expires_in: str | None = None

@@ -4,11 +4,9 @@ A device goes from its giver to its taker in one transaction, without ever being
 it goes with the giver, as at every change of owner (fleet/store.py, `set_owner`).
 """
 
-import asyncio
-import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from cloudchamber.access.model import Action, OwnedByCustomer, OwnedByUser, Owner, OwnThings
 from cloudchamber.access.requester import Requester, describe
@@ -20,7 +18,7 @@ from cloudchamber.fleet.model import Change, Custody, DeviceRecord
 from cloudchamber.fleet.products import Products
 from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.store import CustodyLog, DeviceStore
-from cloudchamber.identity.outbox import Outbox
+from cloudchamber.identity.outbox import Background, Outbox
 from cloudchamber.identity.service import Customers
 from cloudchamber.ids import CustomerId, DeviceId, ProductId, UserId, new_id
 from cloudchamber.ownership.errors import BelongsToAnother, DeviceDoesNotExist
@@ -41,8 +39,6 @@ _OVER: Final = {
     Status.EXPIRED: "was not answered in time",
     Status.VOID: "is void: the device cannot go to whoever asked any more",
 }
-
-_log = logging.getLogger(__name__)
 
 
 class Transfers:
@@ -69,7 +65,7 @@ class Transfers:
         self._outbox = outbox
         self._clock = clock
         self._public_url = public_url
-        self._sending: set[asyncio.Task[None]] = set()
+        self._background = Background("a mail about a transfer could not be sent")
 
     # -- asking -------------------------------------------------------------------------------------------------------
 
@@ -119,7 +115,7 @@ class Transfers:
             case Asking.TOO_MANY:
                 raise TooManyTransfers(DAY, "Too many transfer requests wait for an answer: try again later")
             case Asking.ASK:
-                self._in_background(self._ask_giver(transfer))
+                self._background.start(self._ask_giver(transfer))
         return transfer
 
     async def cancel(self, requester: Requester, id_: str) -> None:
@@ -189,7 +185,7 @@ class Transfers:
         if changed is None:
             raise _over(outcome)
         self._devices.publish(changed)
-        self._in_background(self._tell_taker(transfer, is_approved=True))
+        self._background.start(self._tell_taker(transfer, is_approved=True))
         return await self._again(transfer)
 
     async def _deny(self, transfer: Transfer) -> Transfer:
@@ -207,7 +203,7 @@ class Transfers:
         found = await self._db.transaction(write)
         if found is not Status.PENDING:
             raise _over(found)
-        self._in_background(self._tell_taker(transfer, is_approved=False))
+        self._background.start(self._tell_taker(transfer, is_approved=False))
         return await self._again(transfer)
 
     # -- reading ------------------------------------------------------------------------------------------------------
@@ -247,7 +243,7 @@ class Transfers:
 
     async def close(self) -> None:
         """Waits for mail that is being sent."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await self._background.close()
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
@@ -311,16 +307,6 @@ class Transfers:
             await self._outbox.send(
                 taker, "The device that you asked for", f"The device {transfer.device} {outcome}.\n"
             )
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._sending.add(task)
-        task.add_done_callback(self._sent)
-
-    def _sent(self, task: "asyncio.Task[None]") -> None:
-        self._sending.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a mail about a transfer could not be sent: %s", type(error).__name__)
 
 
 def _over(status: Status | None) -> CloudError:
