@@ -245,6 +245,26 @@ def _nothing() -> None:
 class HttpProtocol(asyncio.Protocol):
     """One connection."""
 
+    __slots__ = (
+        "app",
+        "client",
+        "cycle",
+        "flow",
+        "headers",
+        "in_headers",
+        "is_refused",
+        "loop",
+        "parser",
+        "pipeline",
+        "running",
+        "scope",
+        "server",
+        "server_state",
+        "tasks",
+        "transport",
+        "url",
+    )
+
     def __init__(self, app: Application, state: ServerState) -> None:
         self.app = app
         self.loop = asyncio.get_running_loop()

@@ -167,6 +167,36 @@ class _PendingSoon(_Pending):
 class EdgeProtocol(HttpProtocol):
     """One connection."""
 
+    # Of more than thirty attributes an object's dictionary has a table of its own, 1.3 kB for each connection.
+    __slots__ = (
+        "_answered",
+        "_asked",
+        "_begun",
+        "_date",
+        "_direct",
+        "_follower",
+        "_form",
+        "_form_body",
+        "_head",
+        "_head_of",
+        "_header_bytes",
+        "_idle_since",
+        "_in_request",
+        "_keep_alive_timer",
+        "_known",
+        "_known_data",
+        "_known_rest",
+        "_lingered_bytes",
+        "_lingering",
+        "_peer",
+        "_read",
+        "_request_timer",
+        "_soon",
+        "_stream",
+        "_was_direct",
+        "_write_timer",
+    )
+
     idle_s: ClassVar[float] = KEEP_ALIVE_S
 
     def __init__(self, app: Application, state: ServerState) -> None:
