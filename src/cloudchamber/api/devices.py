@@ -30,8 +30,9 @@ from cloudchamber.ownership.transfers.service import Transfers
 _GET: Final = Action.DEVICES_GET
 
 
-# About 2 kB each.
-MAX_WRITTEN: Final = 5_000
+# About 1.5 kB each; as many as there are records in memory (fleet/cache.py): who asks for all of a fleet in turn finds
+# nothing in a cache that holds a part of it.
+MAX_WRITTEN: Final = 20_000
 
 
 class Written:
