@@ -13,7 +13,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo test lint format bench soak screenshots lock clean
+.PHONY: help setup setup-dev demo test lint format bench soak screenshots compiled lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,8 +38,14 @@ format: $(STAMPS)/dev ## let ruff rewrite the files
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMPS)/bench-peers ## the benchmarks; ONLY=tokens chooses
-	@$(BIN)/python -m bench $(ONLY) $(ARGS)
+bench: $(STAMPS)/bench-peers $(if $(COMPILED),compiled) ## the benchmarks; ONLY=tokens chooses
+	@$(if $(COMPILED),CLOUDCHAMBER_BENCH_COMPILED=$(CURDIR)/build/compiled )$(BIN)/python -m bench $(ONLY) \
+		$(if $(COMPILED),--results bench/results/compiled )$(ARGS)
+
+compiled: $(STAMPS)/dev ## a wheel whose hot modules are compiled, in dist/compiled; unpacked in build/compiled
+	@rm -rf dist/compiled build/compiled
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m hatchling build -t wheel -d dist/compiled
+	@mkdir -p build && $(BIN)/python -m zipfile -e dist/compiled/*.whl build/compiled
 
 soak: setup-dev ## the long tests: soaks, storms, millions of mutations
 	@$(BIN)/python -m pytest -m soak $(ARGS)

@@ -10,6 +10,10 @@ from typing import Final
 
 _STOP_TIMEOUT_S: Final = 15
 
+COMPILED: Final = os.environ.get("CLOUDCHAMBER_BENCH_COMPILED", "")
+"""A folder with a compiled build (`make bench COMPILED=1`). Servers run from it, and everything else from the sources:
+devices are subclasses of ours, which a compiled class does not allow."""
+
 
 class CannotStart(Exception):
     """Carries what the process said."""
@@ -25,13 +29,17 @@ def running(
 ) -> Iterator[subprocess.Popen[str]]:
     """`PROGRAM ARGUMENTS` until the end of the block; its standard error goes to `log`. `environment` comes on top of
     this process's own."""
+    paths = [COMPILED] if COMPILED else []
+    if COMPILED and "PYTHONPATH" in os.environ:
+        paths.append(os.environ["PYTHONPATH"])
+    ours = {"PYTHONPATH": os.pathsep.join(paths)} if paths and program == sys.executable else {}
     with log.open("w") as errors:
         process = subprocess.Popen(
             [program, *arguments],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env={**os.environ, **(environment or {})},
+            env={**os.environ, **ours, **(environment or {})},
         )
     try:
         yield process

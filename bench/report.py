@@ -27,8 +27,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bench.load import Sample
+from bench.processes import COMPILED
 
-OURS: Final = "cloudchamber"
+OURS: Final = "cloudchamber, compiled" if COMPILED else "cloudchamber"
 
 
 class Metric(msgspec.Struct, frozen=True):

@@ -24,7 +24,6 @@ from cloudchamber.wire.events import (
     VariableRead,
 )
 from cloudchamber.wire.session.profile import PROFILES, DeviceSetup
-from cloudchamber.wire.session.requests import RequestTable
 from cloudchamber.wire.tcp.channel import Opener, Sealer
 from cloudchamber.wire.tcp.connection import CloudConnection
 from cloudchamber.wire.tcp.device import DeviceConnection
@@ -88,16 +87,8 @@ def test_the_cloud_end_says_what_the_recorded_server_said(piece: int) -> None:
     assert heard[6].describe.system["m"][0]["s"] == 49152
 
 
-def test_the_cloud_ends_requests_are_those_of_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cloud_ends_requests_are_those_of_the_recording() -> None:
     """Tokens are free: the recorded ones are handed out in their order."""
-    tokens = iter((0x23, 0x31, 0x34))
-    add = RequestTable.add
-
-    def with_recorded_token(table: RequestTable, pending: object, now: float) -> bool:
-        table.next_token = next(tokens)
-        return add(table, pending, now)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(RequestTable, "add", with_recorded_token)
     cloud = admitted()
     cloud.receive(joined("D>S", 1, 8), 0.0)
     sent = cloud.data_to_send(0.0)
@@ -105,13 +96,16 @@ def test_the_cloud_ends_requests_are_those_of_the_recording(monkeypatch: pytest.
     (asked,) = [event for event in cloud.events() if isinstance(event, TimeAsked)]
     cloud.tell_time(asked, 0x6553F100, 0.0)
     cloud.receive(joined("D>S", 11, 15), 0.0)
+    cloud._requests.next_token = 0x23
     call = cloud.call_function("brew", "32,240", 0.0, 10.0)
     sent += cloud.data_to_send(0.0)
     cloud.receive(joined("D>S", 18, 19), 0.0)
+    cloud._requests.next_token = 0x31
     read = cloud.read_variable("temperature", 0.0, 10.0)
     sent += cloud.data_to_send(0.0)
     cloud.receive(joined("D>S", 21, 22), 0.0)
     assert cloud.send_event("spark/device/claim/code", b"ok", 60, True, 0.0)
+    cloud._requests.next_token = 0x34
     signal = cloud.signal(True, 0.0, 10.0)
     sent += cloud.data_to_send(0.0)
     cloud.receive(joined("D>S", 25, 25), 0.0)

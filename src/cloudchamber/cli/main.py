@@ -36,7 +36,17 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, help_) for name, (_, help_) in _COMMANDS.items()])
 
 
+def _say_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked:
+        coap = importlib.import_module("cloudchamber.wire.coap")
+        form = "" if str(coap.__file__).endswith(".py") else ", compiled"  # by `make compiled`
+        click.echo(f"cloudchamber, version {__version__}{form}")
+        context.exit()
+
+
 @click.command(cls=_LazyGroup)
-@click.version_option(__version__, prog_name="cloudchamber")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_say_version, help="Which one this is."
+)
 def main() -> None:
     """A device cloud, compatible on the wire with Particle's clients and Device OS firmware."""

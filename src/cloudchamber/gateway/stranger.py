@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from msgspec import Struct
 
 from cloudchamber.gateway.crypto import Work
 from cloudchamber.gateway.services import TcpServices
@@ -20,7 +21,6 @@ from cloudchamber.gateway.tcp_session import Peer, TcpSession
 from cloudchamber.ids import DeviceId
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.events import Closed, CloseReason, DecryptHandshake, IdentifyDevice
-from cloudchamber.wire.structs import PlainValue
 from cloudchamber.wire.tcp.handshake import (
     CREDENTIALS_SIZE,
     KEY_AT,
@@ -203,7 +203,7 @@ class StrangerSession:
         self._peer.finish(event)
 
 
-class _Prepared(PlainValue, frozen=True, gc=False):
+class _Prepared(Struct, frozen=True, gc=False):
     """What a device is admitted with, by the key for which it was made: see `Stranger.admit`."""
 
     device_key: bytes

@@ -15,13 +15,14 @@ import socket
 from collections import Counter, deque
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from cloudchamber.gateway.services import TcpServices
 from cloudchamber.gateway.sockets import Socket, Watch, make_watch
 from cloudchamber.gateway.stranger import StrangerSession
 from cloudchamber.gateway.tcp_session import TcpSession
 from cloudchamber.gateway.waiting import WaitingRoom, source_of
 from cloudchamber.wire.events import Closed, CloseReason
-from cloudchamber.wire.structs import PlainEntity
 from cloudchamber.wire.tcp.handshake import NONCE_SIZE
 
 log = logging.getLogger(__name__)
@@ -331,7 +332,7 @@ class TcpGateway:
             self._room_is_there()
 
 
-class _Waiting(PlainEntity, eq=False, gc=False):
+class _Waiting(Struct, eq=False, gc=False):
     """`nonce` is empty as long as it was not sent."""
 
     file: int
@@ -345,7 +346,6 @@ class _Link(Socket):
     """One connection: the peer of its session."""
 
     __slots__ = ("__weakref__", "_gateway", "_has_room", "_ip", "_is_finished", "_limits", "_linger", "session")
-    __deletable__ = ("session",)  # where this is compiled
 
     def __init__(self, gateway: TcpGateway, watch: Watch, file: int, limits: TcpLimits, ip: str, nonce: bytes) -> None:
         super().__init__(watch, file)

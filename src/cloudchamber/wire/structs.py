@@ -1,7 +1,7 @@
-"""Bases of Structs in modules that may be compiled (docs/decisions/0017-compiled.md).
+"""Bases of Structs in modules that may be compiled (docs/decisions/0018-compiled.md).
 
-A compiled module makes its Structs without the options that follow the base in brackets. What a base says they inherit,
-so each derives from the base that has its options, and repeats them for those who read and check the types.
+A compiled module makes its Structs without the options that follow the base in brackets. Those of a base they inherit.
+So each derives from the base that has its options, and repeats them for who reads and for the check of types.
 """
 
 from msgspec import Struct
@@ -11,13 +11,5 @@ class Value(Struct, frozen=True):
     """Never altered, compared and hashed by its fields."""
 
 
-class PlainValue(Struct, frozen=True, gc=False):
-    """The same, of fields that can be part of no circle."""
-
-
 class Entity(Struct, eq=False):
     """Itself, whatever its fields are."""
-
-
-class PlainEntity(Struct, eq=False, gc=False):
-    """The same, of fields that can be part of no circle."""

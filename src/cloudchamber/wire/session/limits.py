@@ -1,7 +1,8 @@
 """What one device can take, from what its Hello tells."""
 
+import msgspec
+
 from cloudchamber.wire.messages import Hello
-from cloudchamber.wire.structs import Value
 from cloudchamber.wire.tcp.channel import plaintext_limit
 from cloudchamber.wire.transport import Transport
 
@@ -16,7 +17,7 @@ _LARGEST_BUFFER = 2048
 _EVENT_OVERHEAD = 80
 
 
-class DeviceLimits(Value, frozen=True):
+class DeviceLimits(msgspec.Struct, frozen=True):
     """All in bytes."""
 
     max_message: int

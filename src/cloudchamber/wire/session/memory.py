@@ -8,16 +8,17 @@ session's keys. This is that state as one value, and as bytes for a store.
 import json
 from typing import Any
 
+import msgspec
+
 from cloudchamber.wire.describe import DIGEST_SIZE, Known, application
 from cloudchamber.wire.errors import WireError
 from cloudchamber.wire.messages import Hello, Subscription, shared
-from cloudchamber.wire.structs import Value
 from cloudchamber.wire.values import VariableType
 
 _VERSION = 2
 
 
-class SessionMemory(Value, frozen=True):
+class SessionMemory(msgspec.Struct, frozen=True):
     """`hello` names the device (12 bytes). `known` is None until both parts of the description were told.
 
     `next_message_id`: the first id that no message of the session before can have used, some hundreds ahead of those

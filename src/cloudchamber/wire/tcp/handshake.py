@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import NoDigestInfo
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
+from msgspec import Struct
 
 from cloudchamber.wire.errors import WireError
-from cloudchamber.wire.structs import PlainValue
 
 NONCE_SIZE: Final = 40
 CIPHERTEXT_SIZE: Final = 256
@@ -37,7 +37,7 @@ _PUBLIC_KEY_PREFIX = bytes.fromhex("30819f300d06092a864886f70d010101050003818d00
 _PUBLIC_KEY_SUFFIX = bytes.fromhex("0203010001")
 
 
-class Credentials(PlainValue, frozen=True, gc=False):
+class Credentials(Struct, frozen=True, gc=False):
     """The 40 secret bytes of a connection, taken apart."""
 
     key: bytes

@@ -9,13 +9,14 @@ import struct
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+import msgspec
+
 from cloudchamber.wire.describe import Application
 from cloudchamber.wire.messages import Hello, Subscription
 from cloudchamber.wire.session.limits import DeviceLimits
-from cloudchamber.wire.structs import PlainValue, Value
 
 
-class Alike(Value, frozen=True):
+class Alike(msgspec.Struct, frozen=True):
     """`hello` is without its device id."""
 
     hello: Hello
@@ -55,7 +56,7 @@ class Own(NamedTuple):
 _OWN: Final = struct.Struct(">12s8s??BB5H5d")
 
 
-class PackedSession(PlainValue, frozen=True, gc=False):
+class PackedSession(msgspec.Struct, frozen=True, gc=False):
     alike: Alike
     _data: bytes
 
