@@ -4,7 +4,7 @@ import pytest
 
 from cloudchamber.clock import MINUTE, FixedClock, Millis
 from cloudchamber.storage.database import Database, Transaction
-from cloudchamber.storage.errors import StorageUnavailable
+from cloudchamber.storage.errors import BrokenReference, StorageUnavailable
 from cloudchamber.storage.notices import Notices, put_notice
 
 
@@ -49,15 +49,18 @@ async def test_one_that_cannot_be_understood_keeps_no_other_from_being_heard(
         heard.append(about)
         if about == "odd":
             raise ValueError(about)
+        if about == "gone":
+            # No more than that of a disk that is full can be waited for.
+            raise BrokenReference(about)
 
     notices.on("team", hear)
 
     async def write(tx: Transaction) -> None:
-        for about in ("a", "odd", "b"):
+        for about in ("a", "odd", "gone", "b"):
             await put_notice(tx, "team", about, clock.now(), "elsewhere")
 
     await database.transaction(write)
-    assert [await notices.follow(), sorted(heard)] == [3, ["a", "b", "odd"]]
+    assert [await notices.follow(), sorted(heard)] == [4, ["a", "b", "gone", "odd"]]
     assert "a notice of team could not be followed" in caplog.text
     assert await notices.follow() == 0
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from cloudchamber.clock import MINUTE, Clock, Millis
-from cloudchamber.errors import CloudError
+from cloudchamber.errors import Unavailable
 from cloudchamber.storage.database import Database, Reader, Transaction
 from cloudchamber.storage.sql import in_steps, rows_of_places
 
@@ -62,12 +62,12 @@ class Notices:
 
     def on(self, subject: str, hear: Hear) -> None:
         """`hear` is told what was changed, once for each time that somebody else changed it. Subjects are told in the
-        order in which they were named here: first those that take away. Where it raises a CloudError, it is told
+        order in which they were named here: first those that take away. Where it raises Unavailable, it is told
         again."""
         self._heard[subject] = hear
 
     async def follow(self) -> int:
-        """How many there were. Raises CloudError, and goes on with the rest the next time."""
+        """How many there were. Raises Unavailable, and goes on with the rest the next time."""
         now = self._clock.now()
         found = frozenset(await _since(self._db, Millis(self._followed_at - _OVERLAP_MS)))
         new = found - self._followed
@@ -76,10 +76,13 @@ class Notices:
         if known:
             ranks = {subject: rank for rank, subject in enumerate(self._heard)}
             known.sort(key=lambda notice: ranks[notice[0]])
-            self._followed &= found
-            for notice in known:
-                await self._tell(notice)
-                self._followed |= {notice}
+            left = set(known)
+            try:
+                for notice in known:
+                    await self._tell(notice)
+                    left.discard(notice)
+            finally:
+                self._followed = found - left
         self._followed, self._followed_at = found, now
         return len(new)
 
@@ -89,7 +92,7 @@ class Notices:
             waits = self._heard[subject](about, Millis(at))
             if waits is not None:
                 await waits
-        except CloudError:
+        except Unavailable:
             raise
         except Exception:
             # One that cannot be understood must not keep the others, and what ends by them, from being heard.
