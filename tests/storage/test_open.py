@@ -1,5 +1,6 @@
 """What is refused at the door: databases that are not at head, not there, or not whole."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cloudchamber.storage import sqlite
 from cloudchamber.storage.database import Transaction, open_database
 from cloudchamber.storage.errors import SchemaMismatch, StorageDamaged, StorageUnavailable
 from cloudchamber.storage.schema import REVISIONS
@@ -79,6 +81,34 @@ class TestSqlite:
         await database.transaction(fill)
         await database.close()
         return Path(database_url.removeprefix("sqlite:///"))
+
+    @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system reads ahead by itself or not at all")
+    async def test_all_of_a_file_is_read_ahead_of_its_check(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[tuple[int, int]] = []
+
+        def advise(descriptor: int, offset: int, length: int, advice: int) -> None:
+            assert advice == os.POSIX_FADV_WILLNEED
+            assert os.path.samestat(os.fstat(descriptor), path.stat())
+            asked.append((offset, length))
+
+        monkeypatch.setattr(os, "posix_fadvise", advise)
+        monkeypatch.setattr(sqlite, "READ_AHEAD_BYTES", 100_000)
+        await (await open_database(f"sqlite:///{path}")).close()
+        assert [offset for offset, _ in asked] == list(range(0, path.stat().st_size, 100_000))
+        assert {length for _, length in asked} == {100_000}
+
+    async def test_opening_a_database_again_leaves_the_locks_of_the_first(self, path: Path) -> None:
+        """Or the next process that closes it takes itself for the last, and removes the log that is in use."""
+        first = await open_database(f"sqlite:///{path}")
+        await first.transaction(lambda transaction: transaction.execute(INSERT, "kept", "kept@example.org"))
+        log = path.with_name(path.name + "-wal")
+        sqlite._examine(path)
+        other = "import sqlite3; c = sqlite3.connect({!r}); c.execute('SELECT 1 FROM users').fetchone(); c.close()"
+        command = [sys.executable, "-c", other.format(str(path))]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+        assert log.stat().st_size > 0
+        await first.close()
+        assert not log.exists()
 
     @pytest.mark.parametrize("where", [0.0, 0.5])
     async def test_damage_is_named_at_the_start(self, path: Path, where: float) -> None:
