@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import msgspec
+
 from cloudchamber.clock import Millis
 from cloudchamber.fleet.model import DeviceRecord, Product
 from cloudchamber.ids import DeviceId, ProductId, UserId
@@ -46,8 +48,22 @@ def device(**changes) -> DeviceRecord:
 def _made(kind, given):
     """With what is not given empty: a field that is added to a record changes nothing here."""
     empty = {"bool": False, "tuple": (), "Mapping": {}}
-    for field in dataclasses.fields(kind):
-        if field.name not in given and field.default is dataclasses.MISSING:
-            given[field.name] = next((value for word, value in empty.items() if str(field.type).find(word) == 0), None)
-    known = {field.name for field in dataclasses.fields(kind)}
+    fields, missing = _fields(kind)
+    for field in fields:
+        if field.name not in given and field.default is missing:
+            given[field.name] = next(
+                (value for word, value in empty.items() if _name(field.type).find(word) == 0), None
+            )
+    known = {field.name for field in fields}
     return kind(**{name: value for name, value in given.items() if name in known})
+
+
+def _fields(kind):
+    if dataclasses.is_dataclass(kind):
+        return dataclasses.fields(kind), dataclasses.MISSING
+    return msgspec.structs.fields(kind), msgspec.NODEFAULT
+
+
+def _name(type_):
+    """As it stands in the source, more or less."""
+    return getattr(type_, "__name__", None) or str(type_)
