@@ -14,6 +14,7 @@ from cloudchamber.firmware.rules import (
     Plan,
     Target,
     Why,
+    application_hash,
     check_platform,
     check_upload,
     is_binary,
@@ -21,6 +22,7 @@ from cloudchamber.firmware.rules import (
     released_to,
     retry_at,
     running_version,
+    runs,
     target_of,
 )
 from cloudchamber.ids import DeviceId, ProductId, UserId
@@ -231,3 +233,25 @@ def test_a_flash_is_for_the_devices_platform() -> None:
 )
 def test_a_binary_is_told_from_source_code(filename: str, file_type: str | None, content: bytes, binary: bool) -> None:
     assert is_binary(filename, file_type, content) is binary
+
+
+USER = {"f": "u", "n": "1", "u": "AB" * 32}
+SYSTEM_PART = {"f": "s", "n": "1", "u": "CD" * 32}
+
+
+@pytest.mark.parametrize(
+    ("system", "told"),
+    [
+        ({"m": [SYSTEM_PART, USER]}, "AB" * 32),
+        ({"m": [SYSTEM_PART]}, None),
+        ({"m": [{"f": "u", "u": 7}, "u", None]}, None),
+        ({"m": None}, None),
+        ({"m": 7}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_application_that_a_device_says_it_runs(system, told) -> None:
+    assert application_hash(system) == told
+    assert runs(system, "ab" * 32) is (told is not None)
+    assert not runs(system, "cd" * 32)

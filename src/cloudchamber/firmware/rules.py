@@ -1,7 +1,8 @@
 """Which firmware a device shall run, whether it may be sent now, and what may be uploaded. Pure."""
 
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -63,6 +64,21 @@ def running_version(device: DeviceRecord) -> int | None:
 
 def takes_updates(device: DeviceRecord) -> bool:
     return device.firmware_updates_enabled or device.firmware_updates_forced
+
+
+def application_hash(system: Mapping[str, Any] | None) -> str | None:
+    """Of the application that a device says it runs, as it says it. `system`: what it told of itself (Describe)."""
+    modules = (system or {}).get("m")
+    for module in modules if isinstance(modules, list | tuple) else ():
+        if isinstance(module, dict) and module.get("f") == "u" and isinstance(module.get("u"), str):
+            return str(module["u"])
+    return None
+
+
+def runs(system: Mapping[str, Any] | None, hash_: str) -> bool:
+    """Whether a device says that it runs this application. `hash_`: of its module, in lower-case hex."""
+    told = application_hash(system)
+    return told is not None and told.lower() == hash_
 
 
 # --- when ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ One update for each device at a time, and so many in all; a flash that somebody 
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -34,11 +34,13 @@ from cloudchamber.firmware.rules import (
     NOT_STARTED,
     REFUSED,
     Move,
+    application_hash,
     check_platform,
     plan,
     released_version,
     retry_at,
     running_version,
+    runs,
     takes_updates,
 )
 from cloudchamber.firmware.service import FIRMWARE_CHANGED, FIRMWARE_RELEASED, Release, file_name, read_module
@@ -496,8 +498,7 @@ class FirmwareUpdates:
 
     async def _tells(self, device: DeviceId, hash_: str | None) -> bool:
         """Whether this is the application that it described last."""
-        told = None if hash_ is None else application_hash(await self._devices.system_of(device))
-        return told is not None and told.lower() == hash_
+        return hash_ is not None and runs(await self._devices.system_of(device), hash_)
 
     async def _wait_for(self, record: DeviceRecord) -> None:
         """The device takes no updates now. It is told that there is one, and says when it is ready."""
@@ -641,14 +642,6 @@ def _check_may_take(record: DeviceRecord) -> None:
         raise AccessRefused(Action.DEVICES_UPDATE, resource, Reason.DENIED)
     if record.is_quarantined:
         raise AccessRefused(Action.DEVICES_UPDATE, resource, Reason.QUARANTINED)
-
-
-def application_hash(system: Mapping[str, Any] | None) -> str | None:
-    """Of the application that a device says it runs."""
-    for module in (system or {}).get("m") or ():
-        if isinstance(module, dict) and module.get("f") == "u" and isinstance(module.get("u"), str):
-            return str(module["u"])
-    return None
 
 
 def _words(outcome: Outcome) -> str:
