@@ -247,8 +247,6 @@ class World:
             db,
             DeviceStore(),
             KeyStore(),
-            self.users,
-            self.customers,
             self.provisional,
             self.connected,
             self.bus,

@@ -389,7 +389,7 @@ class Cloud:
         products = Products(db, ProductStore(), organizations, tokens, bus, clock)
         await products.start()
         group_store = GroupStore()
-        self.devices = devices = Devices(db, device_store, key_store, self.users, customers, provisional, hub, bus)
+        self.devices = devices = Devices(db, device_store, key_store, provisional, hub, bus)
         imports = Imports(
             db,
             ImportStore(),

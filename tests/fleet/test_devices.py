@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +18,6 @@ from cloudchamber.fleet.model import Change, Description, DeviceRecord
 from cloudchamber.fleet.service import DEVICE_CHANGED, key_algorithm
 from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.fleet.updates import DeviceChanges
-from cloudchamber.identity.model import UserAccount
 from cloudchamber.ids import ClientId, DeviceId, UserId
 from cloudchamber.storage.database import Reader, Transaction
 from tests.world import PASSWORD, World, device_id, handshake, key
@@ -238,14 +238,14 @@ async def test_a_record_that_changes_while_it_is_read_is_not_kept(world: World, 
     await world.import_(ann, thing, 1)
     has_read, may_go = asyncio.Event(), asyncio.Event()
 
-    async def slow_read(self, db, device, read=DeviceStore.by_id):
+    async def slow_read(self, db, device, read=DeviceStore.named):
         found = await read(self, db, device)
         has_read.set()
         await may_go.wait()
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(DeviceStore, "by_id", slow_read)
+        patched.setattr(DeviceStore, "named", slow_read)
         reading = asyncio.create_task(world.devices.get(device_id(1)))
         await has_read.wait()
     await world.ownership.claim(ann, device_id(1))
@@ -378,20 +378,70 @@ async def test_records_share_what_devices_have_alike(world: World) -> None:
         one.variables["t"] = "bool"  # type: ignore[index]
 
 
-async def test_a_name_that_was_read_as_it_changed_is_not_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    ann = await world.user("ann")
-    owner = OwnedByUser(ann.id)
-    get = world.users.get
+@pytest.mark.parametrize("how", ["alone", "with its device"])
+async def test_a_name_that_was_read_as_it_changed_is_not_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    ann, device = await world.user("ann"), device_id(1)
+    await world.connect(1, key("1"))
+    await world.ownership.claim(ann, device)
+    devices, owner = world.devices, OwnedByUser(ann.id)
+    devices.cache.clear()
+    read = "owners_names" if how == "alone" else "named"
+    ask = getattr(devices._store, read)
 
-    async def renamed_meanwhile(user: UserId) -> UserAccount | None:
-        before = await get(user)
+    async def renamed_meanwhile(db: Reader, what: Any) -> Any:
+        before = await ask(db, what)
         monkeypatch.undo()
         await world.accounts.rename(ann, "anna@example.com", PASSWORD, None)
         return before
 
-    monkeypatch.setattr(world.users, "get", renamed_meanwhile)
-    assert await world.devices.owner_name(owner) == "ann"
-    assert await world.devices.owner_name(owner) == "anna@example.com"
+    monkeypatch.setattr(devices._store, read, renamed_meanwhile)
+    if how == "alone":
+        assert await devices.owner_name(owner) == "ann"
+    else:
+        assert (await devices.get(device)) is not None
+    assert await devices.owner_name(owner) == "anna@example.com"
+
+
+async def test_names_of_owners_come_with_their_devices_and_together(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await world.user("ann")
+    thing = await world.product(ann)
+    await world.import_(ann, thing, 1, 2, 3, 4)
+    bob = await world.customer(ann, thing, "bob@example.com")
+    await world.ownership.claim(ann, device_id(1))
+    await world.ownership.claim(bob, device_id(2))
+    await world.ownership.claim(bob, device_id(3))
+    asked: list[str] = []
+    fetch_one, fetch_all = world.db.fetch_one, world.db.fetch_all
+
+    async def one(sql: str, *values: Any) -> Any:
+        asked.append(sql)
+        return await fetch_one(sql, *values)
+
+    async def all_(sql: str, *values: Any) -> Any:
+        asked.append(sql)
+        return await fetch_all(sql, *values)
+
+    monkeypatch.setattr(world.db, "fetch_one", one)
+    monkeypatch.setattr(world.db, "fetch_all", all_)
+    for number, owner_name in ((1, "ann"), (2, "bob@example.com"), (4, None)):
+        world.devices.cache.clear()
+        world.devices._names.clear()
+        asked.clear()
+        record = await world.devices.get(device_id(number))
+        assert record is not None
+        assert world.devices.view_now(record) == await world.devices.view(record)
+        assert (await world.devices.view(record)).owner_name == owner_name
+        assert len(asked) == 1, "one read for a device and what its owner is called"
+    records = [record for number in (1, 2, 3, 4) if (record := await world.devices.get(device_id(number)))]
+    world.devices._names.clear()
+    asked.clear()
+    views = await world.devices.views(records)
+    assert [view.owner_name for view in views] == ["ann", "bob@example.com", "bob@example.com", None]
+    assert len(asked) == 2, "one read for all users, one for all customers"
 
 
 async def test_what_another_process_changed_is_told_once_and_never_undoes_what_is_newer(

@@ -29,10 +29,6 @@ from cloudchamber.fleet.service import Devices
 from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.gateway.hub import Hub
 from cloudchamber.gateway.server_keys import load_or_make
-from cloudchamber.identity.passwords import Passwords
-from cloudchamber.identity.rules import PasswordPolicy
-from cloudchamber.identity.service import Customers, Users
-from cloudchamber.identity.store import CustomerStore, UserStore
 from cloudchamber.ids import DeviceId, parse_device_id
 from cloudchamber.settings import Settings
 from cloudchamber.wire.keys import DEFAULT_PORTS, ServerAddress, build_server_key_file
@@ -134,21 +130,16 @@ def _public_key(file: Path) -> bytes:
 async def _register(settings: Settings, device_id: DeviceId, public: bytes) -> None:
     prepare_data_folder(settings.data)
     db = await open_migrated(settings)
-    passwords = Passwords(1)
     try:
-        clock = SystemClock()
         devices = Devices(
             db,
             DeviceStore(),
             KeyStore(),
-            Users(db, UserStore(), passwords, clock, is_open=False, policy=PasswordPolicy()),
-            Customers(db, CustomerStore(), passwords, clock, policy=PasswordPolicy()),
             ProvisionalDevices(),
             hub := Hub(),
             InProcessBus(),
         )
-        keys = DeviceKeys(db, DeviceStore(), KeyStore(), devices, hub, clock)
+        keys = DeviceKeys(db, DeviceStore(), KeyStore(), devices, hub, SystemClock())
         await keys.put_on_record(device_id, public, "command-line")
     finally:
-        passwords.close()
         await db.close()

@@ -31,7 +31,6 @@ from cloudchamber.fleet.ports import LiveDevices
 from cloudchamber.fleet.provisional import Provisional, ProvisionalDevices
 from cloudchamber.fleet.store import DeviceStore, KeyStore
 from cloudchamber.identity.ports import USER_RENAMED
-from cloudchamber.identity.service import Customers, Users
 from cloudchamber.ids import DeviceId, ProductId, UserId, parse_device_id
 from cloudchamber.storage.database import Database, Transaction
 
@@ -65,8 +64,6 @@ class Devices:
         db: Database,
         store: DeviceStore,
         keys: KeyStore,
-        users: Users,
-        customers: Customers,
         provisional: ProvisionalDevices,
         live: LiveDevices,
         bus: InProcessBus,
@@ -74,8 +71,6 @@ class Devices:
         self._db = db
         self._store = store
         self._keys = keys
-        self._users = users
-        self._customers = customers
         self._provisional = provisional
         self._live = live
         self._bus = bus
@@ -101,11 +96,16 @@ class Devices:
         cached = self._cache.record(device)
         if cached is not None:
             return cached
-        version = self._cache.version
-        found = await self._store.by_id(self._db, device)
-        if found is not None:
-            self._cache.keep(found, version)
-        return found
+        version, renamings = self._cache.version, self._renamings
+        found = await self._store.named(self._db, device)
+        if found is None:
+            return None
+        record, owner_name = found
+        self._cache.keep(record, version)
+        # Whoever asks for a device mostly asks next what its owner is called: a read of the database less.
+        if record.owner is not None and owner_name is not None:
+            self._keep_name(record.owner, owner_name, renamings)
+        return record
 
     async def system_of(self, device: DeviceId) -> Mapping[str, Any] | None:
         """What a device told of its system last (`Describe.system`); None where it never did."""
@@ -232,9 +232,10 @@ class Devices:
         """The record with connection and owner's name."""
         return (await self.views([record]))[0]
 
-    async def views(self, records: Iterable[DeviceRecord]) -> list[DeviceView]:
+    async def views(self, records: Collection[DeviceRecord]) -> list[DeviceView]:
         """As `view`, for a list."""
-        return [self._view(record, await self.owner_name(record.owner)) for record in records]
+        names = await self._owners_names({record.owner for record in records if record.owner is not None})
+        return [self._view(record, None if record.owner is None else names.get(record.owner)) for record in records]
 
     def view_now(self, record: DeviceRecord) -> DeviceView | None:
         """As `view`, from memory; None where the owner's name is not in it."""
@@ -251,24 +252,31 @@ class Devices:
         return DeviceView(record, live.is_online(record.id), record.last_heard if heard is None else heard, owner_name)
 
     async def owner_name(self, owner: Owner | None) -> str | None:
+        """None also for an account that is gone."""
+        return None if owner is None else (await self._owners_names({owner})).get(owner)
+
+    async def _owners_names(self, owners: Collection[Owner]) -> dict[Owner, str]:
         """A name that was read once is kept, until its account is renamed; no id is used twice."""
-        if owner is None:
-            return None
-        name = self._names.get(owner)
-        if name is None:
+        names, unknown = dict[Owner, str](), []
+        for owner in owners:
+            name = self._names.get(owner)
+            if name is None:
+                unknown.append(owner)
+            else:
+                names[owner] = name
+        if unknown:
             renamings = self._renamings
-            account = await (
-                self._users.get(owner.id) if isinstance(owner, OwnedByUser) else self._customers.get(owner.id)
-            )
-            if account is None:
-                return None
-            name = account.username
-            # A new name that was told while we read would have dropped nothing.
-            if renamings == self._renamings:
-                self._names[owner] = name
+            for owner, name in (await self._store.owners_names(self._db, unknown)).items():
+                names[owner] = name
+                self._keep_name(owner, name, renamings)
+        return names
+
+    def _keep_name(self, owner: Owner, name: str, renamings: int) -> None:
+        # A new name that was told while we read would have dropped nothing.
+        if renamings == self._renamings:
+            self._names[owner] = name
             if len(self._names) > MAX_CACHED:
                 del self._names[next(iter(self._names))]
-        return name
 
     def _renamed(self, user: UserId) -> None:
         self._renamings += 1

@@ -1,7 +1,7 @@
 """SQL of products, devices, device keys and the custody log."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from types import MappingProxyType
@@ -37,7 +37,7 @@ _PRODUCT = (
     " FROM products p JOIN organizations o ON o.id = p.organization_id JOIN users u ON u.id = o.owner_user_id"
 )
 
-DEVICE = (
+_DEVICE_COLUMNS = (
     "SELECT d.id, d.product_id, d.owner_kind, d.owner_id, d.owned_since, d.name, d.is_name_private, d.notes,"
     " d.platform_id, d.firmware_product_id, d.firmware_version, d.system_version, d.cc3000_patch_version,"
     " d.is_development, d.is_quarantined, d.is_denied, d.is_seen_only, d.is_in_safe_mode, d.serial_number,"
@@ -45,9 +45,16 @@ DEVICE = (
     " d.reports_updates_enabled, d.allows_updates, d.firmware_updates_forced, d.desired_firmware_version,"
     " (SELECT string_agg(g.name, ' ') FROM group_members m JOIN device_groups g ON g.id = m.group_id"
     " WHERE m.device_id = d.id), d.created_at, d.updated_at"
-    " FROM devices d LEFT JOIN descriptions s ON s.device_id = d.id"
 )
+_DEVICES = " FROM devices d LEFT JOIN descriptions s ON s.device_id = d.id"
+
+DEVICE = f"{_DEVICE_COLUMNS}{_DEVICES}"
 """What `record_of` reads; conditions name the device's row `d`."""
+
+_NAMED_DEVICE = (
+    f"{_DEVICE_COLUMNS}, CASE d.owner_kind WHEN 'user' THEN (SELECT username FROM users WHERE id = d.owner_id)"
+    f" WHEN 'customer' THEN (SELECT username FROM customers WHERE id = d.owner_id) END{_DEVICES}"
+)
 
 
 DEVICE_NOTICE: Final = "device"
@@ -178,6 +185,23 @@ class DeviceStore:
     async def by_id(self, db: Reader, device: DeviceId) -> DeviceRecord | None:
         row = await db.fetch_one(f"{DEVICE} WHERE d.id = $1", device)
         return record_of(row) if row else None
+
+    async def named(self, db: Reader, device: DeviceId) -> tuple[DeviceRecord, str | None] | None:
+        """As `by_id`, and its owner's name; None where it has no owner, or the account was deleted a moment ago."""
+        row = await db.fetch_one(f"{_NAMED_DEVICE} WHERE d.id = $1", device)
+        return (record_of(row), row[-1]) if row else None
+
+    async def owners_names(self, db: Reader, owners: Collection[Owner]) -> dict[Owner, str]:
+        """What these accounts are called; who is gone is left out."""
+        found: dict[Owner, str] = {}
+        for kind, table in (("user", "users"), ("customer", "customers")):
+            of_kind = {
+                id_: owner for owner in owners for owner_kind, id_ in [owner_columns(owner)] if owner_kind == kind
+            }
+            for part in in_steps(list(of_kind)):
+                rows = await db.fetch_all(f"SELECT id, username FROM {table} WHERE id IN ({places(len(part))})", *part)
+                found.update((of_kind[row[0]], row[1]) for row in rows)
+        return found
 
     async def by_ids(self, db: Reader, devices: Sequence[DeviceId]) -> dict[DeviceId, DeviceRecord]:
         found: dict[DeviceId, DeviceRecord] = {}
