@@ -289,6 +289,135 @@ async def test_what_came_between(pair: Pair, token: bytes, between: bytes) -> No
     await pair.send(get(ONE, token), between, request, get(ONE, token))
 
 
+EVENTS = b"/v1/devices/events"
+CALL, OTHER_CALL = (b"/v1/devices/" + device + b"/f" for device in (b"ea" * 12, b"eb" * 12))
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+
+
+def post(target: bytes, body: bytes, token: bytes, more: bytes = b"") -> bytes:
+    head = b"POST %b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n" % (target, token)
+    return head + FORM + more + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def strangers(maker: Maker, token: bytes) -> bytes:
+    """Of a customer who may not call what CALL and OTHER_CALL name, which is answered directly: it is refused."""
+    for device in (CALL, OTHER_CALL):
+        id_ = device.split(b"/")[3].decode()
+        form, path = {"id": id_}, f"/v1/products/{maker.product}/devices"
+        assert (await maker.http.post(path, data=form, headers=bearer(maker.token))).is_success
+        assert (await maker.http.post("/v1/devices", data=form, headers=bearer(maker.token))).is_success
+        assert (await maker.http.get(f"/v1/devices/{id_}", headers=bearer(maker.token))).is_success
+    return token
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Targets of POSTs that a parser found, by either connection."""
+    found: list[bytes] = []
+    real = DirectAnswers.read_post
+
+    def read_post(direct: DirectAnswers, target: bytes, headers: Any, peer: str) -> Any:
+        found.append(target)
+        return real(direct, target, headers, peer)
+
+    monkeypatch.setattr(DirectAnswers, "read_post", read_post)
+    return found
+
+
+async def test_another_body_or_path_is_not_parsed(pair: Pair, strangers: bytes, parsed: list[bytes]) -> None:
+    bodies = (b"name=a&data=1", b"name=b&data=2", b"name=c&data=3", b"name=a&data=1")
+    got = await pair.send(*(post(EVENTS, body, strangers) for body in bodies))
+    assert (got.count(b'{"ok":true}'), len(parsed)) == (4, 1 + 4)
+    parsed.clear()
+    got = await pair.send(post(CALL, b"arg=1", strangers), post(OTHER_CALL, b"arg=2", strangers))
+    assert (got.count(b"HTTP/1.1 403 "), len(parsed)) == (2, 1 + 2)
+
+
+async def test_every_body_is_looked_at(pair: Pair, token: bytes) -> None:
+    bodies = (
+        b"name=abcd",
+        b"name=%%%%",
+        b"=========",
+        b"name=spar",
+        b"\r\n\r\nGET ",
+        b"POST / HT",
+        b"name=",
+        b"",
+        b"x",
+    )
+    await pair.send(*(post(EVENTS, body, token) for body in bodies for _ in range(2)))
+    # Of a body that can be read, but not as what it is said to be.
+    await pair.send(*(post(EVENTS, body, token, b"Content-Type: x\r\n") for body in (b"name=a", b"name=b")))
+
+
+async def test_a_form_with_a_client_s_secret(pair: Pair, maker: Maker, token: bytes, parsed: list[bytes]) -> None:
+    client, secret = maker.client
+    target = b"/oauth/introspect"
+
+    def ask(asked: bytes, with_secret: str = secret) -> bytes:
+        body = f"client_id={client}&client_secret={with_secret}&token=".encode() + asked
+        return b"POST %b HTTP/1.1\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (target, FORM, len(body), body)
+
+    await pair.send(ask(token), ask(token))
+    parsed.clear()
+    got = await pair.send(ask(token), ask(b"0" * len(token)), ask(token, "0" * len(secret)), ask(token))
+    answers = re.findall(rb'HTTP/1.1 (\d+)|"active":(true|false)', got)
+    assert [a or b for a, b in answers] == [b"200", b"true", b"200", b"false", *[answers[4][0]], b"200", b"true"]
+    assert answers[4][0] in (b"400", b"401")
+    # What is not in memory, or is refused, is parsed after all.
+    assert len(parsed) == 2 + 4
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/v1/devices/" + b"ee" * 12 + b"/f",
+        *(CALL + more for more in (b"?x=1", b"#x", b"/", b"/..", b"%31", b" ", b"\t", b"\xc3", b"-", b"_")),
+        *(b"/v1/devices//f", b"//v1/devices/e/f", b"/v1/devices/events", b"/v1/devices/events/f", b"/v1/devices/./f"),
+        *(b"/oauth/token", b"/oauth/introspect", b"*", b"", b" ", b"http://x" + CALL, b"/v1/nothing"),
+        *(
+            CALL + b" HTTP/1.1\r\nContent-Length: 5\r\n\r\narg=1" + more
+            for more in (b"POST " + CALL, b"GET " + CALL, b"\r\nPOST " + CALL, b"")
+        ),
+        CALL + b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX:",
+        b"/v1/devices/" + b"a" * MAX_KNOWN + b"/f",
+    ],
+)
+async def test_targets_of_posts(pair: Pair, strangers: bytes, target: bytes) -> None:
+    first, second = post(CALL, b"arg=1", strangers), post(OTHER_CALL, b"arg=2", strangers)
+    await pair.send(first, post(target, b"arg=3", strangers), second)
+
+
+async def test_posts_split_at_every_byte(pair: Pair, strangers: bytes) -> None:
+    first, second = post(CALL, b"arg=1", strangers), post(OTHER_CALL, b"a=2&b", strangers)
+    for at in range(1, len(second)):
+        await pair.send(first, second[:at], second[at:])
+    for at in range(1, len(second)):
+        await pair.send(first + second[:at], second[at:], first)
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r", b"\n", b"\r\n\r\n", b"G", b"POST ", b"\0"])
+async def test_what_stands_behind_or_before_a_post(pair: Pair, strangers: bytes, end: bytes) -> None:
+    first, second = post(CALL, b"arg=1", strangers), post(OTHER_CALL, b"arg=2", strangers)
+    await pair.send(first + end, second, first)
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r\n\r\n"])
+async def test_what_stands_before_a_post(pair: Pair, strangers: bytes, end: bytes) -> None:
+    first, second = post(CALL, b"arg=1", strangers), post(OTHER_CALL, b"arg=2", strangers)
+    await pair.send(end + first, end + second, first, second[:-1] + b"\r\n", end + first)
+
+
+async def test_lengths_in_chunks_or_twice(pair: Pair, token: bytes) -> None:
+    body = b"name=a"
+    whole = post(EVENTS, body, token)
+    chunked = whole.replace(b"Content-Length: 6", b"Transfer-Encoding: chunked")
+    await pair.send(whole, chunked.replace(body, b"6\r\nname=a\r\n0\r\n\r\n"), whole)
+    await pair.send(whole, whole.replace(b"Content-Length: 6", b"Content-Length: 06"), whole)
+    await pair.send(whole, whole.replace(b"Content-Length: 6", b"Content-Length: 6\r\nContent-Length: 6"), whole)
+
+
 @pytest.mark.parametrize("method", [b"POST", b"HEAD", b"get", b"GETS", b"PUT", b"G", b"", b" GET", b"\r\nGET", b"GET "])
 async def test_methods(pair: Pair, token: bytes, method: bytes) -> None:
     request = method + get(OTHER, token)[3:]
@@ -296,15 +425,22 @@ async def test_methods(pair: Pair, token: bytes, method: bytes) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_mixtures(connection: EdgeProtocol, token: bytes, maker: Maker, seed: int) -> None:
+async def test_mixtures(connection: EdgeProtocol, strangers: bytes, maker: Maker, seed: int) -> None:
     """Requests of all kinds in pieces of all lengths."""
-    drawn = random.Random(seed)
+    drawn, token = random.Random(seed), strangers
     wrong, other = b"0" * 40, maker.product_token.encode()
 
     def request() -> bytes:
         target = drawn.choice([ONE, ONE, OTHER, OTHER, b"/v1/devices", ONE + b"?x", ONE + b"/x%20y", b"/healthz"])
         more = drawn.choice([b"", b"", b"X: y\r\n", b"X-Forwarded-For: 192.0.2.9\r\n", b"\tz\r\n"])
         found = get(target, drawn.choice([token, token, other, wrong]), more)
+        if drawn.random() < 0.5:
+            found = post(
+                drawn.choice([EVENTS, EVENTS, CALL, OTHER_CALL, EVENTS + b"?x", b"/v1/devices", b"/healthz"]),
+                drawn.choice([b"name=a", b"name=b", b"name=ab&data=c", b"", b"\r\n\r\n", b"{}", b"name=%"]),
+                drawn.choice([token, token, other, wrong]),
+                more,
+            )
         return drawn.choice([b"", b"", b"", b"", b"\r\n"]) + found
 
     for _ in range(12):

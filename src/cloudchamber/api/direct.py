@@ -228,6 +228,13 @@ class DirectAnswers:
         found = self._find(b"GET", target)
         return None if found is None else Asked(*found, known.token, known.address)
 
+    def another_post(self, target: bytes, known: Posted) -> Posted | None:
+        """As `another`, of a POST."""
+        found = None if target in self._forms else self._find(b"POST", target)
+        return (
+            None if found is None else Posted(Asked(*found, known.asked.token, known.asked.address), known.content_type)
+        )
+
     def read_post(self, target: bytes, headers: Iterable[tuple[bytes, bytes]], peer: str) -> Posted | Form | None:
         """What a POST asks for, if it may be answered here once its body is there. Arguments as for `read`."""
         form = self._forms.get(target)

@@ -11,6 +11,8 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any, ClassVar, Final, cast
 
+from msgspec import Struct
+
 from cloudchamber.access.errors import AccessRefused
 from cloudchamber.api.direct import Answer, Asked, DirectAnswers, Form, Posted, Read
 from cloudchamber.api.errors import NO_STORE
@@ -77,6 +79,8 @@ _DIRECT_SECRET: Final = (
 )
 _STATUS_LINE: Final = b"HTTP/1.1 "
 _GET: Final = b"GET "
+_POST: Final = b"POST "
+_END_OF_HEAD: Final = b"\r\n\r\n"
 # Copying more than this costs more than sending twice.
 _MAX_JOINED: Final = 64 * 1024
 
@@ -164,6 +168,25 @@ class _PendingSoon(_Pending):
         self.cancel: Cancel | None = None
 
 
+class _KnownPost(Struct, frozen=True):
+    """A POST that was read and answered. `rest` is what its head has behind the path, `length` that of its body."""
+
+    form: Form | Posted
+    path: bytes
+    rest: bytes
+    length: int
+    headers: Headers
+
+
+def _known_post(data: bytes, path: bytes, headers: Headers, form: Form | Posted, body: bytes) -> _KnownPost | None:
+    """None where the parser found its parts elsewhere than where they are looked for the next time."""
+    start, end = len(_POST) + len(path), len(data) - len(body)
+    is_plain = data.startswith(_POST) and data.startswith(path, len(_POST)) and data.endswith(body)
+    if not is_plain or data.find(_END_OF_HEAD) != end - len(_END_OF_HEAD):
+        return None
+    return _KnownPost(form, path, data[start:end], len(body), headers)
+
+
 class EdgeProtocol(HttpProtocol):
     """One connection."""
 
@@ -185,10 +208,12 @@ class EdgeProtocol(HttpProtocol):
         "_keep_alive_timer",
         "_known",
         "_known_data",
+        "_known_post",
         "_known_rest",
         "_lingered_bytes",
         "_lingering",
         "_peer",
+        "_posted",
         "_read",
         "_request_timer",
         "_soon",
@@ -207,6 +232,8 @@ class EdgeProtocol(HttpProtocol):
         self._read: Read | None = None
         self._known_data = self._known_rest = b""
         self._known: Asked | None = None
+        self._known_post: _KnownPost | None = None
+        self._posted: tuple[Form | Posted, bytes] | None = None
         self._was_direct = False
         self._form: Form | Posted | None = None
         self._form_body = b""
@@ -239,12 +266,15 @@ class EdgeProtocol(HttpProtocol):
 
     def data_received(self, data: bytes) -> None:
         known, direct = self._known, self._direct
-        if known is not None and direct is not None and not self._in_request:
+        if direct is not None and not self._in_request:
             # Every check is made again, whatever is known of a request.
-            if data == self._known_data:
-                if self._answers_asked(direct, known):
+            if known is not None:
+                if data == self._known_data:
+                    if self._answers_asked(direct, known):
+                        return
+                elif data.endswith(self._known_rest) and self._answers_another(direct, data, known):
                     return
-            elif data.endswith(self._known_rest) and self._answers_another(direct, data, known):
+            elif self._known_post is not None and self._answers_post(direct, data, self._known_post):
                 return
         if self._lingering is not None:
             self._lingered_bytes += len(data)
@@ -253,6 +283,7 @@ class EdgeProtocol(HttpProtocol):
             return
         is_new = not self._in_request
         self._begun = self._answered = 0
+        self._posted = None
         HttpProtocol.data_received(self, data)  # `super()` is an object more for each request
         if not self._in_request:
             # The usual case: the whole request came in one piece, and no timer was ever set.
@@ -311,7 +342,8 @@ class EdgeProtocol(HttpProtocol):
         if self._form is not None and self._direct is not None:
             form, body = self._form, self._form_body
             self._form, self._form_body = None, b""
-            if self._answers_form(self._direct, form, body):
+            if self._answers_form(self._direct, form, body, self.url, self.headers):
+                self._posted = form, body
                 return
             super().on_headers_complete()
             super().on_body(body)
@@ -332,7 +364,9 @@ class EdgeProtocol(HttpProtocol):
     def _know(self, data: bytes) -> None:
         """`data` was one whole request, which was answered. What it asks is known of the next one as well, if that is
         the same, byte for byte and at the same place: the parser could only find the same in it."""
-        self._known = self._asked
+        self._known, self._known_post = self._asked, None
+        if self._posted is not None:
+            self._known_post = _known_post(data, self.url, self.headers, *self._posted)
         if self._known is None:
             return
         url = self.url
@@ -353,6 +387,28 @@ class EdgeProtocol(HttpProtocol):
         if asked is None or not self._answers_asked(direct, asked):
             return False
         self._known_data, self._known = data, asked
+        return True
+
+    def _answers_post(self, direct: DirectAnswers, data: bytes, known: _KnownPost) -> bool:
+        """The same, of a POST whose body is as long as that of the one before it, and may be another one."""
+        end = len(data) - known.length
+        start = end - len(known.rest)
+        if start <= len(_POST) or len(data) > MAX_KNOWN:
+            return False
+        if not data.startswith(_POST) or not data.startswith(known.rest, start):
+            return False
+        path, form = data[len(_POST) : start], known.form
+        if path != known.path:
+            if not isinstance(form, Posted):
+                return False
+            posted = direct.another_post(path, form)
+            if posted is None:
+                return False
+            form = posted
+        if not self._answers_form(direct, form, data[end:], path, known.headers):
+            return False
+        if path != known.path:
+            self._known_post = _KnownPost(form, path, known.rest, known.length, known.headers)
         return True
 
     def _answers_asked(self, direct: DirectAnswers, asked: Asked) -> bool:
@@ -439,7 +495,9 @@ class EdgeProtocol(HttpProtocol):
         self._form = direct.read_post(self.url, self.headers, self._peer)
         return self._form is not None
 
-    def _answers_form(self, direct: DirectAnswers, form: Form | Posted, body: bytes) -> bool:
+    def _answers_form(
+        self, direct: DirectAnswers, form: Form | Posted, body: bytes, target: bytes, headers: Headers
+    ) -> bool:
         if self._is_answering() or self.flow.write_paused or self._lingering is not None or self._stream.is_closing():
             return False
         if isinstance(form, Posted):
@@ -458,7 +516,7 @@ class EdgeProtocol(HttpProtocol):
             self._is_answered()
             return True
         # From here on further requests of this connection wait for the answer, as for any other.
-        pending = _PendingForm(self.url, self.headers, body)
+        pending = _PendingForm(target, headers, body)
         self.cycle = self.running = cast("RequestResponseCycle", pending)
         task = self.loop.create_task(self._answer_later(pending, answer))
         self.tasks.add(task)
