@@ -154,9 +154,10 @@ def _speak(run: Run, costs: _Costs, size: int, pid: int, address: str, filled: F
 
 _DEVICES: Final = f"""
 *Any device* is one of 5,000 that were drawn, asked for in turn, so that the cloud has them in memory; *in no cache* is
-one that nobody asked for since the cloud was started. A page is one of the first forty. *Comes online* is the DTLS
-handshake, what the device says of itself and its first event, by {_CONNECTED} devices at once that the cloud knows. A
-start looks through the file for damage, so that it grows with it, up to 256 MB; `start` has the goal for it.
+one that nobody asked for since the cloud was started, after 50 others. A page is one of the first forty. *Comes
+online* is the DTLS handshake, what the device says of itself and its first event, by {_CONNECTED} devices at once that
+the cloud knows. A start looks through the file for damage, so that it grows with it, up to 256 MB; `start` has the goal
+for it.
 """
 
 

@@ -112,6 +112,10 @@ class Goal(msgspec.Struct, frozen=True):
     """Empty: in each setting."""
     subject: str = OURS
     """Whose rows are looked at: a suite may have several of ours, as `cloudchamber over UDP`."""
+    bound: str = ""
+    """A subject of the same table that does next to nothing, so that nobody can do better."""
+    otherwise: str = ""
+    """Where it is not reached: what stands in the way, and what would reach it."""
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -188,8 +192,14 @@ def grown(works: Iterable[tuple[str, list[tuple[float, float]]]], of: str) -> tu
         if len(points) > 1 and points[0][1]:
             (first, least), (last, most) = points[0], points[-1]
             rows.append(Row(f"{work}: growth", f"{first:,.0f} → {last:,.0f} {of}", OURS, [{"growth": most / least}]))
-            goals.append(Goal(f"{work}: growth", "growth", FLAT))
+            goals.append(Goal(f"{work}: growth", "growth", FLAT, otherwise=_GROWS))
     return rows, goals
+
+
+_GROWS: Final = (
+    "what is asked for is no longer in the processor's caches, nor in the database's, whose trees are deeper. Fewer and"
+    " smaller objects for each device are the way ([notes](../NOTES.md#growth))."
+)
 
 
 def times(ours: Row, theirs: Row, metric: str) -> list[float]:
@@ -256,6 +266,8 @@ def _page(results: Results, pictures: Path, today: dt.date, order: Sequence[str]
             parts.append(f"Not measured on this day: {', '.join(unlooked)}.")
         lines = [verdict.line for verdict in verdicts]
         parts.append("\n".join(["| work | setting | goal | reached | |", "|---|---|---|---|---|", *lines]))
+        if reasons := dict.fromkeys(verdict.otherwise for verdict in verdicts if verdict.otherwise):
+            parts.append("\n".join(["What is not reached:", "", *(f"* {reason}" for reason in reasons)]))
     for section in sections:
         parts += [f"## {section.title}", _when(section), section.what.strip()]
         parts += [f"*{peer}* is not in it: {why}." for peer, why in section.missing.items()]
@@ -374,6 +386,7 @@ class _Verdict(msgspec.Struct, frozen=True):
     """Of the table of goals."""
     is_reached: bool | None
     """None: not measured."""
+    otherwise: str = ""
 
 
 def _verdicts(section: Section) -> list[_Verdict]:
@@ -403,13 +416,17 @@ def _of_goal(section: Section, goal: Goal) -> list[_Verdict]:
                 continue
             figure = statistics.median(times(row, theirs[0], goal.metric))
             is_reached, told = figure >= goal.limit, f"{figure:.2f} times {goal.peer}"
+            for other in section.rows:
+                if goal.bound and (other.work, other.setting, other.subject) == (row.work, row.setting, goal.bound):
+                    told += f" ({goal.bound}: {statistics.median(times(other, theirs[0], goal.metric)):.2f})"
         else:
             # Of failures a median would hide the round in which there were some.
             figure = max(row.samples(goal.metric)) if goal.metric == "failed" else row.median(goal.metric)
             is_reached = figure >= goal.limit if metric.is_more_better else figure <= goal.limit
             told = f"{format(figure, metric.format)} {metric.heading}"
         answer = "yes" if is_reached else "**no**"
-        found.append(_Verdict(f"| {place} | {row.setting} | {wish} | {told} | {answer} |", is_reached))
+        reason = f"{goal.work}, {row.setting}: {goal.otherwise}" if goal.otherwise and not is_reached else ""
+        found.append(_Verdict(f"| {place} | {row.setting} | {wish} | {told} | {answer} |", is_reached, reason))
     if not found:
         # A goal does not leave the table because nobody looked.
         is_missing = goal.peer and any(name.startswith(goal.peer) for name in section.missing)

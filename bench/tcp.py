@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import httpx
 import msgspec
@@ -39,6 +39,7 @@ SPARK_SERVER: Final = "spark-server 1.0.17"
 _PEER: Final = Path(__file__).parent / "peers/spark-server"
 _NODE: Final = Path(__file__).parent.parent / ".venv/bin/node"
 _RSA: Final = "its RSA alone"
+_RELAY: Final = "bare relay"
 _AT_ONCE: Final = 32
 _FEW: Final = 8
 """Handshakes of spark-server at a time: it gives up what takes longer than 10 s."""
@@ -87,6 +88,18 @@ class Server:
         """For what is read of a server's process."""
         return Place(self.folder, self.pid, self.url, self.metrics, self.udp, 0, "", self.product, self.token)
 
+
+_BESIDES_RSA: Final = (
+    "half of what a handshake takes besides RSA is the system's (a connection, two messages, its end), a quarter the"
+    " device's own key, and a quarter Python. What would reach it at once is RSA for eight handshakes in the lanes of"
+    " AVX-512 ([notes](../NOTES.md#photons-over-tcp))."
+)
+_TURNS: Final = (
+    "with one request on its way, what counts is how fast three processes wake each other; *bare relay* is what is left"
+    " for a cloud that does nothing. A loop that spins in place of sleeping would be nearer to it, and take the core"
+    " from everybody else for devices that are all further away than a tenth of a millisecond; where all share a core,"
+    " compiled modules come nearer ([notes](../NOTES.md#the-tail-with-10000-devices))."
+)
 
 # --- the servers ---
 
@@ -228,7 +241,10 @@ time. Until Hello the device has been written down as online, and is written dow
 its RSA in JavaScript, waits for 0.1 s before its Hello, and works on at most 50 handshakes at a time; here on 8.
 """
     found = [rows[works[0][0]], alone, share, rows[works[1][0]], *([theirs] if theirs.rounds else [])]
-    goals = [Goal(share.work, "percent", 85.0), Goal(works[1][0], "per_s", 8.0, "spark-server")]
+    goals = [
+        Goal(share.work, "percent", 85.0, otherwise=_BESIDES_RSA),
+        Goal(works[1][0], "per_s", 8.0, "spark-server"),
+    ]
     return Section(
         "tcp-handshakes", "Photon handshakes", what, found, goals=goals, plotted=("cpu_us",), missing=missing
     )
@@ -364,10 +380,20 @@ def _reads_until(is_done: Callable[[], bool], here: Server, numbers: list[int]) 
 
 
 @dataclass(frozen=True, slots=True)
+class _Process:
+    pid: int
+
+
+class _HasPid(Protocol):
+    @property
+    def pid(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
 class _Subject:
     name: str
     server: Server
-    devices: Devices
+    devices: _HasPid
     count: int
     """Of devices that are asked for."""
 
@@ -393,12 +419,13 @@ def _requests(run: Run, name: str, work: str, title: str, asked: str) -> Section
             subjects.append(_one_by_one(stack, peer, _READ))
         crowds = [_ours_tcp(stack, run, "many", crowd), _ours_udp(stack, run, "many-udp", crowd)]
         some = [(work, asked, subject) for subject in subjects]
+        alone = [*some, (work, asked, _relay(stack, run))]
         all_of_them = [(work, asked, subject) for subject in crowds]
         all_of_them += [("GET of a product's device", "", subject) for subject in crowds]
         crowded = f"16 connections, {crowd:,} devices"
         settings: list[tuple[str, int, int, float, list[tuple[str, str, _Subject]]]] = [
-            ("1 connection, 1 device", 1, 1, run.seconds, some),
-            (_ALL_ON_ONE, 1, 1, run.seconds, some),
+            ("1 connection, 1 device", 1, 1, run.seconds, alone),
+            (_ALL_ON_ONE, 1, 1, run.seconds, alone),
             ("16 connections, 1 device", 16, 1, run.seconds, some),
             ("16 connections, 16 devices", 16, _READ, run.seconds, some),
             (crowded, 16, crowd, _LONGER * run.seconds, all_of_them),
@@ -431,7 +458,9 @@ of a device end whichever request waits for one first, and the others fail; what
 its rate.
 
 Over one connection only one of client, server and device works at a time. So *all on one core* holds the three of them
-to one: a core that went to sleep is woken by the machine, which on a virtual one takes longer than the work.
+to one: a core that went to sleep is woken by the machine, which on a virtual one takes longer than the work. *bare
+relay* (`bench/relay.py`) hands bytes to a device and back on the same loop, and neither of them looks at these: no
+cloud on this loop could do more over one connection.
 
 With all devices a slice is three times as long, and begins when the server uses less than a fifth of a core: devices
 that come are another work. The devices' process does not look for garbage meanwhile, and spreads its deadlines: devices
@@ -439,7 +468,10 @@ are not one Python process, and do not wait for each other. wrk corrects its tim
 pause counts for all requests that would have been made in it. So a p99 of 5 ms says that clients waited longer than
 that for less than a hundredth of the time.
 """
-    goals = [Goal(work, "per_s", 8.0, "spark-server"), Goal(work, "failed", 0.0)]
+    goals = [
+        Goal(work, "per_s", 8.0, "spark-server", bound=_RELAY, otherwise=_TURNS),
+        Goal(work, "failed", 0.0),
+    ]
     goals.append(Goal(work, "failed", 0.0, subject=f"{OURS} over UDP"))
     goals.append(Goal(work, "p99_ms", 5.0, setting=crowded))
     return Section(name, title, what, list(rows.values()), goals=goals, missing=missing, notes=_loads(notes))
@@ -481,6 +513,15 @@ def _online(stack: contextlib.ExitStack, name: str, here: Server, count: int, at
     devices.hold(here.order("hold", count, 0))
     _until_answers(here, count)
     return _Subject(name, here, devices, count)
+
+
+def _relay(stack: contextlib.ExitStack, run: Run) -> _Subject:
+    relay = ["-m", "bench.relay"]
+    pid, here = stack.enter_context(listening([*relay, "serve"], run.folder / "relay.log"))
+    device, _ = stack.enter_context(listening([*relay, "device", here["tcp"]], run.folder / "relay-device.log"))
+    none = Path()
+    server = Server(_RELAY, pid, here["http"], here["tcp"], "", "", none, none, run.folder)
+    return _Subject(_RELAY, server, _Process(device), 1)
 
 
 def _one_by_one(stack: contextlib.ExitStack, here: Server, count: int) -> _Subject:

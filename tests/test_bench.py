@@ -95,8 +95,8 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
     ours = Row("tokens", "16", OURS, [{"per_s": 3_000.0 * times, "cpu_us": 100.0} for times in (1, 2, 3)])
     theirs = Row("tokens", "16", "peer 1.0", [{"per_s": 1_000.0 * times, "cpu_us": 200.0} for times in (1, 2, 3)])
     goals = [
-        Goal("tokens", "per_s", 2.5, "peer"),
-        Goal("tokens", "cpu_us", 99.0),
+        Goal("tokens", "per_s", 2.5, "peer", bound="bare", otherwise="it is reached."),
+        Goal("tokens", "cpu_us", 99.0, otherwise="what stands in the way."),
         Goal("tokens", "per_s", 1.0, "a peer that is not there"),
         Goal("tokens", "per_s", 1.0, "other"),
         Goal("what nobody did", "failed", 0.0),
@@ -104,11 +104,12 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
     ]
     curve = Curve("cost", "devices", "µs", {"GET": [(100, 3.0), (10_000, 3.5)]})
     udp = Row("tokens", "16", f"{OURS} over UDP", [{"per_s": 0.5}])
+    bare = Row("tokens", "16", "bare", [{"per_s": 9_000.0 * times} for times in (1, 2, 3)])
     section = Section(
         "tokens",
         "Tokens",
         "What was asked.",
-        [ours, theirs, udp],
+        [ours, theirs, bare, udp],
         [curve],
         goals,
         ("per_s",),
@@ -119,10 +120,11 @@ def test_a_page_has_figures_ratios_goals_and_plots(tmp_path: Path):
     text = page.read_text()
     assert "| tokens | 16 | cloudchamber | 6,000 (3,000…9,000) | 100.0 (100.0…100.0) |  |" in text
     assert "|  |  | peer 1.0 | 2,000 (1,000…3,000) | 200.0 (200.0…200.0) | 3.00 (3.00…3.00) |" in text
-    assert "| [tokens](#tokens) | 16 | ≥ 2.5 times peer, per s | 3.00 times peer | yes |" in text
+    assert "| [tokens](#tokens) | 16 | ≥ 2.5 times peer, per s | 3.00 times peer (bare: 9.00) | yes |" in text
     assert "| [tokens](#tokens) | 16 | ≤ 99 CPU µs | 100.0 CPU µs | **no** |" in text
     assert "| [tokens](#tokens) |  | ≥ 1 times other, per s | other is missing | not measured |" in text
     assert "| [tokens over UDP](#tokens) | 16 | ≥ 1 per s | 0 per s | **no** |" in text
+    assert "What is not reached:\n\n* tokens, 16: what stands in the way.\n\n" in text
     # What was not measured is not left out.
     assert (
         "| [tokens](#tokens) |  | ≥ 1 times a peer that is not there, per s | no such figure | not measured |" in text
@@ -185,7 +187,7 @@ def test_a_curve_is_flat_or_it_grows():
     rows, goals = report.grown([("GET", [(100.0, 10.0), (1_000.0, 30.0), (10_000.0, 12.0)])], "devices")
     assert [row.setting for row in rows] == ["100 → 10,000 devices"]
     assert rows[0].median("growth") == 1.2
-    assert goals == [Goal("GET: growth", "growth", 1.3)]
+    assert [(goal.work, goal.metric, goal.limit) for goal in goals] == [("GET: growth", "growth", 1.3)]
 
 
 def test_two_runs_are_compared_by_what_their_rounds_do_not_explain():
