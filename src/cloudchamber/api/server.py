@@ -367,6 +367,7 @@ class EdgeProtocol(HttpProtocol):
         self._known, self._known_post = self._asked, None
         if self._posted is not None:
             self._known_post = _known_post(data, self.url, self.headers, *self._posted)
+            self._posted = None  # a secret may stand in its body
         if self._known is None:
             return
         url = self.url
