@@ -56,7 +56,7 @@ class Wire:
 class Parsing(EdgeProtocol):
     """Knows nothing."""
 
-    def _know(self, data: bytes) -> None:
+    def _know(self, data: bytes, posted: Any) -> None:
         pass
 
     def _answers(self, direct: DirectAnswers) -> bool:
@@ -407,6 +407,29 @@ async def test_what_stands_behind_or_before_a_post(pair: Pair, strangers: bytes,
 async def test_what_stands_before_a_post(pair: Pair, strangers: bytes, end: bytes) -> None:
     first, second = post(CALL, b"arg=1", strangers), post(OTHER_CALL, b"arg=2", strangers)
     await pair.send(end + first, end + second, first, second[:-1] + b"\r\n", end + first)
+
+
+async def test_a_body_that_ends_as_a_head_does(pair: Pair, token: bytes) -> None:
+    """Behind it stands what belongs to nobody: from the end of the piece, head and body seem to be elsewhere."""
+    first = post(EVENTS, b"\r\n", token)
+    for behind in (b"\r\n", b"\r\n\r\n", b"\n"):
+        await pair.send(first + behind, post(EVENTS, b"ab", token) + behind, post(EVENTS, b"name=", token), first)
+
+
+async def test_no_body_is_kept(pair: Pair, token: bytes) -> None:
+    first, second = post(EVENTS, b"name=a&data=secret", token), post(EVENTS, b"name=b&data=secret", token)
+    for pieces in (
+        [first],
+        [first, second],
+        [first[:-9], first[-9:]],
+        [first + second],
+        [first + second[:-9], b"x" * 9],
+    ):
+        await pair.send(*pieces)
+        known = pair.both[0][0]
+        assert known._posted is None
+        assert not known._form_body or known._in_request
+        assert known._known_post is None or b"secret" not in known._known_post.rest
 
 
 async def test_lengths_in_chunks_or_twice(pair: Pair, token: bytes) -> None:

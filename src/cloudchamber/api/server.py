@@ -283,15 +283,15 @@ class EdgeProtocol(HttpProtocol):
             return
         is_new = not self._in_request
         self._begun = self._answered = 0
-        self._posted = None
         HttpProtocol.data_received(self, data)  # `super()` is an object more for each request
+        posted, self._posted = self._posted, None  # a secret may stand in its body
         if not self._in_request:
             # The usual case: the whole request came in one piece, and no timer was ever set.
             if self._request_timer is not None:
                 self._request_timer.cancel()
                 self._request_timer = None
             if is_new and self._answered == self._begun == 1 and len(data) <= MAX_KNOWN:
-                self._know(data)
+                self._know(data, posted)
             return
         if self._request_timer is None:
             self._request_timer = self.loop.call_later(REQUEST_TIMEOUT_S, self._too_slow)
@@ -361,13 +361,11 @@ class EdgeProtocol(HttpProtocol):
         self._answered += 1
         return True
 
-    def _know(self, data: bytes) -> None:
+    def _know(self, data: bytes, posted: tuple[Form | Posted, bytes] | None) -> None:
         """`data` was one whole request, which was answered. What it asks is known of the next one as well, if that is
         the same, byte for byte and at the same place: the parser could only find the same in it."""
-        self._known, self._known_post = self._asked, None
-        if self._posted is not None:
-            self._known_post = _known_post(data, self.url, self.headers, *self._posted)
-            self._posted = None  # a secret may stand in its body
+        self._known = self._asked
+        self._known_post = None if posted is None else _known_post(data, self.url, self.headers, *posted)
         if self._known is None:
             return
         url = self.url
