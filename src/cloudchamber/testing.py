@@ -19,6 +19,7 @@ from typing import Any, Final, Literal
 
 from cloudchamber.app import Cloud as _Cloud
 from cloudchamber.datafolder import Listening
+from cloudchamber.ids import DeviceId
 from cloudchamber.settings import Address, Settings
 from cloudchamber.simulator.device import State, VirtualDevice
 from cloudchamber.simulator.firmware import FIRMWARE
@@ -209,8 +210,21 @@ class Cloud:
         fleet = Fleet(plan, keys, recorder)
         devices = Devices(fleet, recorder, asyncio.create_task(fleet.run()))
         self._exit.push_async_callback(devices.stop)
-        await (devices.listening(timeout_s) if softap else devices.online(timeout_s))
+        if softap:
+            await devices.listening(timeout_s)
+        else:
+            await devices.online(timeout_s)
+            await self._known(devices, timeout_s)
         return devices
+
+    async def _known(self, devices: Devices, timeout_s: float) -> None:
+        """Waits until the cloud has noted what is connected: a device hears the cloud's Hello a moment earlier."""
+        registry = self.cloud.devices
+        async with asyncio.timeout(timeout_s):
+            for device in devices.all:
+                id_ = DeviceId(device.id)
+                while registry.arrival(id_) is None and await registry.get(id_) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.005)
 
 
 try:
