@@ -113,7 +113,7 @@ class Goal(msgspec.Struct, frozen=True):
     subject: str = OURS
     """Whose rows are looked at: a suite may have several of ours, as `cloudchamber over UDP`."""
     bound: str = ""
-    """A subject of the same table that does next to nothing, so that nobody can do better."""
+    """A subject of the same table, whatever its release, that does next to nothing, so that nobody can do better."""
     otherwise: str = ""
     """Where it is not reached: what stands in the way, and what would reach it."""
 
@@ -417,7 +417,8 @@ def _of_goal(section: Section, goal: Goal) -> list[_Verdict]:
             figure = statistics.median(times(row, theirs[0], goal.metric))
             is_reached, told = figure >= goal.limit, f"{figure:.2f} times {goal.peer}"
             for other in section.rows:
-                if goal.bound and (other.work, other.setting, other.subject) == (row.work, row.setting, goal.bound):
+                is_same = (other.work, other.setting) == (row.work, row.setting)
+                if goal.bound and is_same and other.subject.startswith(goal.bound):
                     told += f" ({goal.bound}: {statistics.median(times(other, theirs[0], goal.metric)):.2f})"
         else:
             # Of failures a median would hide the round in which there were some.
